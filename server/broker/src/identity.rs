@@ -1,0 +1,95 @@
+//! Who a connection is. Made by the shell's authentication, never by the broker.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use cloudsignal_core::Instant;
+
+/// The short id of an organization, such as `org_k7xm4pqr2n5t`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrgId(Box<str>);
+
+impl OrgId {
+    /// Wraps an id that the shell has validated.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which credential opened a connection, so that its end can end the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// No credential: the development listener.
+    Anonymous,
+    /// The password of an individual user.
+    Password {
+        /// The user's name, without the organization.
+        user: Box<str>,
+    },
+    /// A temporary token.
+    Token {
+        /// The token's id, not its secret.
+        id: Box<str>,
+    },
+    /// A secret key of the organization.
+    Key {
+        /// The key's id, not its secret.
+        id: Box<str>,
+    },
+}
+
+/// Whether the organization's policy applies to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The policy decides.
+    Policy,
+    /// Everything in the organization is allowed: the development listener.
+    Full,
+}
+
+/// Who a connection is: the answer of authentication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The organization that the connection is bound to, for good.
+    pub org: OrgId,
+    /// The name part of the user name, without `@organization`.
+    pub username: Box<str>,
+    /// The stable owner of sessions. Outlives any one token.
+    pub principal: Box<str>,
+    /// The credential that was shown.
+    pub credential: Credential,
+    /// Facts that policies may bind to, such as `("email", "ada@example.com")`. At most [`CLAIMS_MAX`].
+    pub claims: Vec<(Box<str>, Box<str>)>,
+    /// When the connection must end, if the credential has an end.
+    pub expires_at: Option<Instant>,
+    /// Whether the policy applies.
+    pub access: Access,
+}
+
+/// How many claims an identity may carry.
+pub const CLAIMS_MAX: usize = 32;
+
+impl Identity {
+    /// The value of a claim.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        self.claims
+            .iter()
+            .find(|(claim, _)| &**claim == name)
+            .map(|(_, value)| &**value)
+    }
+}
