@@ -23,5 +23,7 @@ pub mod qos;
 pub mod time;
 pub mod topic;
 
+pub use codec::{DecodeError, Decoded, Decoder, EncodeError, Packet, PacketId, ReasonCode};
 pub use qos::{Qos, Version};
 pub use time::{Duration, Instant};
+pub use topic::{TopicError, TopicFilter, TopicFilterBuf, TopicName, TopicNameBuf};
