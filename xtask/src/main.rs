@@ -1,1 +1,102 @@
-fn main() {}
+//! The repository's commands. `cargo xtask` lists them; each one lives in the file of its name.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod check;
+mod run;
+mod setup;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+/// One `cargo xtask NAME`.
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    summary: &'static str,
+    run: fn(&Workspace, &[String]) -> Result<()>,
+}
+
+/// Every command. Tidy holds the texts of the repository to this list.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "run",
+        arguments: "[--dev] [SERVE FLAGS]",
+        summary: "build the broker and start it; --dev builds faster and runs slower",
+        run: run::run,
+    },
+    Command {
+        name: "test",
+        arguments: "[TEST FILTER]",
+        summary: "install what the tests need, then check and test everything; a filter runs matching tests only",
+        run: test::test,
+    },
+    Command {
+        name: "check",
+        arguments: "",
+        summary: "format, lints, docs, house rules: everything that needs no running test",
+        run: check::check,
+    },
+    Command {
+        name: "tidy",
+        arguments: "",
+        summary: "the house rules alone, in a second",
+        run: tidy::tidy,
+    },
+    Command {
+        name: "setup",
+        arguments: "",
+        summary: "install what the tests need and nothing else",
+        run: setup::setup,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let (name, arguments) = match arguments {
+        [] => ("help", arguments),
+        [name, rest @ ..] => (name.as_str(), rest),
+    };
+    if ["help", "--help", "-h"].contains(&name) {
+        print!("{}", usage());
+        return Ok(());
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        bail!("there is no `cargo xtask {name}`\n\n{}", usage());
+    };
+    (command.run)(&Workspace::find()?, arguments)
+}
+
+fn usage() -> String {
+    let mut text = String::from("Usage: cargo xtask COMMAND\n\n");
+    for command in COMMANDS {
+        let call = format!("{} {}", command.name, command.arguments);
+        text += &format!("  {:<28} {}\n", call.trim_end(), command.summary);
+    }
+    text
+}
+
+/// Refuses arguments for a command that takes none.
+fn expect_no_arguments(name: &str, arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => Ok(()),
+        [first, ..] => bail!("`cargo xtask {name}` takes no arguments, but got {first:?}"),
+    }
+}
