@@ -3,5 +3,9 @@
 //! | room | holds |
 //! |---|---|
 //! | [`cli`] | the command line |
+//! | [`clock`] | the only reader of the time |
+//! | [`store`] | stable storage |
 
 pub mod cli;
+pub mod clock;
+pub mod store;

@@ -1,0 +1,261 @@
+//! What a writer asks for, and what it is told.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use cloudsignal_broker::OrgId;
+
+use super::key::KEY_BYTES_MAX;
+use super::{Key, Seq, Store, Table};
+
+/// Most single writes of one commit.
+pub const COMMIT_WRITES_MAX: usize = 10_000;
+/// Most bytes of one commit: the largest MQTT packet and room for the rest.
+pub const COMMIT_BYTES_MAX: usize = 300 * 1024 * 1024;
+
+/// A group of writes that happens as a whole or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub(super) appends: Vec<Append>,
+    pub(super) ops: Vec<Op>,
+    pub(super) trims: Vec<Trim>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Append {
+    pub(super) org: OrgId,
+    pub(super) record: Bytes,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Trim {
+    pub(super) org: OrgId,
+    pub(super) up_to: Seq,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    pub(super) table: Table,
+    pub(super) key: Key,
+    pub(super) expect: Expect,
+    pub(super) write: Write,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Put {
+        value: Bytes,
+        ttl: Option<Duration>,
+    },
+    Delete,
+    /// Only the expectation matters.
+    Nothing,
+}
+
+/// What a commit relies on for one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// The key has no entry, or it has expired.
+    Absent,
+    /// The entry was last written by this position.
+    At(Seq),
+}
+
+impl Commit {
+    /// An empty commit. It may stay empty; then it says when everything before it is stored.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a record to an organization's log, after those already in this commit.
+    #[must_use]
+    pub fn append(mut self, org: &OrgId, record: impl Into<Bytes>) -> Self {
+        self.appends.push(Append {
+            org: org.clone(),
+            record: record.into(),
+        });
+        self
+    }
+
+    /// Removes an organization's records up to and including `up_to`.
+    #[must_use]
+    pub fn trim(mut self, org: &OrgId, up_to: Seq) -> Self {
+        self.trims.push(Trim {
+            org: org.clone(),
+            up_to,
+        });
+        self
+    }
+
+    /// Sets a key.
+    #[must_use]
+    pub fn put(self, table: Table, key: Key, expect: Expect, value: impl Into<Bytes>) -> Self {
+        self.op(
+            table,
+            key,
+            expect,
+            Write::Put {
+                value: value.into(),
+                ttl: None,
+            },
+        )
+    }
+
+    /// Sets a key for `ttl`; then it is gone as if deleted.
+    #[must_use]
+    pub fn put_for(
+        self,
+        table: Table,
+        key: Key,
+        expect: Expect,
+        value: impl Into<Bytes>,
+        ttl: Duration,
+    ) -> Self {
+        self.op(
+            table,
+            key,
+            expect,
+            Write::Put {
+                value: value.into(),
+                ttl: Some(ttl),
+            },
+        )
+    }
+
+    /// Removes a key.
+    #[must_use]
+    pub fn delete(self, table: Table, key: Key, expect: Expect) -> Self {
+        self.op(table, key, expect, Write::Delete)
+    }
+
+    /// Relies on a key without writing it.
+    #[must_use]
+    pub fn expect(self, table: Table, key: Key, expect: Expect) -> Self {
+        self.op(table, key, expect, Write::Nothing)
+    }
+
+    fn op(mut self, table: Table, key: Key, expect: Expect, write: Write) -> Self {
+        self.ops.push(Op {
+            table,
+            key,
+            expect,
+            write,
+        });
+        self
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.appends.len() + self.ops.len() + self.trims.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let appended: usize = self.appends.iter().map(|append| append.record.len()).sum();
+        let put: usize = self
+            .ops
+            .iter()
+            .map(|op| op.key.as_bytes().len() + op.write.bytes())
+            .sum();
+        appended + put
+    }
+
+    pub(super) fn check_size(&self) -> Result<(), CommitError> {
+        if self.records() > COMMIT_WRITES_MAX {
+            return Err(CommitError::TooLarge {
+                what: "writes",
+                max: COMMIT_WRITES_MAX,
+            });
+        }
+        if self.bytes() > COMMIT_BYTES_MAX {
+            return Err(CommitError::TooLarge {
+                what: "bytes",
+                max: COMMIT_BYTES_MAX,
+            });
+        }
+        if self.ops.iter().any(|op| op.key.as_bytes().len() > KEY_BYTES_MAX) {
+            return Err(CommitError::TooLarge {
+                what: "bytes in a key",
+                max: KEY_BYTES_MAX,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put { value, .. } => value.len(),
+            Self::Delete | Self::Nothing => 0,
+        }
+    }
+}
+
+/// Where a commit stands in the order of all commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Position of its first appended record; of its puts if it appended nothing.
+    pub first: Seq,
+    /// Position of its last appended record, and of its puts. Records in between are consecutive.
+    pub last: Seq,
+}
+
+/// Hears once what became of a commit, on the commit thread: be short, never wait for the store there.
+pub type Done = Box<dyn FnOnce(Result<Committed, CommitError>) + Send>;
+
+/// Why a commit did not happen. Nothing of it is stored, except where the variant says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Another writer was first.
+    #[error("{key:?} in table {} is not as expected", table.name())]
+    Conflict {
+        /// The table.
+        table: Table,
+        /// The first key whose expectation failed.
+        key: Key,
+    },
+    /// The commit is larger than any may be.
+    #[error("a commit may have at most {max} {what}")]
+    TooLarge {
+        /// Which measure.
+        what: &'static str,
+        /// Its bound.
+        max: usize,
+    },
+    /// Too much is waiting to be stored. Try again.
+    #[error("the store is busy: too much waits to be written")]
+    Busy,
+    /// The store is closing.
+    #[error("the store is closed")]
+    Stopped,
+    /// The disk refused. Whether the commit survives a restart is not known: do not acknowledge it.
+    #[error("the store cannot write: {0}")]
+    Failed(String),
+}
+
+/// Waiting for a commit, for callers that may await.
+pub trait StoreExt {
+    /// Commits, and answers when that is on stable storage.
+    ///
+    /// Dropping the future does not take the commit back.
+    fn write(&self, commit: Commit) -> impl Future<Output = Result<Committed, CommitError>> + Send;
+}
+
+impl<S: Store + ?Sized> StoreExt for S {
+    async fn write(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let (tell, told) = oneshot::channel();
+        self.commit(
+            commit,
+            Box::new(move |outcome| {
+                // Nobody listens any more: the commit stands all the same.
+                let _ = tell.send(outcome);
+            }),
+        );
+        told.await.unwrap_or(Err(CommitError::Stopped))
+    }
+}

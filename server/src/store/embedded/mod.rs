@@ -1,0 +1,323 @@
+//! A store inside this process: an [`Engine`] that holds sorted bytes, and the one thread that writes to it.
+
+mod commit_thread;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, watch};
+
+use cloudsignal_broker::OrgId;
+
+use super::format::{self, FORMAT_VERSION, FormatError, Stored};
+use super::reading::{PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
+use super::{
+    Commit, CommitError, Done, Entry, Event, Key, LogRecord, Page, Prefix, Reading, Seq, Store, StoreError,
+    Table, Watch,
+};
+use crate::clock::Clock;
+use commit_thread::CommitThread;
+
+/// Commits that may wait for the commit thread. One more is refused as busy.
+pub(super) const QUEUE_COMMITS_MAX: usize = 16_384;
+/// Bytes of commits that may wait. A commit that finds this much waiting is refused as busy.
+pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Where sorted bytes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Space {
+    Table(Table),
+    Log,
+    /// When which key expires.
+    Expiry,
+    /// The store's own facts.
+    Meta,
+}
+
+/// What a group makes of each key: its bytes, or nothing. The last write of a key counts.
+pub(super) type Batch = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+
+/// Sorted bytes with atomic batches.
+pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Whether reading may wait for a disk.
+    const READS_DISK: bool;
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, String>;
+
+    /// Visits pairs in key order, from the first key that begins with `prefix` and is greater than `after`.
+    fn scan(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, visit: Visit<'_>)
+    -> Result<(), String>;
+
+    /// Writes everything or nothing; on stable storage when it returns.
+    fn apply(&self, batch: Batch) -> Result<(), String>;
+}
+
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>;
+
+const META_FORMAT: &[u8] = b"format";
+const META_SEQ: &[u8] = b"seq";
+
+/// A commit in line.
+struct Waiting {
+    commit: Commit,
+    bytes: usize,
+    done: Done,
+}
+
+/// The store over one engine. Dropping it writes what waits, then closes.
+pub(super) struct Embedded<E: Engine> {
+    engine: Arc<E>,
+    clock: Clock,
+    queue: Option<SyncSender<Waiting>>,
+    queued_bytes: Arc<AtomicUsize>,
+    events: broadcast::Sender<Event>,
+    committed: watch::Receiver<Seq>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<E: Engine> Embedded<E> {
+    pub(super) fn open(engine: E, clock: Clock) -> Result<Self, StoreError> {
+        let last = read_meta(&engine)?;
+        let engine = Arc::new(engine);
+        let (queue, waiting) = sync_channel(QUEUE_COMMITS_MAX);
+        let (committed_sender, committed) = watch::channel(last);
+        let (events, _) = broadcast::channel(WATCH_EVENTS_MAX);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let thread = CommitThread::new(
+            Arc::clone(&engine),
+            clock.clone(),
+            waiting,
+            Arc::clone(&queued_bytes),
+            events.clone(),
+            committed_sender,
+        );
+        let thread = std::thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self {
+            engine,
+            clock,
+            queue: Some(queue),
+            queued_bytes,
+            events,
+            committed,
+            thread: Some(thread),
+        })
+    }
+
+    fn read_with<T, F>(&self, read: F) -> Reading<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&E) -> Result<T, StoreError> + Send + 'static,
+    {
+        let engine = Arc::clone(&self.engine);
+        if !E::READS_DISK {
+            return Box::pin(async move { read(&engine) });
+        }
+        Box::pin(async move {
+            let reading = tokio::task::spawn_blocking(move || read(&engine));
+            reading.await.map_err(|_stopped| StoreError::Stopped)?
+        })
+    }
+
+    fn enqueue(&self, waiting: Waiting) -> Result<(), (Done, CommitError)> {
+        let Some(queue) = &self.queue else {
+            return Err((waiting.done, CommitError::Stopped));
+        };
+        let bytes = waiting.bytes;
+        // A large commit may go alone, whatever its size; it may not join a full queue.
+        if self.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES_MAX {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err((waiting.done, CommitError::Busy));
+        }
+        queue.try_send(waiting).map_err(|error| {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(waiting) => (waiting.done, CommitError::Busy),
+                TrySendError::Disconnected(waiting) => (waiting.done, CommitError::Stopped),
+            }
+        })
+    }
+}
+
+impl<E: Engine> Store for Embedded<E> {
+    fn commit(&self, commit: Commit, done: Done) {
+        if let Err(error) = commit.check_size() {
+            return done(Err(error));
+        }
+        let bytes = commit.bytes();
+        if let Err((done, error)) = self.enqueue(Waiting { commit, bytes, done }) {
+            done(Err(error));
+        }
+    }
+
+    fn get(&self, table: Table, key: &Key) -> Reading<Option<Entry>> {
+        let (key, now) = (key.clone(), self.clock.wall());
+        self.read_with(move |engine| {
+            let stored = load(engine, table, &key)?.filter(|stored| !stored.has_expired(now));
+            Ok(stored.map(|stored| entry(key, stored)))
+        })
+    }
+
+    fn scan(&self, table: Table, prefix: &Prefix, after: Option<&Key>, entries_max: usize) -> Reading<Page> {
+        let (prefix, after, now) = (prefix.clone(), after.cloned(), self.clock.wall());
+        self.read_with(move |engine| {
+            let mut page = Page {
+                entries: Vec::new(),
+                next: None,
+            };
+            let (mut bytes, mut fault) = (0, None);
+            let after = after.as_ref().map(Key::as_bytes);
+            let visited = engine.scan(
+                Space::Table(table),
+                prefix.as_bytes(),
+                after,
+                &mut |key, value| {
+                    if page.entries.len() == entries_max || bytes >= PAGE_BYTES_MAX {
+                        page.next = page.entries.last().map(|entry: &Entry| entry.key.clone());
+                        return ControlFlow::Break(());
+                    }
+                    let key = Key::from_stored(Bytes::copy_from_slice(key));
+                    match Stored::decode(value) {
+                        Ok(stored) if stored.has_expired(now) => {}
+                        Ok(stored) => {
+                            bytes += stored.value.len();
+                            page.entries.push(entry(key, stored));
+                        }
+                        Err(error) => {
+                            fault = Some(bad_format(table, &key, error));
+                            return ControlFlow::Break(());
+                        }
+                    }
+                    ControlFlow::Continue(())
+                },
+            );
+            visited.map_err(StoreError::Failed)?;
+            fault.map_or(Ok(page), Err)
+        })
+    }
+
+    fn read(&self, org: &OrgId, from: Seq, records_max: usize) -> Reading<Vec<LogRecord>> {
+        let (prefix, org) = (format::log_prefix(org), org.clone());
+        let after = from
+            .0
+            .checked_sub(1)
+            .map(|before| format::log_key(&org, Seq(before)));
+        self.read_with(move |engine| {
+            let (mut records, mut bytes, mut fault) = (Vec::new(), 0, None);
+            let visited = engine.scan(Space::Log, &prefix, after.as_deref(), &mut |key, value| {
+                if records.len() == records_max || bytes >= PAGE_BYTES_MAX {
+                    return ControlFlow::Break(());
+                }
+                bytes += value.len();
+                match format::decode_record(key, value) {
+                    Ok(record) => records.push(record),
+                    Err(error) => {
+                        fault = Some(StoreError::Format {
+                            place: format!("log of {org}"),
+                            error,
+                        });
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            });
+            visited.map_err(StoreError::Failed)?;
+            fault.map_or(Ok(records), Err)
+        })
+    }
+
+    fn watch(&self, table: Table, prefix: Prefix) -> Watch {
+        Watch {
+            events: self.events.subscribe(),
+            table,
+            prefix,
+        }
+    }
+
+    fn committed(&self) -> watch::Receiver<Seq> {
+        self.committed.clone()
+    }
+}
+
+impl<E: Engine> fmt::Debug for Embedded<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("engine", &self.engine)
+            .field("committed", &*self.committed.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Drop for Embedded<E> {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let Some(thread) = self.thread.take() else { return };
+        // The last owner may be a callback on the commit thread, which cannot wait for itself.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the commit thread panicked");
+        }
+    }
+}
+
+/// Reads or writes the store's own facts: refuses a newer format, answers the last position.
+fn read_meta<E: Engine>(engine: &E) -> Result<Seq, StoreError> {
+    match engine.get(Space::Meta, META_FORMAT).map_err(StoreError::Failed)? {
+        None => {
+            let fresh = ((Space::Meta, META_FORMAT.to_vec()), Some(vec![FORMAT_VERSION]));
+            engine.apply(Batch::from([fresh])).map_err(StoreError::Failed)?;
+        }
+        Some(found) if found[..] == [FORMAT_VERSION] => {}
+        Some(found) => {
+            let error = match found.first() {
+                Some(&found) => FormatError::UnknownVersion { found },
+                None => FormatError::Short { bytes: 0 },
+            };
+            return Err(StoreError::Format {
+                place: "the data folder".into(),
+                error,
+            });
+        }
+    }
+    let stored = engine.get(Space::Meta, META_SEQ).map_err(StoreError::Failed)?;
+    let Some(bytes) = stored else { return Ok(Seq::ZERO) };
+    let error = FormatError::Short { bytes: bytes.len() };
+    let seq = bytes.first_chunk::<8>().ok_or(StoreError::Format {
+        place: "the last position".into(),
+        error,
+    })?;
+    Ok(Seq(u64::from_be_bytes(*seq)))
+}
+
+fn load<E: Engine>(engine: &E, table: Table, key: &Key) -> Result<Option<Stored>, StoreError> {
+    let bytes = engine
+        .get(Space::Table(table), key.as_bytes())
+        .map_err(StoreError::Failed)?;
+    let stored = bytes.map(|bytes| Stored::decode(&bytes)).transpose();
+    stored.map_err(|error| bad_format(table, key, error))
+}
+
+fn bad_format(table: Table, key: &Key, error: FormatError) -> StoreError {
+    StoreError::Format {
+        place: format!("{key:?} in table {}", table.name()),
+        error,
+    }
+}
+
+fn entry(key: Key, stored: Stored) -> Entry {
+    Entry {
+        key,
+        seq: stored.seq,
+        expires_at: stored.expires_at,
+        value: stored.value,
+    }
+}

@@ -1,0 +1,136 @@
+//! What only a misbehaving engine or a full queue can show.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+
+use super::*;
+use crate::clock::WallTime;
+use crate::store::{Expect, StoreExt};
+
+/// Holds one space's worth of nothing and refuses to write when told to.
+#[derive(Debug, Default)]
+struct Faulty {
+    broken: Arc<AtomicBool>,
+    format: Option<u8>,
+}
+
+impl Engine for Faulty {
+    const READS_DISK: bool = false;
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, String> {
+        let is_format = space == Space::Meta && key == META_FORMAT;
+        Ok(self
+            .format
+            .filter(|_| is_format)
+            .map(|version| Bytes::from(vec![version])))
+    }
+
+    fn scan(&self, _: Space, _: &[u8], _: Option<&[u8]>, _: Visit<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn apply(&self, _: Batch) -> Result<(), String> {
+        if self.broken.load(Ordering::SeqCst) {
+            Err("no space left".into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn clock() -> Clock {
+    Clock::manual(WallTime::ZERO)
+}
+
+fn put() -> Commit {
+    Commit::new().put(Table::Config, Key::of_system("a"), Expect::Any, "x")
+}
+
+#[tokio::test]
+async fn a_failed_write_is_never_acknowledged_and_moves_nothing() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let store = Embedded::open(
+        Faulty {
+            broken: Arc::clone(&broken),
+            format: None,
+        },
+        clock(),
+    )
+    .unwrap();
+    let mut watch = store.watch(Table::Config, Prefix::of_system(""));
+    let before = store.write(put()).await.unwrap().last;
+    broken.store(true, Ordering::SeqCst);
+    assert_eq!(
+        store.write(put()).await,
+        Err(CommitError::Failed("no space left".into()))
+    );
+    assert_eq!(*store.committed().borrow(), before);
+    broken.store(false, Ordering::SeqCst);
+    let after = store.write(put()).await.unwrap().last;
+    assert_eq!(watch.next().await.unwrap().seq, before);
+    assert_eq!(
+        watch.next().await.unwrap().seq,
+        after,
+        "the failed one was never told"
+    );
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_recovers() {
+    let store = Embedded::open(Faulty::default(), clock()).unwrap();
+    let (release, held) = mpsc::channel::<()>();
+    let (started, start) = tokio::sync::oneshot::channel();
+    store.commit(
+        put(),
+        Box::new(move |_| {
+            started.send(()).unwrap();
+            held.recv().unwrap();
+        }),
+    );
+    start.await.unwrap();
+    let large = || put().append(&OrgId::new("org_a"), vec![0; QUEUE_BYTES_MAX / 2 + 1]);
+    let (tell, told) = mpsc::channel();
+    for _ in 0..3 {
+        let tell = tell.clone();
+        store.commit(
+            large(),
+            Box::new(move |outcome| tell.send(outcome.map(drop)).unwrap()),
+        );
+    }
+    assert_eq!(
+        told.recv().unwrap(),
+        Err(CommitError::Busy),
+        "the third finds two waiting"
+    );
+    release.send(()).unwrap();
+    assert_eq!((told.recv().unwrap(), told.recv().unwrap()), (Ok(()), Ok(())));
+    assert!(store.write(large()).await.is_ok());
+}
+
+#[test]
+fn what_waits_is_written_before_the_store_closes() {
+    let store = Embedded::open(Faulty::default(), clock()).unwrap();
+    let (tell, told) = mpsc::channel();
+    for _ in 0..100 {
+        let tell = tell.clone();
+        store.commit(
+            put(),
+            Box::new(move |outcome| tell.send(outcome.is_ok()).unwrap()),
+        );
+    }
+    drop((store, tell));
+    assert_eq!(told.iter().filter(|&ok| ok).count(), 100);
+}
+
+#[test]
+fn a_folder_of_a_newer_program_is_refused() {
+    let newer = Faulty {
+        format: Some(FORMAT_VERSION + 1),
+        ..Faulty::default()
+    };
+    let error = Embedded::open(newer, clock()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the data folder: stored in format 2, and this program knows format 1: use the newer program that wrote it"
+    );
+}

@@ -1,0 +1,73 @@
+//! The store in memory: same promises, same commit thread, nothing survives the process.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::embedded::{Batch, Embedded, Engine, Space, Visit};
+use super::{Store, StoreError};
+use crate::clock::Clock;
+
+/// An empty store.
+///
+/// # Errors
+/// [`StoreError::Failed`] if no thread can be started.
+pub fn open(clock: Clock) -> Result<impl Store, StoreError> {
+    Embedded::open(MemoryEngine::default(), clock)
+}
+
+#[derive(Default)]
+struct MemoryEngine {
+    pairs: RwLock<BTreeMap<(Space, Vec<u8>), Bytes>>,
+}
+
+impl Engine for MemoryEngine {
+    const READS_DISK: bool = false;
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, String> {
+        Ok(self.pairs.read().get(&(space, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: Visit<'_>,
+    ) -> Result<(), String> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded((space, after.to_vec())),
+            Some(_) | None => Bound::Included((space, prefix.to_vec())),
+        };
+        for ((_, key), value) in self
+            .pairs
+            .read()
+            .range((start, Bound::Unbounded))
+            .take_while(|((at, key), _)| *at == space && key.starts_with(prefix))
+        {
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), String> {
+        let mut pairs = self.pairs.write();
+        for (key, value) in batch {
+            match value {
+                Some(value) => pairs.insert(key, Bytes::from(value)),
+                None => pairs.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "memory, {} pairs", self.pairs.read().len())
+    }
+}

@@ -1,0 +1,110 @@
+//! Stable storage: an ordered log and keyed tables behind one small trait.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`key`] | keys: every one begins with its organization, or with `sys/` |
+//! | [`commit`] | what a writer asks for, and what it is told |
+//! | [`reading`] | entries, pages, [`Tail`] of the log and [`Watch`] of a table |
+//! | [`format`](mod@format) | bytes of a stored record, with their version |
+//! | `embedded` | the commit thread: group commit, expectations, expiry |
+//! | [`fjall`] | on disk |
+//! | [`memory`] | in memory, for tests and for what need not outlive the process |
+//!
+//! # What is promised
+//!
+//! - A [`Commit`] is all or nothing, over tables and log together, and commits happen one after the
+//!   other: what one expects is judged against all that came before it.
+//! - Its `done` is called once, after the commit is on stable storage. Nothing that is not on stable
+//!   storage can be read, watched or tailed.
+//! - No method blocks the caller. `done` runs on the store's own commit thread: it must be short and
+//!   must not wait for the store.
+//! - Full means refused: [`CommitError::Busy`], at once. Callers slow down whoever feeds them.
+
+pub mod commit;
+mod embedded;
+pub mod fjall;
+pub mod format;
+pub mod key;
+pub mod memory;
+pub mod reading;
+
+#[cfg(test)]
+mod conformance;
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+use cloudsignal_broker::OrgId;
+
+pub use commit::{Commit, CommitError, Committed, Done, Expect, StoreExt};
+pub use format::FormatError;
+pub use key::{Key, Prefix};
+pub use reading::{Change, Entry, Event, LogRecord, Page, Reading, StoreError, Tail, Watch, WatchEnd};
+
+/// Position in the order of all commits of a store. Starts at 1 and rises; a log may skip numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// Before everything.
+    pub const ZERO: Self = Self(0);
+
+    /// The position right after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// The keyed tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Organizations, users, keys, policies, marks of tokens.
+    Config,
+    /// Sessions with their subscriptions and cursors.
+    Session,
+    /// The retained message of each topic.
+    Retained,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 3] = [Self::Config, Self::Session, Self::Retained];
+
+    /// The table's name in a data folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Session => "session",
+            Self::Retained => "retained",
+        }
+    }
+}
+
+/// Where state outlives the process. See the module for what is promised.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Puts `commit` in line; `done` hears when it is on stable storage, or why it never will be.
+    ///
+    /// `done` is called on this very call for a commit that is refused at the door
+    /// ([`CommitError::Busy`], [`CommitError::TooLarge`], [`CommitError::Stopped`]).
+    fn commit(&self, commit: Commit, done: Done);
+
+    /// The entry of a key, unless it has expired.
+    fn get(&self, table: Table, key: &Key) -> Reading<Option<Entry>>;
+
+    /// Entries in key order whose keys begin with `prefix` and come after `after`: at most `entries_max`,
+    /// and no more than [`reading::PAGE_BYTES_MAX`] of them.
+    fn scan(&self, table: Table, prefix: &Prefix, after: Option<&Key>, entries_max: usize) -> Reading<Page>;
+
+    /// Records of an organization's log in order, from `from` on: at most `records_max`, and no more than
+    /// [`reading::PAGE_BYTES_MAX`] of them.
+    fn read(&self, org: &OrgId, from: Seq, records_max: usize) -> Reading<Vec<LogRecord>>;
+
+    /// Every later change of a table below `prefix`. Start watching, then scan: nothing is missed.
+    fn watch(&self, table: Table, prefix: Prefix) -> Watch;
+
+    /// The last position on stable storage, as it moves.
+    fn committed(&self) -> watch::Receiver<Seq>;
+}
