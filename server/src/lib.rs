@@ -4,8 +4,12 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`clock`] | the only reader of the time |
+//! | [`config`] | file, environment and flags become one checked value |
+//! | [`logging`] | what is written to standard error |
 //! | [`store`] | stable storage |
 
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod logging;
 pub mod store;

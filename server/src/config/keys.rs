@@ -1,0 +1,644 @@
+//! Every key an operator can set.
+
+use crate::config::value::{IpPrefix, Kind, TEXT_BYTES_MAX, Value};
+use crate::config::{ClientCert, Config, ConnectionLog, LogFormat, TlsVersion};
+
+use cloudsignal_core::codec::PACKET_BYTES_MAX;
+
+/// One setting.
+#[derive(Clone, Copy)]
+pub struct Key {
+    /// `section.name`, or a bare name.
+    pub name: &'static str,
+    /// What it means, in one or two sentences.
+    pub doc: &'static str,
+    /// Unit of a number, empty where the name says it all.
+    pub unit: &'static str,
+    /// What is accepted.
+    pub kind: Kind,
+    /// Reads it, so that the default is written down once, in [`Config::default`].
+    pub read: fn(&Config) -> Value,
+    /// Writes a value that `kind` has accepted.
+    pub write: fn(&mut Config, Value),
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    /// `CLOUDSIGNAL_LISTEN_MQTT` for `listen.mqtt`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("CLOUDSIGNAL_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The section in the file, empty for the top.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The name within its section.
+    #[must_use]
+    pub fn short_name(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, name)| name)
+    }
+}
+
+/// The key with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const MIB: u64 = 1_048_576;
+const GIB: u64 = 1_024 * MIB;
+
+/// A number: name, field, unit, bounds, doc.
+macro_rules! number {
+    ($name:literal, $($field:ident).+, $unit:literal, $min:expr, $max:expr, $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            unit: $unit,
+            kind: Kind::Integer { min: $min, max: $max },
+            read: |config| {
+                Value::Integer(config.$($field).+.try_into().expect("invariant: numbers fit 64 bits"))
+            },
+            write: |config, value| {
+                config.$($field).+ = value.integer().try_into().expect("invariant: bounds fit the field")
+            },
+        }
+    };
+}
+
+/// An address: name, field, doc.
+macro_rules! listen {
+    ($name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            unit: "",
+            kind: Kind::Listen,
+            read: |config| Value::Listen(config.$($field).+),
+            write: |config, value| config.$($field).+ = value.listen(),
+        }
+    };
+}
+
+/// A file: name, field, doc.
+macro_rules! path {
+    ($name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            unit: "",
+            kind: Kind::Path,
+            read: |config| Value::Path(config.$($field).+.clone()),
+            write: |config, value| config.$($field).+ = value.path(),
+        }
+    };
+}
+
+/// One of some words: name, field, word and variant pairs, doc.
+macro_rules! choice {
+    ($name:literal, $($field:ident).+, [$($word:literal => $variant:path),+], $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            unit: "",
+            kind: Kind::Choice(&[$($word),+]),
+            read: |config| Value::Text(match config.$($field).+ { $($variant => $word),+ }.to_owned()),
+            write: |config, value| {
+                config.$($field).+ = match value.text().as_str() {
+                    $($word => $variant,)+
+                    other => unreachable!("invariant: one of the words was checked, not {other:?}"),
+                }
+            },
+        }
+    };
+}
+
+/// Several texts: name, field (a list of what `parse` makes), check, doc.
+macro_rules! list {
+    ($name:literal, $($field:ident).+, $check:expr, $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            unit: "",
+            kind: Kind::List($check),
+            read: |config| Value::List(config.$($field).+.iter().map(ToString::to_string).collect()),
+            write: |config, value| {
+                let items = value.list();
+                let parsed = items.iter().map(|item| item.parse().expect("invariant: checked"));
+                config.$($field).+ = parsed.collect();
+            },
+        }
+    };
+}
+
+/// Every key, section by section.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "data_dir",
+        doc: "Folder for certificates, accounts and everything else that is kept.",
+        unit: "",
+        kind: Kind::Path,
+        read: |config| Value::Path(Some(config.data_dir.clone())),
+        write: |config, value| {
+            config.data_dir = value.path().unwrap_or_else(|| Config::default().data_dir);
+        },
+    },
+    number!(
+        "worker_threads",
+        worker_threads,
+        "threads",
+        0,
+        1_024,
+        "Threads that run connections; 0 for one per core."
+    ),
+    Key {
+        name: "dev_anonymous",
+        doc: "Lets clients without a login into this organization, on listen.mqtt only, which must be on loopback: \
+              for test suites. Empty: nobody.",
+        unit: "",
+        kind: Kind::Text,
+        read: |config| Value::Text(config.dev_anonymous.clone().unwrap_or_default()),
+        write: |config, value| {
+            config.dev_anonymous = Some(value.text()).filter(|org| !org.is_empty());
+        },
+    },
+    listen!("listen.mqtt", listen.mqtt, "MQTT without encryption."),
+    listen!("listen.mqtts", listen.mqtts, "MQTT over TLS."),
+    listen!(
+        "listen.ws",
+        listen.ws,
+        "MQTT over WebSocket without encryption, any path."
+    ),
+    listen!(
+        "listen.wss",
+        listen.wss,
+        "MQTT over WebSocket with TLS, any path."
+    ),
+    listen!(
+        "listen.http",
+        listen.http,
+        "HTTP API without encryption, and MQTT over WebSocket at /mqtt."
+    ),
+    listen!(
+        "listen.https",
+        listen.https,
+        "HTTP API with TLS, and MQTT over WebSocket at /mqtt."
+    ),
+    listen!(
+        "listen.metrics",
+        listen.metrics,
+        "Prometheus metrics at /metrics, and /healthz and /readyz."
+    ),
+    list!(
+        "proxy.listeners",
+        proxy.listeners,
+        check_listener,
+        "Listeners (mqtt, mqtts, ws, wss, http, https) whose connections all begin with a PROXY protocol header, \
+         version 1 or 2. They accept connections from proxy.trusted only."
+    ),
+    list!(
+        "proxy.trusted",
+        proxy.trusted,
+        |item| item
+            .parse::<IpPrefix>()
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        "Addresses and networks of the proxies."
+    ),
+    path!(
+        "tls.cert_file",
+        tls.cert_file,
+        "Certificate chain, PEM. Empty: the certificate that the first start makes in data_dir."
+    ),
+    path!(
+        "tls.key_file",
+        tls.key_file,
+        "Private key of the certificate, PEM."
+    ),
+    path!(
+        "tls.client_ca_file",
+        tls.client_ca_file,
+        "Certificates that may sign client certificates, PEM."
+    ),
+    choice!(
+        "tls.client_cert",
+        tls.client_cert,
+        ["off" => ClientCert::Off, "accept" => ClientCert::Accept, "require" => ClientCert::Require],
+        "Whether clients of mqtts and wss show a certificate signed by tls.client_ca_file."
+    ),
+    choice!(
+        "tls.version_min",
+        tls.version_min,
+        ["1.2" => TlsVersion::Tls12, "1.3" => TlsVersion::Tls13],
+        "Oldest TLS version."
+    ),
+    number!(
+        "tls.reload_secs",
+        tls.reload_secs,
+        "seconds",
+        0,
+        86_400,
+        "How often the files are looked at for a change; 0: only on SIGHUP. Connected clients stay."
+    ),
+    list!(
+        "websocket.origins",
+        websocket.origins,
+        check_origin,
+        "Origins that browsers may connect from, such as https://app.example.com. Empty: every origin. \
+         Clients that send no Origin header are always let in."
+    ),
+    number!(
+        "connections.total_max",
+        connections.total_max,
+        "connections",
+        1,
+        10_000_000,
+        "Connections at once, over all listeners. One more is closed at once."
+    ),
+    number!(
+        "connections.per_source_max",
+        connections.per_source_max,
+        "connections",
+        0,
+        10_000_000,
+        "Connections at once from one IPv4 address or one IPv6 /64; 0: no limit. Loopback is not counted."
+    ),
+    number!(
+        "connections.connect_bytes_max",
+        connections.connect_bytes_max,
+        "bytes",
+        1_024,
+        16 * MIB,
+        "Largest CONNECT packet, and largest WebSocket frame before it."
+    ),
+    number!(
+        "connections.opening_bytes_max",
+        connections.opening_bytes_max,
+        "bytes",
+        MIB,
+        64 * GIB,
+        "What all clients that are not yet let in may have sent. One that goes beyond is closed."
+    ),
+    number!(
+        "connections.handshake_secs",
+        connections.handshake_secs,
+        "seconds",
+        1,
+        300,
+        "Time for the PROXY header and the TLS handshake."
+    ),
+    number!(
+        "connections.upgrade_secs",
+        connections.upgrade_secs,
+        "seconds",
+        1,
+        300,
+        "Time for the header of an HTTP request, and so for a WebSocket upgrade."
+    ),
+    number!(
+        "connections.connect_secs",
+        connections.connect_secs,
+        "seconds",
+        1,
+        300,
+        "Time from the open transport to a whole CONNECT packet."
+    ),
+    number!(
+        "connections.stalled_secs",
+        connections.stalled_secs,
+        "seconds",
+        1,
+        86_400,
+        "A client that takes nothing for so long while output waits for it is closed."
+    ),
+    number!(
+        "connections.backlog",
+        connections.backlog,
+        "connections",
+        1,
+        65_535,
+        "Connections that the system holds until the broker accepts them."
+    ),
+    number!(
+        "limits.connections_max",
+        limits.connections_max,
+        "connections",
+        1,
+        100_000_000,
+        "Connections of one organization. One more is refused with 0x97."
+    ),
+    number!(
+        "limits.sessions_max",
+        limits.sessions_max,
+        "sessions",
+        1,
+        100_000_000,
+        "Sessions of one organization, connected or not. A CONNECT that needs one more is refused with 0x97."
+    ),
+    number!(
+        "limits.client_id_bytes_max",
+        limits.client_id_bytes_max,
+        "bytes",
+        23,
+        65_535,
+        "Length of a client id."
+    ),
+    number!(
+        "limits.subscriptions_max",
+        limits.subscriptions_max,
+        "subscriptions",
+        1,
+        1_000_000,
+        "Subscriptions of one session."
+    ),
+    number!(
+        "limits.topic_levels_max",
+        limits.topic_levels_max,
+        "levels",
+        1,
+        65_535,
+        "Depth of a topic or filter."
+    ),
+    number!(
+        "limits.receive_max",
+        limits.receive_max,
+        "messages",
+        1,
+        65_535,
+        "QoS 1 and 2 messages that a client may have unacknowledged towards the broker (Receive Maximum)."
+    ),
+    number!(
+        "limits.inflight_max",
+        limits.inflight_max,
+        "messages",
+        1,
+        65_535,
+        "QoS 1 and 2 messages that the broker keeps unacknowledged towards a client."
+    ),
+    number!(
+        "limits.topic_alias_max",
+        limits.topic_alias_max,
+        "aliases",
+        0,
+        65_535,
+        "Topic aliases that a client may set (Topic Alias Maximum)."
+    ),
+    number!(
+        "limits.topic_alias_out_max",
+        limits.topic_alias_out_max,
+        "aliases",
+        0,
+        65_535,
+        "Topic aliases that the broker sets towards a client that allows them."
+    ),
+    number!(
+        "limits.packet_bytes_max",
+        limits.packet_bytes_max,
+        "bytes",
+        1_024,
+        PACKET_BYTES_MAX as u64,
+        "Largest packet that is accepted (Maximum Packet Size)."
+    ),
+    number!(
+        "limits.queue_messages_max",
+        limits.queue_messages_max,
+        "messages",
+        1,
+        100_000_000,
+        "Messages that wait for one session."
+    ),
+    number!(
+        "limits.queue_bytes_max",
+        limits.queue_bytes_max,
+        "bytes",
+        1_024,
+        64 * GIB,
+        "Bytes that wait for one session."
+    ),
+    number!(
+        "limits.output_bytes_max",
+        limits.output_bytes_max,
+        "bytes",
+        1_024,
+        GIB,
+        "Bytes in a connection's output; more waits in the session's queue, and a client whose own answers fill it \
+         is not read."
+    ),
+    number!(
+        "limits.shared_payload_bytes_min",
+        limits.shared_payload_bytes_min,
+        "bytes",
+        256,
+        GIB,
+        "Payloads of this size are shared between subscribers; smaller ones are copied."
+    ),
+    number!(
+        "limits.retained_messages_max",
+        limits.retained_messages_max,
+        "messages",
+        0,
+        100_000_000,
+        "Retained messages of one organization."
+    ),
+    number!(
+        "limits.retained_bytes_max",
+        limits.retained_bytes_max,
+        "bytes",
+        0,
+        64 * GIB,
+        "Bytes of all retained messages of one organization."
+    ),
+    number!(
+        "limits.session_expiry_secs_max",
+        limits.session_expiry_secs_max,
+        "seconds",
+        0,
+        0xFFFF_FFFF,
+        "Longest session expiry interval that is granted; 4294967295: for ever."
+    ),
+    number!(
+        "limits.session_expiry_secs_default",
+        limits.session_expiry_secs_default,
+        "seconds",
+        0,
+        0xFFFF_FFFF,
+        "Session expiry of an MQTT 5 client that resumes without asking for one."
+    ),
+    number!(
+        "limits.keep_alive_secs_max",
+        limits.keep_alive_secs_max,
+        "seconds",
+        0,
+        65_535,
+        "Longest keep alive that is granted; 0: the client decides."
+    ),
+    number!(
+        "limits.publish_messages_per_sec",
+        limits.publish_messages_per_sec,
+        "messages per second",
+        0,
+        0xFFFF_FFFF,
+        "What all clients of one organization together may publish; 0: no limit."
+    ),
+    number!(
+        "limits.publish_bytes_per_sec",
+        limits.publish_bytes_per_sec,
+        "bytes per second",
+        0,
+        1_024 * GIB,
+        "Payload bytes that all clients of one organization together may publish; 0: no limit."
+    ),
+    number!(
+        "limits.sys_interval_secs",
+        limits.sys_interval_secs,
+        "seconds",
+        0,
+        86_400,
+        "Time between two rounds of $SYS messages; 0: none."
+    ),
+    Key {
+        name: "log.level",
+        doc: "What is logged: a level, or targets with levels such as info,cloudsignal_server::net=debug. \
+              The variable RUST_LOG, if set, wins.",
+        unit: "",
+        kind: Kind::Text,
+        read: |config| Value::Text(config.log.level.clone()),
+        write: |config, value| config.log.level = value.text(),
+    },
+    choice!(
+        "log.format",
+        log.format,
+        ["text" => LogFormat::Text, "json" => LogFormat::Json],
+        "Shape of a log line."
+    ),
+    choice!(
+        "log.connections",
+        log.connections,
+        ["info" => ConnectionLog::Info, "debug" => ConnectionLog::Debug],
+        "Level of the lines about single connections; debug is for brokers with many."
+    ),
+    number!(
+        "metrics.orgs_max",
+        metrics.orgs_max,
+        "organizations",
+        0,
+        10_000,
+        "Organizations with series of their own, the busiest first. The others are summed as \"other\"."
+    ),
+    number!(
+        "shutdown.spread_millis",
+        shutdown.spread_millis,
+        "milliseconds",
+        0,
+        600_000,
+        "Time over which clients are sent away, so that they do not all come back at once."
+    ),
+    number!(
+        "shutdown.deadline_secs",
+        shutdown.deadline_secs,
+        "seconds",
+        1,
+        3_600,
+        "Time after which whatever is left is cut off."
+    ),
+];
+
+/// Names that `proxy.listeners` may hold.
+pub const PROXY_LISTENERS: [&str; 6] = ["mqtt", "mqtts", "ws", "wss", "http", "https"];
+
+fn check_listener(item: &str) -> Result<(), String> {
+    let known = PROXY_LISTENERS.contains(&item);
+    known
+        .then_some(())
+        .ok_or_else(|| format!("is none of {}", PROXY_LISTENERS.join(", ")))
+}
+
+fn check_origin(item: &str) -> Result<(), String> {
+    let host = item
+        .strip_prefix("https://")
+        .or_else(|| item.strip_prefix("http://"));
+    let whole = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '*']));
+    if whole && item.len() <= TEXT_BYTES_MAX {
+        Ok(())
+    } else {
+        Err("is not an origin such as https://app.example.com, without a path".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::Raw;
+
+    #[test]
+    fn names_are_unique_and_every_key_says_what_it_is() {
+        let mut names: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+        for key in KEYS {
+            assert!(key.doc.ends_with('.'), "{}", key.name);
+            let is_number = matches!(key.kind, Kind::Integer { .. });
+            assert_eq!(is_number, !key.unit.is_empty(), "{} and its unit", key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_within_its_own_bounds_and_is_written_where_it_is_read() {
+        for key in KEYS {
+            let default = (key.read)(&Config::default());
+            let raw = match &default {
+                Value::Integer(number) => Raw::Text(number.to_string()),
+                Value::Text(text) => Raw::Text(text.clone()),
+                Value::Path(path) => Raw::Text(path.clone().unwrap_or_default().display().to_string()),
+                Value::Listen(listen) => Raw::Text(listen.to_string()),
+                Value::List(items) => Raw::List(items.clone()),
+            };
+            assert_eq!(key.kind.check(&raw).as_ref(), Ok(&default), "{}", key.name);
+            let mut config = Config::default();
+            (key.write)(&mut config, default);
+            assert_eq!(config, Config::default(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_a_number_fit_its_field() {
+        for key in KEYS {
+            let Kind::Integer { min, max } = key.kind else {
+                continue;
+            };
+            for bound in [min, max] {
+                let mut config = Config::default();
+                (key.write)(&mut config, Value::Integer(bound));
+                assert_eq!((key.read)(&config), Value::Integer(bound), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn origins_have_a_scheme_and_no_path() {
+        assert!(check_origin("https://app.example.com").is_ok());
+        assert!(check_origin("http://localhost:3000").is_ok());
+        for wrong in [
+            "app.example.com",
+            "https://",
+            "https://a/b",
+            "https://*.example.com",
+            "*",
+        ] {
+            assert!(check_origin(wrong).is_err(), "{wrong}");
+        }
+    }
+}
