@@ -18,7 +18,11 @@ mod error;
 mod frame;
 mod packet;
 mod property;
+mod reader;
 mod reason;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use error::{At, DecodeError, EncodeError, Malformed, ProtocolFault};
 pub use frame::{Decoded, Decoder, PACKET_BYTES_MAX};

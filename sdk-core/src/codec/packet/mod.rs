@@ -27,7 +27,8 @@ pub use subscribe::{RetainHandling, Subscribe, SubscribeFilter};
 pub use unsuback::UnsubAck;
 pub use unsubscribe::Unsubscribe;
 
-use super::EncodeError;
+use super::reader::Reader;
+use super::{DecodeError, EncodeError, Malformed, writer};
 use crate::Version;
 
 /// Packet identifier: never 0 [MQTT-2.2.1-3].
@@ -91,6 +92,57 @@ impl PacketType {
             Self::Auth => "AUTH",
         }
     }
+
+    /// The type with this number, or `None` for 0 and above 15.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            1 => Self::Connect,
+            2 => Self::ConnAck,
+            3 => Self::Publish,
+            4 => Self::PubAck,
+            5 => Self::PubRec,
+            6 => Self::PubRel,
+            7 => Self::PubComp,
+            8 => Self::Subscribe,
+            9 => Self::SubAck,
+            10 => Self::Unsubscribe,
+            11 => Self::UnsubAck,
+            12 => Self::PingReq,
+            13 => Self::PingResp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return None,
+        })
+    }
+
+    /// The first byte of a packet: type and required flags. PUBLISH adds its own.
+    pub(super) const fn first_byte(self) -> u8 {
+        (self as u8) << 4 | self.required_flags()
+    }
+
+    /// Checks the low four bits of the first byte (section 2.1.3).
+    pub(super) fn check_flags(self, version: Option<Version>, flags: u8) -> Result<(), Malformed> {
+        if self == Self::Publish {
+            return publish::Flags::parse(flags).map(|_| ());
+        }
+        let required = self.required_flags();
+        // In 3.1 the packets that have QoS 1 in their flags have DUP too.
+        let dup_allowed = version == Some(Version::V31) && required == QOS_1;
+        if flags == required || (dup_allowed && flags == required | DUP) {
+            Ok(())
+        } else {
+            Err(Malformed::FixedHeaderFlags { flags }) // [MQTT-2.1.3-1]
+        }
+    }
+
+    const fn required_flags(self) -> u8 {
+        if matches!(self, Self::PubRel | Self::Subscribe | Self::Unsubscribe) {
+            QOS_1
+        } else {
+            0
+        }
+    }
 }
 
 impl fmt::Display for PacketType {
@@ -98,6 +150,10 @@ impl fmt::Display for PacketType {
         out.write_str(self.name())
     }
 }
+
+/// Flags of the first byte.
+const DUP: u8 = 0b1000;
+const QOS_1: u8 = 0b0010;
 
 /// A control packet of any version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,21 +190,75 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
-impl Packet<'_> {
+impl<'a> Packet<'a> {
     /// Appends the packet to `out`. What `version` lacks is left out.
     ///
     /// # Errors
     /// Why the packet cannot be expressed; `out` is then as it was.
-    pub fn encode(&self, _version: Version, _out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        todo!()
+    pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Self::Connect(connect) => connect.encode(out),
+            Self::ConnAck(connack) => connack.encode(version, out),
+            Self::Publish(publish) => publish.encode(version, out).map(|_layout| ()),
+            Self::PubAck(ack) => ack.encode(AckKind::PubAck, version, out),
+            Self::PubRec(ack) => ack.encode(AckKind::PubRec, version, out),
+            Self::PubRel(ack) => ack.encode(AckKind::PubRel, version, out),
+            Self::PubComp(ack) => ack.encode(AckKind::PubComp, version, out),
+            Self::Subscribe(subscribe) => subscribe.encode(version, out),
+            Self::SubAck(suback) => suback.encode(version, out),
+            Self::Unsubscribe(unsubscribe) => unsubscribe.encode(version, out),
+            Self::UnsubAck(unsuback) => unsuback.encode(version, out),
+            Self::PingReq | Self::PingResp => {
+                writer::header(self.packet_type().first_byte(), 0, out);
+                Ok(())
+            }
+            Self::Disconnect(disconnect) => disconnect.encode(version, out),
+            Self::Auth(auth) => auth.encode(version, out),
+        }
     }
 
     /// How many bytes [`encode`](Self::encode) would append, header included.
     ///
     /// # Errors
     /// As `encode`.
-    pub fn encoded_len(&self, _version: Version) -> Result<usize, EncodeError> {
-        todo!()
+    pub fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
+        match self {
+            Self::Connect(connect) => writer::packet_len(&**connect, connect.version),
+            Self::ConnAck(connack) => writer::packet_len(&**connack, version),
+            Self::Publish(publish) => publish.encoded_len(version),
+            Self::PubAck(ack) => ack.encoded_len(AckKind::PubAck, version),
+            Self::PubRec(ack) => ack.encoded_len(AckKind::PubRec, version),
+            Self::PubRel(ack) => ack.encoded_len(AckKind::PubRel, version),
+            Self::PubComp(ack) => ack.encoded_len(AckKind::PubComp, version),
+            Self::Subscribe(subscribe) => writer::packet_len(subscribe, version),
+            Self::SubAck(suback) => writer::packet_len(suback, version),
+            Self::Unsubscribe(unsubscribe) => writer::packet_len(unsubscribe, version),
+            Self::UnsubAck(unsuback) => writer::packet_len(unsuback, version),
+            Self::PingReq | Self::PingResp => Ok(2),
+            Self::Disconnect(disconnect) => writer::packet_len(disconnect, version),
+            Self::Auth(auth) => writer::packet_len(auth, version),
+        }
+    }
+
+    /// Reads the fields of a packet; for CONNECT, what follows its protocol level.
+    pub(super) fn decode(version: Version, flags: u8, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(match packet.packet() {
+            PacketType::Connect => Self::Connect(Box::new(Connect::decode(version, packet)?)),
+            PacketType::ConnAck => Self::ConnAck(Box::new(ConnAck::decode(version, packet)?)),
+            PacketType::Publish => Self::Publish(Publish::decode(version, flags, packet)?),
+            PacketType::PubAck => Self::PubAck(Ack::decode(version, packet)?),
+            PacketType::PubRec => Self::PubRec(Ack::decode(version, packet)?),
+            PacketType::PubRel => Self::PubRel(Ack::decode(version, packet)?),
+            PacketType::PubComp => Self::PubComp(Ack::decode(version, packet)?),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(version, packet)?),
+            PacketType::SubAck => Self::SubAck(SubAck::decode(version, packet)?),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(version, packet)?),
+            PacketType::UnsubAck => Self::UnsubAck(UnsubAck::decode(version, packet)?),
+            PacketType::PingReq => Self::PingReq,
+            PacketType::PingResp => Self::PingResp,
+            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(version, packet)?),
+            PacketType::Auth => Self::Auth(Auth::decode(packet)?),
+        })
     }
 
     /// Its type.

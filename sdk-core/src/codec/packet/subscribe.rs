@@ -2,8 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::PacketId;
-use crate::codec::{EncodeError, UserProperties};
+use super::{PacketId, PacketType};
+use crate::codec::property::{self, PropertyReader, id};
+use crate::codec::reader::Reader;
+use crate::codec::writer::{self, Fields, Properties, Sink};
+use crate::codec::{DecodeError, EncodeError, Malformed, ProtocolFault, UserProperties};
 use crate::topic::{TopicError, TopicFilter};
 use crate::{Qos, Version};
 
@@ -64,8 +67,55 @@ impl<'a> Subscribe<'a> {
     ///
     /// # Errors
     /// Why it cannot be expressed; `out` is then as it was.
-    pub fn encode(&self, _version: Version, _out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        todo!()
+    pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        writer::packet(PacketType::Subscribe.first_byte(), self, version, out)
+    }
+
+    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut subscribe = Self::new(packet.packet_id()?, Vec::new());
+        if version.is_v5() {
+            let mut properties = PropertyReader::open(packet)?;
+            while let Some(id) = properties.next_id()? {
+                match id {
+                    id::SUBSCRIPTION_ID => subscribe.subscription_id = Some(properties.subscription_id()?),
+                    id::USER_PROPERTY => properties.user_property()?,
+                    _ => return Err(properties.refuse()),
+                }
+            }
+            subscribe.user_properties = properties.user_properties();
+        }
+        if packet.is_empty() {
+            return Err(packet.protocol_at(packet.offset(), ProtocolFault::NoFilters)); // [MQTT-3.8.3-2]
+        }
+        while !packet.is_empty() {
+            subscribe.filters.push(SubscribeFilter::decode(version, packet)?);
+        }
+        Ok(subscribe)
+    }
+}
+
+impl Fields for Subscribe<'_> {
+    fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if version.is_v5() {
+            writer::property_block(sink, self)?;
+        }
+        if self.filters.is_empty() {
+            return Err(EncodeError::BreaksRule("SUBSCRIBE has at least one topic filter"));
+        }
+        self.filters
+            .iter()
+            .try_for_each(|filter| filter.write(version, sink))
+    }
+}
+
+impl Properties for Subscribe<'_> {
+    fn write_properties<S: Sink>(&self, sink: &mut S) -> Result<(), EncodeError> {
+        if let Some(subscription_id) = self.subscription_id {
+            property::write_subscription_id(sink, subscription_id)?;
+        }
+        self.user_properties.write(sink);
+        Ok(())
     }
 }
 
@@ -81,4 +131,76 @@ impl<'a> SubscribeFilter<'a> {
             retain_handling: RetainHandling::SendAtSubscribe,
         }
     }
+
+    fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let filter = TopicFilter::parse(packet.text()?);
+        let offset = packet.offset();
+        let options = packet.u8()?;
+        let malformed = |fault| Err(packet.malformed_at(offset, fault));
+        let protocol = |fault| Err(packet.protocol_at(offset, fault));
+        let reserved = if version.is_v5() { RESERVED } else { !QOS };
+        if options & reserved != 0 {
+            return malformed(Malformed::SubscriptionOptions { options }); // [MQTT-3.8.3-5], 3.1.1 [MQTT-3.8.3-4]
+        }
+        let Some(qos) = Qos::from_bits(options & QOS) else {
+            return if version.is_v5() {
+                protocol(ProtocolFault::SubscriptionQos3)
+            } else {
+                malformed(Malformed::Qos3)
+            };
+        };
+        let retain_handling = match (options & RETAIN_HANDLING) >> 4 {
+            0 => RetainHandling::SendAtSubscribe,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return protocol(ProtocolFault::RetainHandling3),
+        };
+        let no_local = options & NO_LOCAL != 0;
+        if no_local && is_shared(&filter) {
+            return protocol(ProtocolFault::NoLocalOnShared); // [MQTT-3.8.3-4]
+        }
+        let retain_as_published = options & RETAIN_AS_PUBLISHED != 0;
+        Ok(Self {
+            filter,
+            qos,
+            no_local,
+            retain_as_published,
+            retain_handling,
+        })
+    }
+
+    fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
+        let Ok(filter) = self.filter else {
+            return Err(EncodeError::BreaksRule("SUBSCRIBE has valid topic filters"));
+        };
+        sink.binary("topic filter", filter.as_str().as_bytes())?;
+        let mut options = self.qos.bits();
+        if version.is_v5() {
+            if self.no_local && is_shared(&self.filter) {
+                return Err(EncodeError::BreaksRule(
+                    "No Local is not for shared subscriptions",
+                ));
+            }
+            options |= if self.no_local { NO_LOCAL } else { 0 };
+            options |= if self.retain_as_published {
+                RETAIN_AS_PUBLISHED
+            } else {
+                0
+            };
+            options |= (self.retain_handling as u8) << 4;
+        }
+        sink.u8(options);
+        Ok(())
+    }
+}
+
+/// The bits of the subscription options (section 3.8.3.1).
+const QOS: u8 = 0b0000_0011;
+const NO_LOCAL: u8 = 0b0000_0100;
+const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
+const RETAIN_HANDLING: u8 = 0b0011_0000;
+const RESERVED: u8 = 0b1100_0000;
+
+fn is_shared(filter: &Result<TopicFilter<'_>, TopicError>) -> bool {
+    filter.is_ok_and(|filter| filter.share().is_some())
 }

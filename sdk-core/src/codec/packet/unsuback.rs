@@ -2,9 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::PacketId;
+use super::{PacketId, PacketType};
 use crate::Version;
-use crate::codec::{EncodeError, ReasonCode, UserProperties};
+use crate::codec::property::Explanation;
+use crate::codec::reader::Reader;
+use crate::codec::writer::{self, Fields, Sink};
+use crate::codec::{DecodeError, EncodeError, ProtocolFault, ReasonCode, UserProperties};
 
 /// UNSUBACK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub struct UnsubAck<'a> {
     pub reasons: Vec<ReasonCode>,
 }
 
-impl UnsubAck<'_> {
+impl<'a> UnsubAck<'a> {
     /// An UNSUBACK without properties.
     #[must_use]
     pub const fn new(packet_id: PacketId, reasons: Vec<ReasonCode>) -> Self {
@@ -35,7 +38,52 @@ impl UnsubAck<'_> {
     ///
     /// # Errors
     /// Why it cannot be expressed; `out` is then as it was.
-    pub fn encode(&self, _version: Version, _out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        todo!()
+    pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        writer::packet(PacketType::UnsubAck.first_byte(), self, version, out)
+    }
+
+    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut unsuback = Self::new(packet.packet_id()?, Vec::new());
+        if !version.is_v5() {
+            return Ok(unsuback);
+        }
+        let explanation = Explanation::read(packet)?;
+        unsuback.reason_string = explanation.reason_string;
+        unsuback.user_properties = explanation.user_properties;
+        if packet.is_empty() {
+            return Err(packet.protocol_at(packet.offset(), ProtocolFault::NoReasonCodes));
+        }
+        unsuback.reasons.reserve_exact(packet.remaining());
+        while !packet.is_empty() {
+            unsuback.reasons.push(packet.reason()?);
+        }
+        Ok(unsuback)
+    }
+}
+
+impl Fields for UnsubAck<'_> {
+    fn write<S: Sink>(&self, version: Version, sink: &mut S) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if !version.is_v5() {
+            return Ok(());
+        }
+        let explanation = Explanation {
+            reason_string: self.reason_string,
+            user_properties: self.user_properties,
+        };
+        writer::property_block(sink, &explanation)?;
+        if self.reasons.is_empty() {
+            return Err(EncodeError::BreaksRule("UNSUBACK has at least one reason code"));
+        }
+        for &reason in &self.reasons {
+            if !reason.allowed_in(PacketType::UnsubAck) {
+                return Err(EncodeError::ReasonNotAllowed {
+                    packet: PacketType::UnsubAck,
+                    reason,
+                });
+            }
+            sink.u8(reason.byte());
+        }
+        Ok(())
     }
 }
