@@ -1,10 +1,22 @@
 //! How an MQTT broker thinks: one organization's sessions, routing, permissions and quotas.
 //!
-//! `Org` owns everything of one organization and is a plain value: whoever holds `&mut Org`
+//! [`Org`] owns everything of one organization and is a plain value: whoever holds `&mut Org`
 //! feeds it decoded packets and the time, and it answers by writing bytes and other effects
-//! into the sink given to the call. There is no socket, clock, lock or thread in here;
+//! into the [`Sink`] given to the call. There is no socket, clock, lock or thread in here;
 //! the compiler proves it, because the crate is built without `std`.
 //!
+//! | room | holds |
+//! |---|---|
+//! | [`org`] | the machine: `handle_*`, `poll_timeout`; `org/publish.rs` reads as the path of one PUBLISH |
+//! | [`sink`] | the closed list of effects, and who a connection is |
+//! | [`identity`] | who the connection is, as authentication found out |
+//! | [`policy`], [`authz`] | access rules, and the permits without which nothing is routed |
+//! | [`limits`] | every bound, with its unit |
+//! | `router` | the subscription tree, shared groups, retained messages |
+//! | `session` | what lives with a session, and what lives with a connection |
+//! | [`message`] | the immutable thing that is routed |
+//! | [`change`] | what must be stored before an acknowledgement may leave |
+//! | [`counters`] | plain numbers for the shell to export |
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -13,10 +25,25 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod authz;
+pub mod change;
+pub mod counters;
 pub mod identity;
 pub mod limits;
+pub mod message;
+pub mod org;
 pub mod policy;
+mod quota;
+mod random;
+mod router;
+mod session;
+pub mod sink;
+mod timers;
+mod turn;
 
 pub use identity::{Access, Credential, Identity, OrgId};
 pub use limits::Limits;
+pub use message::Message;
+pub use org::Org;
 pub use policy::Policy;
+pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

@@ -1,0 +1,217 @@
+use alloc::vec;
+
+use super::*;
+use crate::identity::{Credential, OrgId};
+use crate::policy::UserPattern;
+
+fn identity(username: &str) -> Identity {
+    Identity {
+        org: OrgId::new("org_test"),
+        username: username.into(),
+        principal: username.into(),
+        credential: Credential::Password {
+            user: username.into(),
+        },
+        claims: vec![
+            ("email".into(), "ada@example.com".into()),
+            ("team".into(), "a/b".into()),
+        ],
+        expires_at: None,
+        access: Access::Policy,
+    }
+}
+
+fn rule(pattern: &str, publish: bool, subscribe: bool, effect: Effect) -> Rule {
+    Rule {
+        name: "rules[0]".into(),
+        user: UserPattern::Any,
+        pattern: pattern.into(),
+        binding: None,
+        actions: Actions { publish, subscribe },
+        effect,
+        qos_max: None,
+        retain: true,
+    }
+}
+
+fn grants(rules: Vec<Rule>) -> Grants {
+    Grants::compile(
+        &Policy {
+            default: Effect::Deny,
+            rules,
+        },
+        &identity("ada"),
+        "client-1",
+    )
+}
+
+fn topic(name: &str) -> TopicName<'_> {
+    TopicName::parse(name).expect("a topic")
+}
+
+fn filter(name: &str) -> TopicFilter<'_> {
+    TopicFilter::parse(name).expect("a filter")
+}
+
+fn may_publish(grants: &Grants, name: &str) -> bool {
+    grants.permit_publish(topic(name), Qos::AtMostOnce, false).is_ok()
+}
+
+#[test]
+fn nothing_is_allowed_without_a_rule() {
+    let grants = grants(vec![]);
+    assert!(!may_publish(&grants, "a"));
+    assert_eq!(
+        grants.permit_subscribe(filter("a"), Qos::AtMostOnce),
+        Err(Denied::Policy)
+    );
+    assert!(!grants.allows_delivery(topic("a")));
+}
+
+#[test]
+fn bindings_stand_for_one_level_of_this_session() {
+    let own = grants(vec![rule(
+        "users/{username}/{client_id}/{email}",
+        true,
+        false,
+        Effect::Allow,
+    )]);
+    assert!(may_publish(&own, "users/ada/client-1/ada@example.com"));
+    assert!(!may_publish(&own, "users/bob/client-1/ada@example.com"));
+}
+
+#[test]
+fn a_value_with_a_separator_or_wildcard_never_expands() {
+    assert!(!may_publish(
+        &grants(vec![rule("t/{team}/x", true, false, Effect::Allow)]),
+        "t/a/b/x"
+    ));
+    let policy = Policy {
+        default: Effect::Deny,
+        rules: vec![rule("users/{username}", true, true, Effect::Allow)],
+    };
+    for name in ["+", "#", "a/b", ""] {
+        let grants = Grants::compile(&policy, &identity(name), "c");
+        assert!(!may_publish(&grants, "users/x"), "{name}");
+        assert!(
+            grants
+                .permit_subscribe(filter("users/#"), Qos::AtMostOnce)
+                .is_err(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn self_is_the_bound_claim() {
+    let mut bound = rule("/{$self}/inbox", false, true, Effect::Allow);
+    bound.binding = Some("email".into());
+    let grants = grants(vec![bound]);
+    assert!(
+        grants
+            .permit_subscribe(filter("/ada@example.com/inbox"), Qos::AtLeastOnce)
+            .is_ok()
+    );
+    assert!(
+        grants
+            .permit_subscribe(filter("/bob@example.com/inbox"), Qos::AtLeastOnce)
+            .is_err()
+    );
+}
+
+#[test]
+fn a_filter_must_be_covered_whole() {
+    let grants = grants(vec![rule("data/+/out", false, true, Effect::Allow)]);
+    assert!(
+        grants
+            .permit_subscribe(filter("data/7/out"), Qos::AtMostOnce)
+            .is_ok()
+    );
+    assert!(
+        grants
+            .permit_subscribe(filter("data/+/out"), Qos::AtMostOnce)
+            .is_ok()
+    );
+    assert!(
+        grants
+            .permit_subscribe(filter("data/#"), Qos::AtMostOnce)
+            .is_err()
+    );
+    assert!(
+        grants
+            .permit_subscribe(filter("$share/g/data/+/out"), Qos::AtMostOnce)
+            .is_ok()
+    );
+    assert!(
+        grants
+            .permit_subscribe(filter("$share/g/#"), Qos::AtMostOnce)
+            .is_err()
+    );
+}
+
+#[test]
+fn deny_wins_whatever_the_order() {
+    for flip in [false, true] {
+        let mut rules = vec![
+            rule("a/#", true, true, Effect::Allow),
+            rule("a/secret/#", true, true, Effect::Deny),
+        ];
+        if flip {
+            rules.reverse();
+        }
+        let grants = grants(rules);
+        assert!(may_publish(&grants, "a/open"));
+        assert!(!may_publish(&grants, "a/secret"));
+        let permit = grants
+            .permit_subscribe(filter("a/#"), Qos::AtMostOnce)
+            .expect("covered by the allow rule");
+        assert!(!permit.covered(), "deliveries have to be asked about");
+        assert!(grants.allows_delivery(topic("a/open")));
+        assert!(!grants.allows_delivery(topic("a/secret/1")));
+        assert!(
+            grants
+                .permit_subscribe(filter("a/secret/+"), Qos::AtMostOnce)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn qos_and_retain_can_be_limited() {
+    let mut limited = rule("a", true, true, Effect::Allow);
+    limited.qos_max = Some(Qos::AtLeastOnce);
+    limited.retain = false;
+    let grants = grants(vec![limited]);
+    assert!(grants.permit_publish(topic("a"), Qos::AtLeastOnce, false).is_ok());
+    assert!(
+        grants
+            .permit_publish(topic("a"), Qos::ExactlyOnce, false)
+            .is_err()
+    );
+    assert!(grants.permit_publish(topic("a"), Qos::AtMostOnce, true).is_err());
+    let permit = grants
+        .permit_subscribe(filter("a"), Qos::ExactlyOnce)
+        .expect("allowed");
+    assert_eq!(permit.qos(), Qos::AtLeastOnce);
+}
+
+#[test]
+fn sys_is_ours_even_under_full_access() {
+    let mut full = identity("ada");
+    full.access = Access::Full;
+    let grants = Grants::compile(&Policy::deny_all(), &full, "c");
+    assert!(may_publish(&grants, "anything"));
+    assert_eq!(
+        grants
+            .permit_publish(topic("$SYS/x"), Qos::AtMostOnce, false)
+            .unwrap_err(),
+        Denied::Sys
+    );
+    assert!(PublishPermit::of_broker(topic("$SYS/x")).is_some());
+    assert!(PublishPermit::of_broker(topic("x")).is_none());
+}
+
+#[test]
+fn bindings_are_listed_for_the_validator() {
+    assert_eq!(bindings("/{email}/{$self}/x"), ["email", "$self"]);
+}

@@ -1,0 +1,176 @@
+//! PUBACK, PUBREC, PUBREL and PUBCOMP from a client.
+
+use alloc::sync::Arc;
+
+use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
+use cloudsignal_core::{Instant, Qos};
+
+use super::Org;
+use super::packet::Fault;
+use crate::change::Change;
+use crate::session::Acknowledged;
+use crate::session::connection::Completes;
+use crate::sink::Sink;
+use crate::turn::Turn;
+
+impl Org {
+    pub(super) fn on_puback(
+        &mut self,
+        place: u32,
+        ack: &Ack<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return Ok(());
+        };
+        let outcome = session.outbound.acknowledge(conn, ack.packet_id);
+        self.settle(place, &outcome, "a PUBACK for a QoS 2 message", now, sink)
+    }
+
+    pub(super) fn on_pubrec(
+        &mut self,
+        place: u32,
+        ack: &Ack<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return Ok(());
+        };
+        let outcome = session
+            .outbound
+            .release(conn, ack.packet_id, ack.reason.is_error());
+        let told = match outcome {
+            Acknowledged::Released(number) => {
+                if session.is_persistent() {
+                    let client_id = Arc::clone(&session.client_id);
+                    let change = Change::Released {
+                        client_id,
+                        number,
+                        packet_id: ack.packet_id.get(),
+                    };
+                    Turn {
+                        desk: &mut self.desk,
+                        now,
+                        sink: &mut *sink,
+                    }
+                    .store(change);
+                }
+                Some(ReasonCode::Success)
+            }
+            Acknowledged::Unknown if !ack.reason.is_error() => Some(ReasonCode::PacketIdentifierNotFound),
+            Acknowledged::Unknown | Acknowledged::Done(..) | Acknowledged::OutOfPlace => None,
+        };
+        if let Some(reason) = told {
+            // [MQTT-4.3.3-4]
+            self.reply_ack(
+                place,
+                AckKind::PubRel,
+                &Ack::new(ack.packet_id, reason),
+                now,
+                sink,
+            );
+        }
+        self.settle(place, &outcome, "a PUBREC for a QoS 1 message", now, sink)
+    }
+
+    pub(super) fn on_pubcomp(
+        &mut self,
+        place: u32,
+        ack: &Ack<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return Ok(());
+        };
+        let outcome = session.outbound.complete(conn, ack.packet_id);
+        self.settle(place, &outcome, "a PUBCOMP before PUBREC", now, sink)
+    }
+
+    /// The client will not send the message again: its packet id is free.
+    pub(super) fn on_pubrel(
+        &mut self,
+        place: u32,
+        ack: &Ack<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let known = session.received.remove(&ack.packet_id.get());
+        if known && session.is_persistent() {
+            let change = Change::Completed {
+                client_id: Arc::clone(&session.client_id),
+                packet_id: ack.packet_id.get(),
+            };
+            Turn {
+                desk: &mut self.desk,
+                now,
+                sink: &mut *sink,
+            }
+            .store(change);
+        }
+        let reason = if known {
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
+        };
+        self.reply_ack(
+            place,
+            AckKind::PubComp,
+            &Ack::new(ack.packet_id, reason),
+            now,
+            sink,
+        ); // [MQTT-4.3.3-11]
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        place: u32,
+        outcome: &Acknowledged,
+        out_of_place: &'static str,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        match *outcome {
+            Acknowledged::Done(qos, number) => self.settled(place, qos, number, now, sink),
+            // A stray acknowledgement of something that was given up is harmless.
+            Acknowledged::Released(_) | Acknowledged::Unknown => {}
+            Acknowledged::OutOfPlace => return Err(Fault::protocol(out_of_place)),
+        }
+        self.pump(place, now, sink);
+        Ok(())
+    }
+
+    fn settled(&mut self, place: u32, qos: Qos, number: u64, now: Instant, sink: &mut impl Sink) {
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        self.sessions[place as usize].settle(&mut turn, qos, number);
+    }
+
+    fn reply_ack(&mut self, place: u32, kind: AckKind, ack: &Ack<'_>, now: Instant, sink: &mut impl Sink) {
+        let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() else {
+            return;
+        };
+        let version = conn.version;
+        let completes = if kind == AckKind::PubComp {
+            Completes::Publish
+        } else {
+            Completes::Nothing
+        };
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        conn.reply(&mut turn, completes, |out| ack.encode(kind, version, out));
+    }
+}

@@ -1,0 +1,210 @@
+//! What the shell's directory and its operators change while clients are connected. It takes effect at once.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::ReasonCode;
+
+use super::{Org, rearm};
+use crate::authz::Grants;
+use crate::identity::{Credential, Identity};
+use crate::limits::Limits;
+use crate::policy::Policy;
+use crate::quota::Bucket;
+use crate::sink::{DropReason, Sink};
+use crate::timers::Timer;
+use crate::turn::Turn;
+
+impl Org {
+    /// The access rules changed. Every session lives by the new ones from here on, connected or not;
+    /// what waits for it and is no longer allowed is dropped and counted.
+    pub fn handle_policy(&mut self, policy: Policy, now: Instant, sink: &mut impl Sink) {
+        self.desk.changed = false;
+        self.policy = policy;
+        for place in self.places() {
+            let session = &mut self.sessions[place as usize];
+            session.grants = Arc::new(Grants::compile(
+                &self.policy,
+                &session.identity,
+                &session.client_id,
+            ));
+            self.refresh_permits(place);
+            self.drop_forbidden(place, now, sink);
+        }
+        self.cache.forget();
+    }
+
+    fn drop_forbidden(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        let Self { sessions, desk, .. } = self;
+        let session = &mut sessions[place as usize];
+        let (grants, mut gone) = (&session.grants, Vec::new());
+        session.outbound.retain_queue(desk, |pending| {
+            let allowed = grants.allows_delivery(pending.message.topic());
+            if !allowed {
+                gone.push((pending.qos, pending.message.number()));
+            }
+            allowed
+        });
+        let mut turn = Turn { desk, now, sink };
+        for (qos, number) in gone {
+            turn.desk.counters.drop_one(DropReason::DeliveryDenied);
+            session.settle(&mut turn, qos, number);
+        }
+    }
+
+    /// The bounds changed. What exceeds them stays; nothing more is let in.
+    pub fn handle_limits(&mut self, limits: Limits) {
+        self.messages_quota = Bucket::new(u64::from(limits.publish_messages_per_sec));
+        self.bytes_quota = Bucket::new(limits.publish_bytes_per_sec);
+        self.desk.limits = limits;
+    }
+
+    /// A credential ended: revoked (0x87), changed or deleted (0x98), run out (0xA0). Its connections
+    /// are closed with `reason`. Answers how many.
+    pub fn handle_credential_ended(
+        &mut self,
+        credential: &Credential,
+        reason: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> usize {
+        self.close_where(
+            |identity| identity.credential == *credential,
+            reason,
+            "the credential has ended",
+            now,
+            sink,
+        )
+    }
+
+    /// Closes the connections of one user, whatever credential opened them. Answers how many.
+    pub fn handle_principal_ended(
+        &mut self,
+        principal: &str,
+        reason: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> usize {
+        self.close_where(
+            |identity| *identity.principal == *principal,
+            reason,
+            "the user has ended",
+            now,
+            sink,
+        )
+    }
+
+    /// A credential was renewed: the connections that it opened live until `expires_at`. Answers how many.
+    pub fn handle_credential_renewed(
+        &mut self,
+        credential: &Credential,
+        expires_at: Option<Instant>,
+    ) -> usize {
+        let mut renewed = 0;
+        for (place, session) in &mut self.sessions {
+            let Some(conn) = session.conn.as_deref_mut() else {
+                continue;
+            };
+            if conn.identity.credential == *credential {
+                let timer =
+                    Timer::CredentialEnd(u32::try_from(place).expect("invariant: limits count in 32 bits"));
+                rearm(
+                    &mut self.desk,
+                    &mut conn.ends_at,
+                    expires_at.unwrap_or(Instant::MAX),
+                    timer,
+                );
+                renewed += 1;
+            }
+        }
+        renewed
+    }
+
+    /// Closes every connection: the broker stops (0x8B), the organization is suspended (0x98).
+    pub fn handle_shutdown(&mut self, reason: ReasonCode, now: Instant, sink: &mut impl Sink) -> usize {
+        self.close_where(|_| true, reason, "", now, sink)
+    }
+
+    /// Closes one client's connection. Answers whether it had one.
+    pub fn handle_kick(
+        &mut self,
+        client_id: &str,
+        reason: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> bool {
+        self.desk.changed = false;
+        let Some(&place) = self.by_client_id.get(client_id) else {
+            return false;
+        };
+        let had_one = self.sessions[place as usize].conn.is_some();
+        self.close_connection(place, reason, "closed by an operator", now, sink);
+        had_one
+    }
+
+    /// Every session, in no particular order.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_>> {
+        self.sessions.iter().map(|(_, session)| SessionView {
+            client_id: &session.client_id,
+            identity: &session.identity,
+            connected: session.conn.is_some(),
+            expiry_secs: session.expiry_secs,
+            subscriptions: session.subscriptions.len(),
+            queue_messages: session.outbound.queue_len(),
+            queue_bytes: session.outbound.queue_bytes(),
+            unacknowledged: session.outbound.window_len(),
+        })
+    }
+
+    fn close_where(
+        &mut self,
+        wanted: impl Fn(&Identity) -> bool,
+        reason: ReasonCode,
+        why: &str,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> usize {
+        self.desk.changed = false;
+        let mut closed = 0;
+        for place in self.places() {
+            // A will that is published on the way cannot end a session, but be sure.
+            let Some(session) = self.sessions.get(place as usize) else {
+                continue;
+            };
+            if session.conn.as_deref().is_some_and(|conn| wanted(&conn.identity)) {
+                self.close_connection(place, reason, why, now, sink);
+                closed += 1;
+            }
+        }
+        closed
+    }
+
+    fn places(&self) -> Vec<u32> {
+        self.sessions
+            .iter()
+            .filter_map(|(place, _)| u32::try_from(place).ok())
+            .collect()
+    }
+}
+
+/// What an operator sees of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionView<'a> {
+    /// Its client id.
+    pub client_id: &'a str,
+    /// Who opened it last.
+    pub identity: &'a Identity,
+    /// Whether it has a connection.
+    pub connected: bool,
+    /// Seconds it outlives its connection.
+    pub expiry_secs: u32,
+    /// How many subscriptions it has.
+    pub subscriptions: usize,
+    /// Messages in its queue.
+    pub queue_messages: usize,
+    /// Bytes in its queue.
+    pub queue_bytes: usize,
+    /// Messages sent and not acknowledged.
+    pub unacknowledged: usize,
+}

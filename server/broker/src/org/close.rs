@@ -1,0 +1,268 @@
+//! The ends of things: connections, sessions, and what they leave behind.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use cloudsignal_core::codec::{Disconnect, ReasonCode};
+use cloudsignal_core::{Instant, Qos};
+
+use super::packet::Fault;
+use super::publish::fitness;
+use super::{Org, rearm};
+use crate::change::Change;
+use crate::message::Message;
+use crate::router::shared::Fitness;
+use crate::router::{GroupKey, Member};
+use crate::session::Will;
+use crate::sink::{CloseCause, ConnId, Report, Sink};
+use crate::timers::Timer;
+use crate::turn::Turn;
+
+impl Org {
+    /// The transport is gone, by whoever's wish. Called once for every connection; frees its number.
+    pub fn handle_closed(&mut self, conn: ConnId, now: Instant, sink: &mut impl Sink) {
+        self.desk.changed = false;
+        if let Some(place) = self.place_of(conn) {
+            self.detach(place, CloseCause::Transport, now, sink);
+        }
+    }
+
+    pub(super) fn on_disconnect(
+        &mut self,
+        place: u32,
+        disconnect: &Disconnect<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        if let Some(expiry_secs) = disconnect.session_expiry_secs {
+            if session.expiry_secs == 0 && expiry_secs > 0 {
+                return Err(Fault::protocol(
+                    "a session expiry in DISCONNECT after none in CONNECT",
+                )); // [MQTT-3.14.2-2]
+            }
+            session.expiry_secs = expiry_secs.min(self.desk.limits.session_expiry_secs_max);
+            if session.is_persistent() {
+                let change = session.change();
+                Turn {
+                    desk: &mut self.desk,
+                    now,
+                    sink: &mut *sink,
+                }
+                .store(change);
+            }
+        }
+        let Some(conn) = self.sessions[place as usize].conn.as_deref() else {
+            return Ok(());
+        };
+        let cause = if disconnect.reason == ReasonCode::Success {
+            CloseCause::Client // [MQTT-3.14.4-3]: without the will
+        } else {
+            CloseCause::ClientWithWill
+        };
+        sink.close(conn.id, cause);
+        self.detach(place, cause, now, sink);
+        Ok(())
+    }
+
+    /// Ends a connection by our wish.
+    pub(super) fn close_connection(
+        &mut self,
+        place: u32,
+        reason: ReasonCode,
+        why: &str,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let Self { sessions, desk, .. } = self;
+        let Some(conn) = sessions[place as usize].conn.as_deref() else {
+            return;
+        };
+        conn.close(
+            &mut Turn {
+                desk,
+                now,
+                sink: &mut *sink,
+            },
+            reason,
+            why,
+        );
+        self.detach(place, CloseCause::Server(reason), now, sink);
+    }
+
+    /// The session loses its connection.
+    fn detach(&mut self, place: u32, cause: CloseCause, now: Instant, sink: &mut impl Sink) {
+        let Self {
+            sessions,
+            desk,
+            conns,
+            ..
+        } = self;
+        let session = &mut sessions[place as usize];
+        let Some(mut conn) = session.conn.take() else {
+            return;
+        };
+        conns[conn.id.0 as usize] = None;
+        desk.counters.connections_now -= 1;
+        rearm(
+            desk,
+            &mut conn.keep_alive_at,
+            Instant::MAX,
+            Timer::KeepAlive(place),
+        );
+        rearm(desk, &mut conn.ends_at, Instant::MAX, Timer::CredentialEnd(place));
+        rearm(desk, &mut session.resume_at, Instant::MAX, Timer::Resume(place));
+        session.outbound.mark_unsent();
+        // QoS 0 is not queued for clients that are away.
+        session
+            .outbound
+            .retain_queue(desk, |pending| pending.qos > Qos::AtMostOnce);
+        sink.report(Report::Disconnected {
+            conn: conn.id,
+            client_id: &session.client_id,
+            cause,
+        });
+
+        // [MQTT-3.1.2-8] [MQTT-3.1.2-10]
+        if let Some(will) = conn.will.take().filter(|_| cause != CloseCause::Client) {
+            self.leave_will(place, will, now, sink);
+        }
+        self.offer_shared(place, Fitness::Busy, now, sink);
+        let session = &mut self.sessions[place as usize];
+        match session.expiry_secs {
+            0 => self.end_session(place, now, sink),
+            u32::MAX => {}
+            secs => {
+                let at = now.after_secs(secs);
+                rearm(
+                    &mut self.desk,
+                    &mut session.expires_at,
+                    at,
+                    Timer::SessionExpiry(place),
+                ); // [MQTT-3.1.2-23]
+            }
+        }
+    }
+
+    /// The will is published now, or when its delay has passed and the client has not come back.
+    fn leave_will(&mut self, place: u32, will: Box<Will>, now: Instant, sink: &mut impl Sink) {
+        let session = &mut self.sessions[place as usize];
+        let delay_secs = will.delay_secs.min(session.expiry_secs);
+        if delay_secs == 0 {
+            return self.publish_will(place, &will, now, sink);
+        }
+        session.will = Some(will);
+        rearm(
+            &mut self.desk,
+            &mut session.will_at,
+            now.after_secs(delay_secs),
+            Timer::WillDelay(place),
+        );
+    }
+
+    /// The client came back in time.
+    pub(super) fn cancel_will(&mut self, place: u32) {
+        let session = &mut self.sessions[place as usize];
+        session.will = None;
+        rearm(
+            &mut self.desk,
+            &mut session.will_at,
+            Instant::MAX,
+            Timer::WillDelay(place),
+        );
+    }
+
+    pub(super) fn publish_due_will(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        if let Some(will) = self.sessions[place as usize].will.take() {
+            self.publish_will(place, &will, now, sink);
+        }
+    }
+
+    fn publish_will(&mut self, place: u32, will: &Will, now: Instant, sink: &mut impl Sink) {
+        let mut publication = will.message.publication();
+        publication.expires_at = will.expiry_secs.map(|secs| now.after_secs(secs));
+        self.desk.counters.wills += 1;
+        self.publish_as(place, &publication, now, sink);
+    }
+
+    /// The session ends, and everything it held. Its delayed will is published now. [MQTT-3.1.3.2.2]
+    pub(super) fn end_session(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        self.publish_due_will(place, now, sink);
+        self.cancel_will(place);
+        self.offer_shared(place, Fitness::Away, now, sink);
+        let filters: Vec<_> = self.sessions[place as usize]
+            .subscriptions
+            .iter()
+            .map(|s| s.filter.clone())
+            .collect();
+        for filter in &filters {
+            self.leave(place, filter.as_ref());
+        }
+        let mut session = self.sessions.remove(place as usize);
+        self.by_client_id.remove(&session.client_id);
+        let desk = &mut self.desk;
+        rearm(
+            desk,
+            &mut session.expires_at,
+            Instant::MAX,
+            Timer::SessionExpiry(place),
+        );
+        session.outbound.clear(desk);
+        desk.counters.sessions_now -= 1;
+        desk.counters.subscriptions_now -= filters.len() as u64;
+        sink.report(Report::SessionEnded {
+            client_id: &session.client_id,
+        });
+        if session.stored {
+            let client_id = Arc::clone(&session.client_id);
+            Turn { desk, now, sink }.store(Change::SessionEnded { client_id });
+        }
+    }
+
+    /// A member of shared groups goes: others get what it has not acknowledged, if one is at least as
+    /// fit as `fit_min`. [MQTT-4.8.2-6]
+    fn offer_shared(&mut self, place: u32, fit_min: Fitness, now: Instant, sink: &mut impl Sink) {
+        let session = &mut self.sessions[place as usize];
+        if !session
+            .subscriptions
+            .iter()
+            .any(|subscription| subscription.filter.as_ref().share().is_some())
+        {
+            return;
+        }
+        let mut outbound = core::mem::take(&mut session.outbound);
+        let mut taken: Vec<(GroupKey, Member, Arc<Message>, bool)> = Vec::new();
+        let Self {
+            sessions,
+            groups,
+            desk,
+            ..
+        } = self;
+        outbound.offer_shared(desk, |group, pending| {
+            let message = &pending.message;
+            let picked = groups.pick(group, |member| {
+                let fit = fitness(sessions, member, message.topic(), message.qos());
+                if member.session == place || fit < fit_min {
+                    Fitness::Unfit
+                } else {
+                    fit
+                }
+            });
+            picked.is_some_and(|member| {
+                taken.push((group, member, Arc::clone(message), pending.delivery().retain));
+                true
+            })
+        });
+        self.sessions[place as usize].outbound = outbound;
+        for (_, _, message, _) in &taken {
+            let mut turn = Turn {
+                desk: &mut self.desk,
+                now,
+                sink: &mut *sink,
+            };
+            self.sessions[place as usize].settle(&mut turn, Qos::AtLeastOnce, message.number());
+        }
+        self.hand_over(taken, now, sink);
+    }
+}

@@ -1,0 +1,361 @@
+//! CONNECT → CONNACK: who may come in, takeover, resume, and what is negotiated.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::num::NonZeroU16;
+
+use cloudsignal_core::codec::{ConnAck, Connect, ReasonCode};
+use cloudsignal_core::{Instant, Version};
+
+use super::{Org, rearm};
+use crate::authz::Grants;
+use crate::identity::Identity;
+use crate::message::Publication;
+use crate::session::connection::{AliasesOut, Completes};
+use crate::session::{Connection, Session, Will};
+use crate::sink::{CloseCause, ConnId, Report, Sink};
+use crate::timers::Timer;
+use crate::turn::Turn;
+
+/// Assigned client ids begin so, which makes them easy to tell in lists.
+const ASSIGNED_PREFIX: &str = "auto-";
+
+/// Why a client that authentication let in does not come in all the same.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    reason: ReasonCode,
+    why: &'static str,
+}
+
+impl Refusal {
+    const fn new(reason: ReasonCode, why: &'static str) -> Self {
+        Self { reason, why }
+    }
+}
+
+impl Org {
+    /// A client that authentication let in. It is answered with CONNACK through the sink; after a
+    /// refusal the sink is told to close and the machine does not know `conn`.
+    pub fn handle_connect(
+        &mut self,
+        conn: ConnId,
+        connect: &Connect<'_>,
+        identity: Identity,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        self.desk.changed = false;
+        match self.admit(connect, &identity) {
+            Err(refusal) => self.refuse(conn, connect, refusal, now, sink),
+            Ok(client_id) => self.open(conn, connect, identity, &client_id, now, sink),
+        }
+    }
+
+    /// The client id under which the client comes in.
+    fn admit(&mut self, connect: &Connect<'_>, identity: &Identity) -> Result<Arc<str>, Refusal> {
+        debug_assert_eq!(
+            identity.org, self.id,
+            "the shell binds a connection to the organization of its identity"
+        );
+        if connect.auth_method.is_some() {
+            return Err(Refusal::new(
+                ReasonCode::BadAuthenticationMethod,
+                "no authentication method is supported",
+            ));
+        }
+        if connect.client_id.len() > self.desk.limits.client_id_bytes_max {
+            return Err(Refusal::new(
+                ReasonCode::ClientIdentifierNotValid,
+                "the client id is too long",
+            ));
+        }
+        if connect.client_id.is_empty() {
+            // [MQTT-3.1.3-8] (3.1.1): only a clean session may leave the choice to us.
+            let may_choose =
+                connect.version.is_v5() || (connect.version == Version::V311 && connect.clean_start);
+            if !may_choose {
+                return Err(Refusal::new(
+                    ReasonCode::ClientIdentifierNotValid,
+                    "the client id is empty",
+                ));
+            }
+            self.room_for_one_more()?;
+            return Ok(self.assign_client_id());
+        }
+        match self.by_client_id.get(connect.client_id) {
+            None => self.room_for_one_more()?,
+            Some(&place) if *self.sessions[place as usize].identity.principal != *identity.principal => {
+                return Err(Refusal::new(
+                    ReasonCode::ClientIdentifierNotValid,
+                    "the client id belongs to another user",
+                ));
+            }
+            Some(_) => {}
+        }
+        Ok(connect.client_id.into())
+    }
+
+    fn room_for_one_more(&self) -> Result<(), Refusal> {
+        let (limits, counters) = (&self.desk.limits, &self.desk.counters);
+        if counters.connections_now >= u64::from(limits.connections_max) {
+            return Err(Refusal::new(
+                ReasonCode::QuotaExceeded,
+                "the organization has no connection left",
+            ));
+        }
+        if counters.sessions_now >= u64::from(limits.sessions_max) {
+            return Err(Refusal::new(
+                ReasonCode::QuotaExceeded,
+                "the organization has no session left",
+            ));
+        }
+        Ok(())
+    }
+
+    fn assign_client_id(&mut self) -> Arc<str> {
+        loop {
+            let id = format!("{ASSIGNED_PREFIX}{:016x}", self.random.next());
+            if !self.by_client_id.contains_key(&*id) {
+                return id.into();
+            }
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        id: ConnId,
+        connect: &Connect<'_>,
+        refusal: Refusal,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let Refusal { reason, why } = refusal;
+        self.desk.counters.connects_refused += 1;
+        let mut packet = ConnAck::new(reason);
+        packet.reason_string = connect.request_problem_info.then_some(why);
+        let turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        packet
+            .encode(connect.version, &mut turn.desk.scratch)
+            .expect("invariant: a refusal fits a packet");
+        turn.sink.send(id, &turn.desk.scratch);
+        turn.desk.scratch.clear();
+        turn.sink.report(Report::Fault {
+            client_id: connect.client_id,
+            what: why,
+        });
+        turn.sink.close(id, CloseCause::Refused(reason)); // [MQTT-3.1.4-1]
+    }
+
+    fn open(
+        &mut self,
+        id: ConnId,
+        connect: &Connect<'_>,
+        identity: Identity,
+        client_id: &Arc<str>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let identity = Arc::new(identity);
+        let (place, session_present) = self.find_session(client_id, connect, &identity, now, sink);
+        self.bind(id, place);
+        self.desk.counters.connects += 1;
+        self.desk.counters.connections_now += 1;
+        self.attach(id, place, connect, &identity, now);
+        self.refresh_permits(place);
+
+        let session = &mut self.sessions[place as usize];
+        let client_id = &session.client_id;
+        sink.report(Report::Connected {
+            conn: id,
+            client_id,
+            username: &identity.username,
+            session_present,
+        });
+        if session.is_persistent() {
+            session.stored = true;
+            Turn {
+                desk: &mut self.desk,
+                now,
+                sink: &mut *sink,
+            }
+            .store(session.change());
+        }
+        self.send_connack(place, connect, session_present, now, sink);
+        self.pump(place, now, sink);
+    }
+
+    /// The session the client gets: the one it left, if it wants it, or a new one. [MQTT-3.1.2-4]
+    fn find_session(
+        &mut self,
+        client_id: &Arc<str>,
+        connect: &Connect<'_>,
+        identity: &Arc<Identity>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> (u32, bool) {
+        if let Some(&place) = self.by_client_id.get(client_id)
+            && self.sessions[place as usize].conn.is_some()
+        {
+            self.desk.counters.takeovers += 1;
+            let why = "another connection came with this client id";
+            self.close_connection(place, ReasonCode::SessionTakenOver, why, now, sink); // [MQTT-3.1.4-3]
+        }
+        if let Some(&place) = self.by_client_id.get(client_id) {
+            if !connect.clean_start {
+                self.cancel_will(place); // [MQTT-3.1.3-9]
+                return (place, true);
+            }
+            self.end_session(place, now, sink);
+        }
+        self.last_serial += 1;
+        let grants = Arc::new(Grants::compile(&self.policy, identity, client_id));
+        let session = Session::new(
+            self.last_serial,
+            Arc::clone(client_id),
+            Arc::clone(identity),
+            grants,
+        );
+        let place = u32::try_from(self.sessions.insert(session)).expect("invariant: limits count in 32 bits");
+        self.by_client_id.insert(Arc::clone(client_id), place);
+        self.desk.counters.sessions_now += 1;
+        (place, false)
+    }
+
+    /// Binds the connection to its session and arms its timers.
+    fn attach(
+        &mut self,
+        id: ConnId,
+        place: u32,
+        connect: &Connect<'_>,
+        identity: &Arc<Identity>,
+        now: Instant,
+    ) {
+        let limits = &self.desk.limits;
+        let keep_alive_secs = keep_alive_granted(connect.keep_alive_secs, limits.keep_alive_secs_max);
+        let session = &mut self.sessions[place as usize];
+        session.grants = Arc::new(Grants::compile(&self.policy, identity, &session.client_id));
+        session.identity = Arc::clone(identity);
+        session.expiry_secs =
+            expiry_granted(connect, limits.session_expiry_secs_default).min(limits.session_expiry_secs_max);
+
+        let ends_at = identity.expires_at.unwrap_or(Instant::MAX);
+        let mut conn = Box::new(Connection::new(id, connect.version, Arc::clone(identity), now));
+        conn.problem_info = connect.request_problem_info;
+        conn.will = connect
+            .will
+            .as_ref()
+            .map(|will| Box::new(keep_will(will, session.serial, self.desk.next_message())));
+        conn.silence_max_micros = u64::from(keep_alive_secs) * 1_500_000;
+        conn.packet_bytes_max = connect
+            .packet_bytes_max
+            .map_or(usize::MAX, |max| max.get() as usize);
+        let limits = &self.desk.limits;
+        conn.quota = connect
+            .receive_max
+            .map_or(u16::MAX, NonZeroU16::get)
+            .min(limits.inflight_max);
+        conn.aliases_out = AliasesOut::new(connect.topic_alias_max.min(limits.topic_alias_out_max));
+        conn.unsent = session.outbound.mark_unsent();
+
+        rearm(
+            &mut self.desk,
+            &mut session.expires_at,
+            Instant::MAX,
+            Timer::SessionExpiry(place),
+        );
+        rearm(
+            &mut self.desk,
+            &mut conn.ends_at,
+            ends_at,
+            Timer::CredentialEnd(place),
+        );
+        let silent_at = conn.silent_at();
+        rearm(
+            &mut self.desk,
+            &mut conn.keep_alive_at,
+            silent_at,
+            Timer::KeepAlive(place),
+        );
+        session.conn = Some(conn);
+    }
+
+    fn send_connack(
+        &mut self,
+        place: u32,
+        connect: &Connect<'_>,
+        session_present: bool,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let Self { sessions, desk, .. } = self;
+        let session = &mut sessions[place as usize];
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return;
+        };
+        let limits = &desk.limits;
+        let keep_alive_secs = keep_alive_granted(connect.keep_alive_secs, limits.keep_alive_secs_max);
+        let mut packet = ConnAck::new(ReasonCode::Success);
+        packet.session_present = session_present;
+        packet.assigned_client_id = connect.client_id.is_empty().then_some(&*session.client_id); // [MQTT-3.2.2-16]
+        packet.session_expiry_secs =
+            (session.expiry_secs != connect.session_expiry_secs.unwrap_or(0)).then_some(session.expiry_secs);
+        packet.server_keep_alive_secs =
+            (keep_alive_secs != connect.keep_alive_secs).then_some(keep_alive_secs);
+        packet.receive_max = NonZeroU16::new(limits.receive_max);
+        packet.packet_bytes_max = Some(limits.packet_bytes_max);
+        packet.topic_alias_max = Some(limits.topic_alias_max);
+        let response: Option<String> = connect
+            .request_response_info
+            .then(|| format!("response/{}", session.client_id));
+        packet.response_information = response.as_deref();
+        let version = connect.version;
+        let mut turn = Turn { desk, now, sink };
+        conn.opening = turn.desk.changed;
+        conn.reply(&mut turn, Completes::Nothing, |out| packet.encode(version, out));
+    }
+}
+
+/// The keep alive that holds: the client's, or ours where the client's is longer or missing.
+const fn keep_alive_granted(asked_secs: u16, secs_max: u16) -> u16 {
+    let is_longer = asked_secs == 0 || asked_secs > secs_max;
+    if secs_max > 0 && is_longer {
+        secs_max
+    } else {
+        asked_secs
+    }
+}
+
+/// How long the client wants its session to outlive the connection.
+fn expiry_granted(connect: &Connect<'_>, default_secs: u32) -> u32 {
+    match (connect.version.is_v5(), connect.clean_start) {
+        (true, true) => connect.session_expiry_secs.unwrap_or(0),
+        (true, false) => connect.session_expiry_secs.unwrap_or(default_secs),
+        (false, true) => 0,
+        (false, false) => u32::MAX,
+    }
+}
+
+fn keep_will(will: &cloudsignal_core::codec::Will<'_>, publisher: u64, number: u64) -> Will {
+    let mut properties = will.properties.clone();
+    properties.message_expiry_secs = None;
+    let publication = Publication {
+        topic: will.topic,
+        payload: will.payload,
+        properties,
+        qos: will.qos,
+        retain: will.retain,
+        expires_at: None,
+        publisher,
+    };
+    Will {
+        message: publication.keep(number),
+        expiry_secs: will.properties.message_expiry_secs,
+        delay_secs: will.delay_secs,
+    }
+}

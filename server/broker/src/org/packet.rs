@@ -1,0 +1,106 @@
+//! A packet from a client: who deals with it, and what happens when it should not have come.
+
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::{DecodeError, Packet, ReasonCode};
+
+use super::Org;
+use crate::session::connection::Completes;
+use crate::sink::{ConnId, Report, Sink};
+use crate::turn::Turn;
+
+/// PINGRESP: type 13, no flags, nothing else.
+const PINGRESP: [u8; 2] = [0xD0, 0x00];
+
+/// A rule that the client broke, and what an operator reads about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    pub(super) reason: ReasonCode,
+    pub(super) what: &'static str,
+}
+
+impl Fault {
+    pub(super) const fn protocol(what: &'static str) -> Self {
+        Self {
+            reason: ReasonCode::ProtocolError,
+            what,
+        }
+    }
+}
+
+impl Org {
+    /// One packet of an open connection, in the order received. Packets of a connection that the
+    /// machine has closed are ignored.
+    pub fn handle_packet(&mut self, conn: ConnId, packet: &Packet<'_>, now: Instant, sink: &mut impl Sink) {
+        let Some(place) = self.place_of(conn) else { return };
+        self.desk.changed = false;
+        if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+            conn.heard_at = now;
+        }
+        let handled = match packet {
+            Packet::Publish(publish) => self.on_publish(place, publish, now, sink),
+            Packet::PubAck(ack) => self.on_puback(place, ack, now, sink),
+            Packet::PubRec(ack) => self.on_pubrec(place, ack, now, sink),
+            Packet::PubRel(ack) => self.on_pubrel(place, ack, now, sink),
+            Packet::PubComp(ack) => self.on_pubcomp(place, ack, now, sink),
+            Packet::Subscribe(subscribe) => self.on_subscribe(place, subscribe, now, sink),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(place, unsubscribe, now, sink),
+            Packet::PingReq => {
+                self.on_ping(place, now, sink);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.on_disconnect(place, disconnect, now, sink),
+            Packet::Connect(_) => Err(Fault::protocol("a second CONNECT")), // [MQTT-3.1.0-2]
+            Packet::Auth(_) => Err(Fault::protocol("AUTH without an authentication method")),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(Fault::protocol("a packet that only a broker sends"))
+            }
+        };
+        if let Err(fault) = handled {
+            self.on_fault(place, fault, now, sink);
+        }
+    }
+
+    /// The client's bytes could not be decoded: it is told why, as far as its version allows, and closed.
+    pub fn handle_decode_error(
+        &mut self,
+        conn: ConnId,
+        error: &DecodeError,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let Some(place) = self.place_of(conn) else { return };
+        self.on_fault(
+            place,
+            Fault {
+                reason: error.reason(),
+                what: "bytes that are not MQTT",
+            },
+            now,
+            sink,
+        );
+    }
+
+    pub(super) fn on_fault(&mut self, place: u32, fault: Fault, now: Instant, sink: &mut impl Sink) {
+        self.desk.counters.faults += 1;
+        let client_id = &self.sessions[place as usize].client_id;
+        sink.report(Report::Fault {
+            client_id,
+            what: fault.what,
+        });
+        self.close_connection(place, fault.reason, fault.what, now, sink);
+    }
+
+    fn on_ping(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+            conn.reply(&mut turn, Completes::Nothing, |out| {
+                out.extend_from_slice(&PINGRESP); // [MQTT-3.12.4-1]
+                Ok(())
+            });
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The path of one PUBLISH. [`Org::on_publish`] reads as its stations: session, permission, quota,
+//! retained store, router, acknowledgement.
+
+use alloc::sync::Arc;
+
+use cloudsignal_core::codec::{Ack, AckKind, PacketId, Publish, ReasonCode};
+use cloudsignal_core::topic::{TopicName, TopicNameBuf};
+use cloudsignal_core::{Instant, Qos};
+
+use super::Org;
+use super::packet::Fault;
+use crate::authz::{Denied, PublishPermit};
+use crate::change::Change;
+use crate::message::{Message, Publication};
+use crate::router::shared::Fitness;
+use crate::router::{GroupKey, Member};
+use crate::session::connection::Completes;
+use crate::session::{Connection, Delivered, Delivery, FanOut, Session};
+use crate::sink::{DropReason, Report, Sink};
+use crate::turn::Turn;
+
+/// A message that does not go on, and what its publisher is told.
+#[derive(Clone, Copy, Debug)]
+struct Stopped {
+    reason: ReasonCode,
+    dropped: DropReason,
+}
+
+impl Org {
+    pub(super) fn on_publish(
+        &mut self,
+        place: u32,
+        publish: &Publish<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return Ok(());
+        };
+        self.desk.counters.messages_received[usize::from(publish.qos.bits())] += 1;
+        self.desk.counters.bytes_received += publish.payload.len() as u64;
+        check_receive_max(conn, publish, self.desk.limits.receive_max)?;
+        if let Some(packet_id) = publish.packet_id {
+            conn.receiving = conn.receiving.saturating_add(1);
+            if publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id.get()) {
+                // It was routed when it came first. [MQTT-4.3.3-10]
+                self.acknowledge(place, publish, packet_id, ReasonCode::Success, now, sink);
+                return Ok(());
+            }
+        }
+        let alias = Alias::resolve(conn, publish, self.desk.limits.topic_alias_max)?;
+        let Some(topic) = publish.topic.or_else(|| alias.topic()) else {
+            return Err(Fault::protocol(
+                "a PUBLISH without a topic and without a known topic alias",
+            ));
+        };
+        let publication = Publication {
+            topic,
+            payload: publish.payload,
+            properties: {
+                let mut properties = publish.properties.clone();
+                properties.topic_alias = None;
+                properties.message_expiry_secs = None;
+                properties
+            },
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: publish
+                .properties
+                .message_expiry_secs
+                .map(|secs| now.after_secs(secs)),
+            publisher: session.serial,
+        };
+        let told = self.publish_as(place, &publication, now, sink);
+        if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+            alias.put_back(conn);
+        }
+        if let Some(packet_id) = publish.packet_id {
+            self.acknowledge(place, publish, packet_id, told, now, sink);
+        }
+        Ok(())
+    }
+
+    /// Publishes under the permissions of a session. Answers what the publisher is told.
+    pub(super) fn publish_as(
+        &mut self,
+        place: u32,
+        publication: &Publication<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> ReasonCode {
+        match self.pass(place, publication, now, sink) {
+            Ok(0) => ReasonCode::NoMatchingSubscribers,
+            Ok(_) => ReasonCode::Success,
+            Err(stopped) => {
+                self.desk.counters.drop_one(stopped.dropped);
+                stopped.reason
+            }
+        }
+    }
+
+    /// Permission, quota, retained store, router. Answers how many sessions got the message.
+    fn pass(
+        &mut self,
+        place: u32,
+        publication: &Publication<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<usize, Stopped> {
+        if publication.topic.levels().count() > self.desk.limits.topic_levels_max {
+            return Err(Stopped {
+                reason: ReasonCode::TopicNameInvalid,
+                dropped: DropReason::PublishDenied,
+            });
+        }
+        let permit = self.permit(place, publication, sink).map_err(|denied| Stopped {
+            reason: denied.reason(),
+            dropped: DropReason::PublishDenied,
+        })?;
+        let within = self.messages_quota.spend(1, now)
+            && self.bytes_quota.spend(publication.payload.len() as u64, now);
+        if !within {
+            return Err(Stopped {
+                reason: ReasonCode::QuotaExceeded,
+                dropped: DropReason::PublishQuota,
+            });
+        }
+        self.retain_and_route(&permit, publication, now, sink)
+    }
+
+    fn permit<'t>(
+        &mut self,
+        place: u32,
+        publication: &Publication<'t>,
+        sink: &mut impl Sink,
+    ) -> Result<PublishPermit<'t>, Denied> {
+        let session = &self.sessions[place as usize];
+        let permit = session
+            .grants
+            .permit_publish(publication.topic, publication.qos, publication.retain);
+        if permit.is_err() {
+            self.desk.counters.denied += 1;
+            let topic = publication.topic.as_str();
+            sink.report(Report::Denied {
+                client_id: &session.client_id,
+                action: "publish",
+                topic,
+            });
+        }
+        permit
+    }
+
+    fn retain_and_route(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        publication: &Publication<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<usize, Stopped> {
+        if !publication.retain {
+            return Ok(self.route(permit, publication, None, now, sink));
+        }
+        let kept = publication.keep(self.desk.next_message());
+        self.retain(permit, &kept, now, sink)?;
+        Ok(self.route(permit, publication, Some(&kept), now, sink))
+    }
+
+    /// Keeps the message for subscribers to come, or with an empty payload forgets the one that is kept.
+    fn retain(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        message: &Arc<Message>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Stopped> {
+        let Self { retained, desk, .. } = self;
+        if message.payload().is_empty() {
+            // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+            if retained.clear(permit.topic()) {
+                let topic = permit.topic().as_str().into();
+                Turn { desk, now, sink }.store(Change::RetainedCleared { topic });
+            }
+        } else {
+            // [MQTT-3.3.1-5]
+            let (messages_max, bytes_max) =
+                (desk.limits.retained_messages_max, desk.limits.retained_bytes_max);
+            retained
+                .set(Arc::clone(message), messages_max, bytes_max)
+                .map_err(|_full| Stopped {
+                    reason: ReasonCode::QuotaExceeded,
+                    dropped: DropReason::RetainedFull,
+                })?;
+            Turn { desk, now, sink }.store(Change::Retained {
+                message: Arc::clone(message),
+            });
+        }
+        self.count_retained();
+        Ok(())
+    }
+
+    pub(super) fn count_retained(&mut self) {
+        self.desk.counters.retained_messages_now = self.retained.len() as u64;
+        self.desk.counters.retained_bytes_now = self.retained.bytes() as u64;
+    }
+
+    /// Hands the message to everybody who subscribed and may have it. Answers how many sessions got it.
+    pub(super) fn route(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        publication: &Publication<'_>,
+        kept: Option<&Arc<Message>>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> usize {
+        let Self {
+            trie,
+            cache,
+            groups,
+            sessions,
+            desk,
+            ..
+        } = self;
+        let topic = permit.topic();
+        let matches = cache.lookup(trie, topic, |place| {
+            sessions[place as usize].grants.allows_delivery(topic)
+        });
+        let mut turn = Turn { desk, now, sink };
+        let mut fan = match kept {
+            Some(message) => FanOut::of(message, publication, turn.desk, now),
+            None => FanOut::new(publication, turn.desk, now),
+        };
+        let mut reached = 0;
+        for found in &matches.sessions {
+            let session = &mut sessions[found.session as usize];
+            if found.no_local && session.serial == publication.publisher {
+                continue; // [MQTT-3.8.3-3]
+            }
+            let delivery = Delivery {
+                qos: publication.qos.min(found.qos),                     // [MQTT-3.8.4-8]
+                retain: publication.retain && found.retain_as_published, // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+                ids: matches.ids(found),
+                group: None,
+            };
+            reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
+        }
+        for &group in &matches.groups {
+            let picked = groups.pick(group, |member| fitness(sessions, member, topic, publication.qos));
+            let Some(member) = picked else { continue };
+            let ids = member.id.map(core::num::NonZeroU32::get);
+            let delivery = Delivery {
+                qos: publication.qos.min(member.qos),
+                retain: publication.retain && member.retain_as_published,
+                ids: ids.as_slice(),
+                group: Some(group),
+            };
+            let session = &mut sessions[member.session as usize];
+            reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
+        }
+        fan.finish(turn.desk);
+        reached
+    }
+
+    /// Gives messages that a member of a shared group leaves behind to other members.
+    pub(super) fn hand_over(
+        &mut self,
+        left: impl IntoIterator<Item = (GroupKey, Member, Arc<Message>, bool)>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        for (group, member, message, retain) in left {
+            let mut turn = Turn {
+                desk: &mut self.desk,
+                now,
+                sink: &mut *sink,
+            };
+            let publication = message.publication();
+            let mut fan = FanOut::of(&message, &publication, turn.desk, now);
+            let ids = member.id.map(core::num::NonZeroU32::get);
+            let qos = publication.qos.min(member.qos);
+            let delivery = Delivery {
+                qos,
+                retain,
+                ids: ids.as_slice(),
+                group: Some(group),
+            };
+            self.sessions[member.session as usize].deliver(&mut turn, &mut fan, &delivery);
+            fan.finish(turn.desk);
+        }
+    }
+
+    /// PUBACK or PUBREC. Clients before v5 have no code for "no": they are acknowledged all the same.
+    fn acknowledge(
+        &mut self,
+        place: u32,
+        publish: &Publish<'_>,
+        packet_id: PacketId,
+        told: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        let Self { sessions, desk, .. } = self;
+        let session = &mut sessions[place as usize];
+        let mut turn = Turn { desk, now, sink };
+        let Some(conn) = session.conn.as_deref() else {
+            return;
+        };
+        let is_refused = told.is_error() && conn.version.is_v5();
+        let (kind, completes) = match publish.qos {
+            Qos::ExactlyOnce if is_refused => (AckKind::PubRec, Completes::Publish),
+            Qos::ExactlyOnce => (AckKind::PubRec, Completes::Nothing),
+            Qos::AtMostOnce | Qos::AtLeastOnce => (AckKind::PubAck, Completes::Publish),
+        };
+        // [MQTT-4.3.3-9]: from here on the packet id stands for a message that was routed.
+        let is_new =
+            publish.qos == Qos::ExactlyOnce && !is_refused && session.received.insert(packet_id.get());
+        if is_new && session.is_persistent() {
+            let client_id = Arc::clone(&session.client_id);
+            let packet_id = packet_id.get();
+            turn.store(Change::Received { client_id, packet_id });
+        }
+        let Some(conn) = session.conn.as_deref_mut() else {
+            return;
+        };
+        let version = conn.version;
+        let ack = Ack::new(packet_id, told);
+        conn.reply(&mut turn, completes, |out| ack.encode(kind, version, out));
+    }
+}
+
+fn check_receive_max(conn: &Connection, publish: &Publish<'_>, receive_max: u16) -> Result<(), Fault> {
+    let is_over = publish.packet_id.is_some() && conn.version.is_v5() && conn.receiving >= receive_max;
+    if is_over {
+        let what = "more unacknowledged publishes than our Receive Maximum";
+        return Err(Fault {
+            reason: ReasonCode::ReceiveMaximumExceeded,
+            what,
+        }); // [MQTT-3.3.4-9]
+    }
+    Ok(())
+}
+
+pub(super) fn fitness(
+    sessions: &slab::Slab<Session>,
+    member: &Member,
+    topic: TopicName<'_>,
+    qos: Qos,
+) -> Fitness {
+    let Some(session) = sessions.get(member.session as usize) else {
+        return Fitness::Unfit;
+    };
+    if !member.covered && !session.grants.allows_delivery(topic) {
+        return Fitness::Unfit;
+    }
+    let reliable = qos.min(member.qos) > Qos::AtMostOnce;
+    match session.conn.as_deref() {
+        Some(conn)
+            if conn.is_writable() && session.outbound.is_idle(conn) && (!reliable || conn.quota > 0) =>
+        {
+            Fitness::Ready
+        }
+        Some(_) => Fitness::Busy,
+        None if reliable => Fitness::Away,
+        None => Fitness::Unfit,
+    }
+}
+
+/// A topic alias, and its topic while the message passes.
+enum Alias {
+    None,
+    At(usize, TopicNameBuf),
+}
+
+impl Alias {
+    /// Finds the topic that an alias stands for, or learns it.
+    fn resolve(conn: &mut Connection, publish: &Publish<'_>, alias_max: u16) -> Result<Self, Fault> {
+        let Some(alias) = publish.properties.topic_alias else {
+            return Ok(Self::None);
+        };
+        if alias.get() > alias_max {
+            let what = "a topic alias above our Topic Alias Maximum";
+            return Err(Fault {
+                reason: ReasonCode::TopicAliasInvalid,
+                what,
+            }); // [MQTT-3.3.2-9]
+        }
+        let at = usize::from(alias.get()) - 1;
+        if conn.aliases_in.len() <= at {
+            conn.aliases_in.resize(at + 1, None);
+        }
+        if let Some(topic) = publish.topic {
+            conn.aliases_in[at] = Some(topic.to_owned());
+            return Ok(Self::None);
+        }
+        Ok(conn.aliases_in[at]
+            .take()
+            .map_or(Self::None, |topic| Self::At(at, topic)))
+    }
+
+    fn topic(&self) -> Option<TopicName<'_>> {
+        match self {
+            Self::None => None,
+            Self::At(_, topic) => Some(topic.as_ref()),
+        }
+    }
+
+    fn put_back(self, conn: &mut Connection) {
+        if let Self::At(at, topic) = self {
+            conn.aliases_in[at] = Some(topic);
+        }
+    }
+}

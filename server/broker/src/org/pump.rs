@@ -1,0 +1,148 @@
+//! Sends what waits: what an earlier connection sent and was not acknowledged, then the queue, then
+//! retained messages. It stops when the output, the quota or the turn's budget is used up.
+
+use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
+use cloudsignal_core::{Instant, Qos};
+
+use super::{Org, rearm};
+use crate::router::Retained;
+use crate::session::connection::Completes;
+use crate::session::{
+    Connection, Delivered, Delivery, Outbound, Pending, Resent, Session, Stage, send_alone,
+};
+use crate::sink::{ConnId, DropReason, Sink};
+use crate::timers::Timer;
+use crate::turn::Turn;
+
+/// Retained topics looked at in one go; the rest waits for the next turn, so that nobody else does.
+const SCAN_LOOKS_MAX: usize = 1_000;
+
+impl Org {
+    /// The output of `conn` has drained: to half of [`output_bytes_max`](crate::Limits::output_bytes_max) or less.
+    pub fn handle_writable(&mut self, conn: ConnId, now: Instant, sink: &mut impl Sink) {
+        let Some(place) = self.place_of(conn) else { return };
+        self.desk.changed = false;
+        if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+            conn.output_full = false;
+        }
+        self.pump(place, now, sink);
+    }
+
+    pub(super) fn pump(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        let Self {
+            sessions,
+            retained,
+            desk,
+            ..
+        } = self;
+        let session = &mut sessions[place as usize];
+        let mut turn = Turn { desk, now, sink };
+        session.send_again(&mut turn);
+        session.send_queue(&mut turn);
+        let is_cut_short = session.send_retained(&mut turn, retained);
+        let resume_at = if is_cut_short { now } else { Instant::MAX };
+        rearm(turn.desk, &mut session.resume_at, resume_at, Timer::Resume(place));
+    }
+}
+
+impl Session {
+    /// Sends the window of an earlier connection again, in the original order. [MQTT-4.6.0-1]
+    fn send_again<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
+        let Some(conn) = self.conn.as_deref_mut() else {
+            return;
+        };
+        while conn.unsent > 0 && conn.is_writable() {
+            let Some(entry) = self.outbound.first_unsent() else {
+                return;
+            };
+            let packet_id = entry.packet_id;
+            match &entry.stage {
+                Stage::Released(_) => {
+                    let version = conn.version;
+                    let pubrel = Ack::new(packet_id, ReasonCode::Success);
+                    conn.reply(turn, Completes::Nothing, |out| {
+                        pubrel.encode(AckKind::PubRel, version, out)
+                    });
+                }
+                Stage::Published(_) if conn.quota == 0 => return,
+                Stage::Published(pending) => {
+                    // Too large for this connection: it stays in the window until a larger one comes.
+                    if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0) {
+                        turn.count_sent(pending.qos, pending.message.payload().len());
+                        conn.quota -= 1;
+                        entry.counted = true;
+                    }
+                }
+            }
+            entry.sent = true;
+            conn.unsent -= 1;
+        }
+    }
+
+    fn send_queue<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
+        while let Some(conn) = self
+            .conn
+            .as_deref()
+            .filter(|conn| conn.is_writable() && conn.unsent == 0)
+        {
+            let Some(head) = self.outbound.front() else { return };
+            let is_expired = head.message.is_expired(turn.now);
+            let reliable = head.qos > Qos::AtMostOnce;
+            if !is_expired && reliable && !may_open(&self.outbound, conn, turn) {
+                return;
+            }
+            let Some(pending) = self.outbound.pop(turn.desk) else {
+                return;
+            };
+            let (qos, number) = (pending.qos, pending.message.number());
+            if is_expired {
+                turn.desk.counters.drop_one(DropReason::Expired); // [MQTT-3.3.2-5]
+                self.settle(turn, qos, number);
+            } else if self.send_now(turn, pending) == Delivered::No {
+                self.settle(turn, qos, number);
+            }
+        }
+    }
+
+    /// Answers whether the budget was used up before everything was handed out.
+    fn send_retained<S: Sink>(&mut self, turn: &mut Turn<'_, S>, retained: &Retained) -> bool {
+        let mut looks = SCAN_LOOKS_MAX;
+        while let Some(mut scan) = self.scans.pop_front() {
+            while looks > 0 && self.may_send_retained(scan.qos, turn) {
+                let Some(message) = retained.next(&mut scan, &mut looks, turn.now) else {
+                    break;
+                };
+                if !scan.covered && !self.grants.allows_delivery(message.topic()) {
+                    continue;
+                }
+                let id = scan.id.map(core::num::NonZeroU32::get);
+                let qos = message.qos().min(scan.qos);
+                // [MQTT-3.3.1-8]: a retained message for a new subscription says so.
+                let delivery = Delivery {
+                    qos,
+                    retain: true,
+                    ids: id.as_slice(),
+                    group: None,
+                };
+                self.send_now(turn, Pending::new(message.clone(), &delivery));
+            }
+            if !scan.is_done() {
+                self.scans.push_front(scan);
+                return looks == 0 && self.conn.is_some();
+            }
+        }
+        false
+    }
+
+    fn may_send_retained<S: Sink>(&self, qos: Qos, turn: &Turn<'_, S>) -> bool {
+        let Some(conn) = self.conn.as_deref() else {
+            return false;
+        };
+        let has_room = qos == Qos::AtMostOnce || may_open(&self.outbound, conn, turn);
+        has_room && conn.is_writable() && self.outbound.is_idle(conn)
+    }
+}
+
+fn may_open<S>(outbound: &Outbound, conn: &Connection, turn: &Turn<'_, S>) -> bool {
+    conn.quota > 0 && outbound.has_window(turn.desk)
+}

@@ -1,0 +1,317 @@
+//! SUBSCRIBE and UNSUBSCRIBE: permission, the tree, shared groups, and the retained messages to hand out.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
+use cloudsignal_core::codec::{
+    ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe,
+};
+use cloudsignal_core::{Instant, TopicFilter};
+
+use super::Org;
+use super::packet::Fault;
+use crate::authz::{Denied, SubscribePermit};
+use crate::change::Change;
+use crate::router::{Direct, Member, Scan};
+use crate::session::Subscription;
+use crate::session::connection::Completes;
+use crate::sink::{Report, Sink};
+use crate::turn::Turn;
+
+impl Org {
+    pub(super) fn on_subscribe(
+        &mut self,
+        place: u32,
+        subscribe: &Subscribe<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let id = subscribe.subscription_id.and_then(NonZeroU32::new);
+        let reasons: Vec<ReasonCode> = subscribe
+            .filters
+            .iter()
+            .map(|wanted| {
+                self.subscribe_one(place, wanted, id, now, sink)
+                    .unwrap_or_else(|refused| refused)
+            })
+            .collect();
+        let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() else {
+            return Ok(());
+        };
+        let version = conn.version;
+        let suback = SubAck::new(subscribe.packet_id, reasons); // [MQTT-3.8.4-1] [MQTT-3.8.4-6]
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink: &mut *sink,
+        };
+        conn.reply(&mut turn, Completes::Nothing, |out| suback.encode(version, out));
+        self.pump(place, now, sink);
+        Ok(())
+    }
+
+    /// Answers what was granted, or why not.
+    fn subscribe_one(
+        &mut self,
+        place: u32,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let filter = wanted.filter.map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        if filter.levels().count() > self.desk.limits.topic_levels_max {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        let permit = self
+            .permit_subscribe(place, wanted, filter, sink)
+            .map_err(Denied::reason)?;
+        let session = &mut self.sessions[place as usize];
+        let is_new = !session.subscriptions.contains(filter);
+        if is_new && session.subscriptions.len() >= self.desk.limits.subscriptions_max as usize {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        session.subscriptions.put(Subscription {
+            filter: filter.to_owned(),
+            id,
+            qos: permit.qos(),
+            no_local: wanted.no_local,
+            retain_as_published: wanted.retain_as_published,
+            covered: permit.covered(),
+        });
+        self.desk.counters.subscriptions_now += u64::from(is_new);
+        self.enter(place, filter, &permit, wanted, id);
+        self.start_sys(filter, now);
+
+        let session = &mut self.sessions[place as usize];
+        let wants_retained = match wanted.retain_handling {
+            RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
+            RetainHandling::SendIfNew => is_new,     // [MQTT-3.3.1-10]
+            RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
+        };
+        if wants_retained && filter.share().is_none() {
+            session.scans.retain(|scan| scan.filter() != filter);
+            session
+                .scans
+                .push_back(Scan::new(filter, permit.qos(), id, permit.covered()));
+        }
+        if session.is_persistent() {
+            let change = Change::Subscribed {
+                client_id: Arc::clone(&session.client_id),
+                filter: filter.as_str().into(),
+                options: options_byte(wanted, &permit),
+                subscription_id: id.map(NonZeroU32::get),
+            };
+            Turn {
+                desk: &mut self.desk,
+                now,
+                sink,
+            }
+            .store(change);
+        }
+        Ok(permit.qos().into())
+    }
+
+    fn permit_subscribe(
+        &mut self,
+        place: u32,
+        wanted: &SubscribeFilter<'_>,
+        filter: TopicFilter<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<SubscribePermit, Denied> {
+        let session = &self.sessions[place as usize];
+        let permit = session.grants.permit_subscribe(filter, wanted.qos);
+        if permit.is_err() {
+            self.desk.counters.denied += 1;
+            let topic = filter.as_str();
+            sink.report(Report::Denied {
+                client_id: &session.client_id,
+                action: "subscribe",
+                topic,
+            });
+        }
+        permit
+    }
+
+    /// Puts a permitted subscription into the tree or its shared group.
+    fn enter(
+        &mut self,
+        place: u32,
+        filter: TopicFilter<'_>,
+        permit: &SubscribePermit,
+        wanted: &SubscribeFilter<'_>,
+        id: Option<NonZeroU32>,
+    ) {
+        let (qos, covered, retain_as_published) =
+            (permit.qos(), permit.covered(), wanted.retain_as_published);
+        self.cache.forget();
+        if filter.share().is_some() {
+            let member = Member {
+                session: place,
+                id,
+                qos,
+                retain_as_published,
+                covered,
+            };
+            if let Some(new) = self.groups.join(filter, member) {
+                self.trie.add_group(filter, new);
+            }
+        } else {
+            let no_local = wanted.no_local;
+            self.trie.subscribe(
+                filter,
+                Direct {
+                    session: place,
+                    id,
+                    qos,
+                    no_local,
+                    retain_as_published,
+                    covered,
+                },
+            );
+        }
+    }
+
+    /// Takes a subscription out of the tree or its shared group.
+    pub(super) fn leave(&mut self, place: u32, filter: TopicFilter<'_>) {
+        self.cache.forget();
+        if filter.share().is_some() {
+            if let Some(gone) = self.groups.leave(filter, place) {
+                self.trie.remove_group(filter, gone);
+            }
+        } else {
+            self.trie.unsubscribe(filter, place);
+        }
+    }
+
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        place: u32,
+        unsubscribe: &Unsubscribe<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<(), Fault> {
+        let reasons: Vec<ReasonCode> = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| match filter {
+                Ok(filter) => self.unsubscribe_one(place, *filter, now, sink),
+                Err(_) => ReasonCode::TopicFilterInvalid,
+            })
+            .collect();
+        let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() else {
+            return Ok(());
+        };
+        let version = conn.version;
+        let unsuback = UnsubAck::new(unsubscribe.packet_id, reasons); // [MQTT-3.10.4-4] [MQTT-3.11.3-1]
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        conn.reply(&mut turn, Completes::Nothing, |out| unsuback.encode(version, out));
+        Ok(())
+    }
+
+    fn unsubscribe_one(
+        &mut self,
+        place: u32,
+        filter: TopicFilter<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> ReasonCode {
+        let session = &mut self.sessions[place as usize];
+        if !session.subscriptions.remove(filter) {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.desk.counters.subscriptions_now -= 1;
+        session.scans.retain(|scan| scan.filter() != filter);
+        if session.is_persistent() {
+            let client_id = Arc::clone(&session.client_id);
+            let change = Change::Unsubscribed {
+                client_id,
+                filter: filter.as_str().into(),
+            };
+            Turn {
+                desk: &mut self.desk,
+                now,
+                sink,
+            }
+            .store(change);
+        }
+        self.leave(place, filter); // [MQTT-3.10.4-2]
+        ReasonCode::Success
+    }
+
+    /// The permissions of a session were compiled anew: subscriptions keep what is still allowed.
+    pub(super) fn refresh_permits(&mut self, place: u32) {
+        let Self {
+            sessions,
+            trie,
+            groups,
+            cache,
+            ..
+        } = self;
+        let session = &mut sessions[place as usize];
+        let mut is_stale = false;
+        for subscription in session.subscriptions.iter_mut() {
+            let filter = subscription.filter.as_ref();
+            // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
+            let covered = session
+                .grants
+                .permit_subscribe(filter, subscription.qos)
+                .is_ok_and(|permit| permit.covered());
+            is_stale |= !(covered && subscription.covered);
+            if covered == subscription.covered {
+                continue;
+            }
+            subscription.covered = covered;
+            let Subscription {
+                id,
+                qos,
+                no_local,
+                retain_as_published,
+                ..
+            } = *subscription;
+            if filter.share().is_some() {
+                groups.join(
+                    filter,
+                    Member {
+                        session: place,
+                        id,
+                        qos,
+                        retain_as_published,
+                        covered,
+                    },
+                );
+            } else {
+                trie.subscribe(
+                    filter,
+                    Direct {
+                        session: place,
+                        id,
+                        qos,
+                        no_local,
+                        retain_as_published,
+                        covered,
+                    },
+                );
+            }
+        }
+        for scan in &mut session.scans {
+            scan.covered = false;
+        }
+        if is_stale {
+            cache.forget();
+        }
+    }
+}
+
+/// The options as SUBSCRIBE has them on the wire, with the QoS that was granted.
+fn options_byte(wanted: &SubscribeFilter<'_>, permit: &SubscribePermit) -> u8 {
+    permit.qos().bits()
+        | u8::from(wanted.no_local) << 2
+        | u8::from(wanted.retain_as_published) << 3
+        | (wanted.retain_handling as u8) << 4
+}

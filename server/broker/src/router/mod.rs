@@ -1,0 +1,12 @@
+//! Who gets a message: the subscription tree, a bounded memory of its answers, shared groups,
+//! and the retained messages.
+
+mod cache;
+pub(crate) mod retained;
+pub(crate) mod shared;
+mod trie;
+
+pub(crate) use cache::MatchCache;
+pub(crate) use retained::{Retained, Scan};
+pub(crate) use shared::{GroupKey, Groups, Member};
+pub(crate) use trie::{Direct, Trie};

@@ -1,0 +1,254 @@
+//! What lives with a connection: what was negotiated, and replies that wait for the store.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::num::NonZeroU16;
+
+use cloudsignal_core::codec::{Disconnect, EncodeError, PublishLayout, ReasonCode};
+use cloudsignal_core::topic::TopicNameBuf;
+use cloudsignal_core::{Duration, Instant, Version};
+
+use super::Will;
+use crate::identity::Identity;
+use crate::message::Message;
+use crate::sink::{CloseCause, ConnId, Sink, Ticket};
+use crate::turn::Turn;
+
+/// An open connection of a session.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    pub(crate) version: Version,
+    pub(crate) identity: Arc<Identity>,
+    /// Whether the client wants reason strings and user properties on everything.
+    pub(crate) problem_info: bool,
+    pub(crate) will: Option<Box<Will>>,
+    /// One and a half keep alive intervals, in microseconds; 0 when there is none. [MQTT-3.1.2-22]
+    pub(crate) silence_max_micros: u64,
+    /// When the last packet came.
+    pub(crate) heard_at: Instant,
+    /// When the keep alive timer fires; [`Instant::MAX`] when it is not armed.
+    pub(crate) keep_alive_at: Instant,
+    /// When the credential timer fires; [`Instant::MAX`] when it is not armed.
+    pub(crate) ends_at: Instant,
+
+    // From the client.
+    pub(crate) aliases_in: Vec<Option<TopicNameBuf>>,
+    /// QoS 1 and 2 publishes of this connection that we have not finally acknowledged.
+    pub(crate) receiving: u16,
+
+    // Towards the client.
+    /// Its Maximum Packet Size, in bytes.
+    pub(crate) packet_bytes_max: usize,
+    /// QoS 1 and 2 publishes that may still be sent before one is acknowledged.
+    pub(crate) quota: u16,
+    pub(crate) aliases_out: AliasesOut,
+    /// Whether the output is as full as it may be: messages wait in the session's queue.
+    pub(crate) output_full: bool,
+    /// Whether CONNACK still waits for the store: nothing may overtake it.
+    pub(crate) opening: bool,
+    /// Entries of the window that this connection has to send again.
+    pub(crate) unsent: usize,
+    held: VecDeque<Held>,
+}
+
+/// Replies that wait for the store, already encoded.
+#[derive(Debug)]
+struct Held {
+    ticket: Ticket,
+    bytes: Vec<u8>,
+    /// How many publishes these replies finally acknowledge.
+    completes: u16,
+}
+
+/// What a reply means for the publishes that we are receiving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completes {
+    /// Nothing: not the end of a publish.
+    Nothing,
+    /// It ends one.
+    Publish,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnId, version: Version, identity: Arc<Identity>, now: Instant) -> Self {
+        Self {
+            id,
+            version,
+            identity,
+            problem_info: true,
+            will: None,
+            silence_max_micros: 0,
+            heard_at: now,
+            keep_alive_at: Instant::MAX,
+            ends_at: Instant::MAX,
+            aliases_in: Vec::new(),
+            receiving: 0,
+            packet_bytes_max: usize::MAX,
+            quota: u16::MAX,
+            aliases_out: AliasesOut::default(),
+            output_full: false,
+            opening: false,
+            unsent: 0,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// When the client has been silent for too long, if it stays silent.
+    pub(crate) fn silent_at(&self) -> Instant {
+        match self.silence_max_micros {
+            0 => Instant::MAX,
+            micros => self.heard_at.after(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Whether a message may be sent now.
+    pub(crate) const fn is_writable(&self) -> bool {
+        !self.output_full && !self.opening
+    }
+
+    /// Sends the packet that `encode` appends, or holds it until what the packet being handled
+    /// changed is stored. Replies leave in the order of the packets they answer. [MQTT-4.6.0-2]
+    pub(crate) fn reply<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        completes: Completes,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
+        let start = turn.desk.scratch.len();
+        encode(&mut turn.desk.scratch).expect("invariant: our replies fit a packet");
+        if turn.desk.changed {
+            self.hold(turn.desk.ticket, &turn.desk.scratch[start..], completes);
+            turn.desk.waiting.push_back((turn.desk.ticket, self.id));
+        } else if let Some(last) = self.held.back() {
+            self.hold(last.ticket, &turn.desk.scratch[start..], completes);
+        } else {
+            self.complete(u16::from(completes == Completes::Publish));
+            self.write(
+                turn.sink,
+                &turn.desk.scratch[start..],
+                turn.desk.limits.output_bytes_max,
+            );
+        }
+        turn.desk.scratch.truncate(start);
+    }
+
+    fn hold(&mut self, ticket: Ticket, bytes: &[u8], completes: Completes) {
+        let completes = u16::from(completes == Completes::Publish);
+        match self.held.back_mut().filter(|last| last.ticket == ticket) {
+            Some(last) => {
+                last.bytes.extend_from_slice(bytes);
+                last.completes += completes;
+            }
+            None => self.held.push_back(Held {
+                ticket,
+                bytes: bytes.into(),
+                completes,
+            }),
+        }
+    }
+
+    /// Sends the replies that waited for `stored` or less.
+    pub(crate) fn release<S: Sink>(&mut self, turn: &mut Turn<'_, S>, stored: Ticket) {
+        while let Some(held) = self.held.pop_front_if(|held| held.ticket <= stored) {
+            self.opening = false;
+            self.complete(held.completes);
+            self.write(turn.sink, &held.bytes, turn.desk.limits.output_bytes_max);
+        }
+    }
+
+    pub(crate) const fn complete(&mut self, publishes: u16) {
+        self.receiving = self.receiving.saturating_sub(publishes);
+    }
+
+    fn write<S: Sink>(&mut self, sink: &mut S, bytes: &[u8], output_bytes_max: usize) {
+        self.output_full |= sink.send(self.id, bytes) >= output_bytes_max;
+    }
+
+    /// Sends a PUBLISH that lies in the scratch buffer, its payload perhaps left out.
+    pub(crate) fn send_publish<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        layout: PublishLayout,
+        payload: Option<&Arc<Message>>,
+    ) {
+        let bytes = &turn.desk.scratch[layout.start..layout.end];
+        let waiting = match payload {
+            Some(message) => turn.sink.send_shared(self.id, bytes, message),
+            None => turn.sink.send(self.id, bytes),
+        };
+        self.output_full |= waiting >= turn.desk.limits.output_bytes_max;
+    }
+
+    /// Says goodbye as far as the version allows, and closes.
+    pub(crate) fn close<S: Sink>(&self, turn: &mut Turn<'_, S>, reason: ReasonCode, why: &str) {
+        if self.version.is_v5() && !self.opening {
+            let start = turn.desk.scratch.len();
+            let mut packet = Disconnect::new(reason);
+            packet.reason_string = (self.problem_info && !why.is_empty()).then_some(why);
+            packet
+                .encode(self.version, &mut turn.desk.scratch)
+                .expect("invariant: our reasons are short");
+            if turn.desk.scratch.len() - start <= self.packet_bytes_max {
+                turn.sink.send(self.id, &turn.desk.scratch[start..]);
+            }
+            turn.desk.scratch.truncate(start);
+        }
+        turn.sink.close(self.id, CloseCause::Server(reason));
+    }
+}
+
+/// Topic aliases that we set: the first topics that come, for as long as the connection lives.
+#[derive(Debug, Default)]
+pub(crate) struct AliasesOut {
+    max: usize,
+    topics: Vec<Box<str>>,
+}
+
+/// What an alias does in one PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AliasUse {
+    /// There is none for this topic.
+    None,
+    /// The packet sets it: it carries topic and alias.
+    Set(NonZeroU16),
+    /// It stands for the topic.
+    Known(NonZeroU16),
+}
+
+/// A topic shorter than this is not worth the three bytes of an alias.
+const ALIASED_TOPIC_BYTES_MIN: usize = 8;
+
+impl AliasesOut {
+    pub(crate) fn new(max: u16) -> Self {
+        Self {
+            max: usize::from(max),
+            topics: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn is_off(&self) -> bool {
+        self.max == 0
+    }
+
+    /// What to do for `topic`; [`AliasesOut::keep`] has to follow once a `Set` was sent.
+    pub(crate) fn find(&self, topic: &str) -> AliasUse {
+        let number = |at: usize| u16::try_from(at + 1).ok().and_then(NonZeroU16::new);
+        if self.max == 0 || topic.len() < ALIASED_TOPIC_BYTES_MIN {
+            return AliasUse::None;
+        }
+        if let Some(at) = self.topics.iter().position(|known| **known == *topic) {
+            return number(at).map_or(AliasUse::None, AliasUse::Known);
+        }
+        if self.topics.len() >= self.max {
+            return AliasUse::None;
+        }
+        number(self.topics.len()).map_or(AliasUse::None, AliasUse::Set)
+    }
+
+    pub(crate) fn keep(&mut self, topic: &str) {
+        self.topics.push(topic.into());
+    }
+}

@@ -1,0 +1,328 @@
+//! One message to many subscribers: encoded once for each shape, copied only when somebody keeps it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use cloudsignal_core::codec::{
+    PacketId, Publish, PublishLayout, PublishProperties, SubscriptionIds, UserProperties,
+};
+use cloudsignal_core::{Instant, Qos, Version};
+
+use super::connection::{AliasUse, Connection};
+use super::{Pending, Session};
+use crate::change::Change;
+use crate::message::{Message, Publication};
+use crate::router::GroupKey;
+use crate::sink::{DropReason, Sink};
+use crate::turn::{Desk, Turn};
+
+/// The user property that tells a v5 client how many messages it missed since the last one.
+const DROPPED_PROPERTY: &str = "cs-dropped";
+/// Shapes of a PUBLISH that subscribers can share: two kinds of version, retain, three QoS.
+const SHAPES: usize = 12;
+
+/// How one session gets a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery<'a> {
+    /// The lower of what was published and what was granted.
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) ids: &'a [u32],
+    /// The shared group it came through.
+    pub(crate) group: Option<GroupKey>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// Sent or queued.
+    Yes,
+    /// Dropped, and counted.
+    No,
+}
+
+/// A message while it is handed to its subscribers.
+#[derive(Debug)]
+pub(crate) struct FanOut<'p> {
+    publication: &'p Publication<'p>,
+    kept: Option<Arc<Message>>,
+    shapes: [Option<PublishLayout>; SHAPES],
+    /// Whether the payload is large enough to be shared instead of copied.
+    shares_payload: bool,
+    scratch_start: usize,
+    expiry_secs: Option<u32>,
+}
+
+impl<'p> FanOut<'p> {
+    pub(crate) fn new(publication: &'p Publication<'p>, desk: &Desk, now: Instant) -> Self {
+        Self {
+            publication,
+            kept: None,
+            shapes: [None; SHAPES],
+            shares_payload: publication.payload.len() >= desk.limits.shared_payload_bytes_min,
+            scratch_start: desk.scratch.len(),
+            expiry_secs: expiry_secs(publication.expires_at, now),
+        }
+    }
+
+    /// A message that is kept already.
+    pub(crate) fn of(
+        message: &Arc<Message>,
+        publication: &'p Publication<'p>,
+        desk: &Desk,
+        now: Instant,
+    ) -> Self {
+        Self {
+            kept: Some(Arc::clone(message)),
+            ..Self::new(publication, desk, now)
+        }
+    }
+
+    /// The message, copied by the first who asks.
+    pub(crate) fn keep(&mut self, desk: &mut Desk) -> Arc<Message> {
+        Arc::clone(
+            self.kept
+                .get_or_insert_with(|| self.publication.keep(desk.next_message())),
+        )
+    }
+
+    /// Gives the scratch buffer back.
+    pub(crate) fn finish(self, desk: &mut Desk) {
+        desk.scratch.truncate(self.scratch_start);
+    }
+
+    /// The message as it looks to everybody of this version, QoS and retain flag.
+    fn shape(&mut self, desk: &mut Desk, version: Version, delivery: &Delivery<'_>) -> PublishLayout {
+        let at = usize::from(delivery.qos.bits())
+            + 3 * usize::from(delivery.retain)
+            + 6 * usize::from(version.is_v5());
+        *self.shapes[at].get_or_insert_with(|| {
+            let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
+            encode(&packet, version, self.shares_payload, desk)
+        })
+    }
+}
+
+/// Whole seconds that a message has left, rounded up so that an unhurried one keeps what it came with.
+fn expiry_secs(expires_at: Option<Instant>, now: Instant) -> Option<u32> {
+    let left = expires_at?.since(now).as_micros().div_ceil(1_000_000);
+    Some(u32::try_from(left).unwrap_or(u32::MAX))
+}
+
+fn publish<'a>(
+    publication: &Publication<'a>,
+    delivery: &Delivery<'a>,
+    packet_id: PacketId,
+    message_expiry_secs: Option<u32>,
+) -> Publish<'a> {
+    Publish {
+        dup: false,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        topic: Some(publication.topic),
+        packet_id: (delivery.qos > Qos::AtMostOnce).then_some(packet_id),
+        properties: PublishProperties {
+            message_expiry_secs,
+            subscription_ids: SubscriptionIds::from_slice(delivery.ids),
+            ..publication.properties.clone()
+        },
+        payload: publication.payload,
+    }
+}
+
+fn encode(packet: &Publish<'_>, version: Version, shares_payload: bool, desk: &mut Desk) -> PublishLayout {
+    let encoded = if shares_payload {
+        packet.encode_head(version, packet.payload.len(), &mut desk.scratch)
+    } else {
+        packet.encode(version, &mut desk.scratch)
+    };
+    encoded.expect("invariant: a packet that came in goes out, give or take properties that fit")
+}
+
+impl Session {
+    /// Gives the session a message that was just published: sends it if nothing is in its way, queues it otherwise.
+    pub(crate) fn deliver<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        fan: &mut FanOut<'_>,
+        delivery: &Delivery<'_>,
+    ) -> Delivered {
+        let reliable = delivery.qos > Qos::AtMostOnce;
+        let Some(conn) = self.conn.as_deref_mut() else {
+            // QoS 0 is not queued for clients that are away.
+            return if reliable {
+                self.enqueue(turn, fan, delivery)
+            } else {
+                Delivered::No
+            };
+        };
+        let has_room = !reliable || (conn.quota > 0 && self.outbound.has_window(turn.desk));
+        if !conn.is_writable() || !self.outbound.is_idle(conn) || !has_room {
+            return self.enqueue(turn, fan, delivery);
+        }
+        let has_news = self.outbound.dropped > 0 && conn.version.is_v5();
+        if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news {
+            let pending = Pending::new(fan.keep(turn.desk), delivery);
+            let delivered = self.send_now(turn, pending);
+            if delivered == Delivered::Yes && reliable {
+                self.store_queued(turn, fan, delivery.qos);
+            }
+            return delivered;
+        }
+        let layout = fan.shape(turn.desk, conn.version, delivery);
+        let payload_bytes = fan.publication.payload.len();
+        let shared_bytes = if fan.shares_payload { payload_bytes } else { 0 };
+        if layout.end - layout.start + shared_bytes > conn.packet_bytes_max {
+            turn.desk.counters.drop_one(DropReason::PacketTooLarge);
+            self.outbound.dropped += 1;
+            return Delivered::No;
+        }
+        if reliable {
+            let message = fan.keep(turn.desk);
+            let at = layout
+                .packet_id_at
+                .expect("invariant: QoS 1 and 2 carry a packet id");
+            let packet_id = self.outbound.next_packet_id();
+            self.outbound
+                .open_window(packet_id, Pending::new(message, delivery));
+            turn.desk.scratch[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
+            conn.quota -= 1;
+        }
+        let shared = fan.shares_payload.then(|| fan.keep(turn.desk));
+        conn.send_publish(turn, layout, shared.as_ref());
+        turn.count_sent(delivery.qos, payload_bytes);
+        if reliable {
+            self.store_queued(turn, fan, delivery.qos);
+        }
+        Delivered::Yes
+    }
+
+    fn store_queued<S: Sink>(&self, turn: &mut Turn<'_, S>, fan: &mut FanOut<'_>, qos: Qos) {
+        if self.is_persistent() {
+            let message = fan.keep(turn.desk);
+            turn.store(Change::Queued {
+                client_id: Arc::clone(&self.client_id),
+                message,
+                qos,
+            });
+        }
+    }
+
+    /// Puts a message at the end of the queue. QoS 0 messages make room, oldest first; without room
+    /// the message is dropped and counted.
+    fn enqueue<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        fan: &mut FanOut<'_>,
+        delivery: &Delivery<'_>,
+    ) -> Delivered {
+        let message = fan.keep(turn.desk);
+        if !self.outbound.make_room(turn.desk, message.size()) {
+            turn.desk.counters.drop_one(DropReason::QueueFull);
+            self.outbound.dropped += 1;
+            return Delivered::No;
+        }
+        self.outbound.push(turn.desk, Pending::new(message, delivery));
+        if delivery.qos > Qos::AtMostOnce {
+            self.store_queued(turn, fan, delivery.qos);
+        }
+        Delivered::Yes
+    }
+
+    /// Sends one message that takes a packet of its own. The caller has made sure of quota and window.
+    pub(crate) fn send_now<S: Sink>(&mut self, turn: &mut Turn<'_, S>, pending: Pending) -> Delivered {
+        let Some(conn) = self.conn.as_deref_mut() else {
+            return Delivered::No;
+        };
+        let (qos, payload_bytes) = (pending.qos, pending.message.payload().len());
+        let reliable = qos > Qos::AtMostOnce;
+        let packet_id = if reliable {
+            self.outbound.next_packet_id()
+        } else {
+            PacketId::MIN
+        };
+        let told = core::mem::take(&mut self.outbound.dropped);
+        if !send_alone(conn, turn, &pending, packet_id, Resent::No, told) {
+            turn.desk.counters.drop_one(DropReason::PacketTooLarge);
+            self.outbound.dropped = told + 1;
+            return Delivered::No;
+        }
+        if !conn.version.is_v5() {
+            self.outbound.dropped = told;
+        }
+        turn.count_sent(qos, payload_bytes);
+        if reliable {
+            conn.quota = conn.quota.saturating_sub(1);
+            self.outbound.open_window(packet_id, pending);
+        }
+        Delivered::Yes
+    }
+
+    /// A QoS 1 or 2 message left the session for good.
+    pub(crate) fn settle<S: Sink>(&self, turn: &mut Turn<'_, S>, qos: Qos, number: u64) {
+        if self.is_persistent() && qos > Qos::AtMostOnce {
+            turn.store(Change::Settled {
+                client_id: Arc::clone(&self.client_id),
+                number,
+            });
+        }
+    }
+}
+
+/// Whether a packet was sent before, on an earlier connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resent {
+    /// For the first time.
+    No,
+    /// Again, with DUP. [MQTT-3.3.1-1]
+    Yes,
+}
+
+/// Sends a message in a packet of its own: with identifiers, alias and the count of what was dropped.
+/// Answers false when it is larger than the client accepts.
+pub(crate) fn send_alone<S: Sink>(
+    conn: &mut Connection,
+    turn: &mut Turn<'_, S>,
+    pending: &Pending,
+    packet_id: PacketId,
+    resent: Resent,
+    dropped: u32,
+) -> bool {
+    let publication = pending.message.publication();
+    let mut packet = publish(
+        &publication,
+        &pending.delivery(),
+        packet_id,
+        expiry_secs(publication.expires_at, turn.now),
+    );
+    packet.dup = resent == Resent::Yes;
+    let alias = conn.aliases_out.find(publication.topic.as_str());
+    match alias {
+        AliasUse::None => {}
+        AliasUse::Set(alias) => packet.properties.topic_alias = Some(alias),
+        AliasUse::Known(alias) => {
+            packet.properties.topic_alias = Some(alias);
+            packet.topic = None;
+        }
+    }
+    let mut user = Vec::new();
+    if dropped > 0 && conn.version.is_v5() {
+        packet.properties.user_properties.write_wire(&mut user);
+        UserProperties::push(&mut user, DROPPED_PROPERTY, &alloc::format!("{dropped}"))
+            .expect("invariant: a number is short");
+        packet.properties.user_properties =
+            UserProperties::from_wire(&user).expect("invariant: just written");
+    }
+    let shares_payload = packet.payload.len() >= turn.desk.limits.shared_payload_bytes_min;
+    let layout = encode(&packet, conn.version, shares_payload, turn.desk);
+    let shared_bytes = if shares_payload { packet.payload.len() } else { 0 };
+    let fits = layout.end - layout.start + shared_bytes <= conn.packet_bytes_max;
+    if fits {
+        if let AliasUse::Set(_) = alias {
+            conn.aliases_out.keep(publication.topic.as_str());
+        }
+        conn.send_publish(turn, layout, shares_payload.then_some(&pending.message));
+    }
+    turn.desk.scratch.truncate(layout.start);
+    fits
+}

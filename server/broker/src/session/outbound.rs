@@ -1,0 +1,341 @@
+//! Messages on their way to one client: a bounded queue, and the window of those sent and not yet
+//! acknowledged.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::num::NonZeroU16;
+
+use cloudsignal_core::Qos;
+use cloudsignal_core::codec::PacketId;
+
+use super::Connection;
+use super::fan_out::Delivery;
+use crate::message::Message;
+use crate::router::GroupKey;
+use crate::sink::DropReason;
+use crate::turn::Desk;
+
+/// A message that waits for one session, or that it has not acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: Qos,
+    retain: bool,
+    /// The shared group it came through.
+    pub(crate) group: Option<GroupKey>,
+    ids: Option<Box<[u32]>>,
+}
+
+impl Pending {
+    pub(crate) fn new(message: Arc<Message>, delivery: &Delivery<'_>) -> Self {
+        let ids = (!delivery.ids.is_empty()).then(|| delivery.ids.into());
+        Self {
+            message,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            group: delivery.group,
+            ids,
+        }
+    }
+
+    pub(crate) fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            qos: self.qos,
+            retain: self.retain,
+            ids: self.ids.as_deref().unwrap_or(&[]),
+            group: self.group,
+        }
+    }
+}
+
+/// A packet id in use towards the client.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) packet_id: PacketId,
+    pub(crate) stage: Stage,
+    /// Whether this connection has sent it; if not it has to be sent again.
+    pub(crate) sent: bool,
+    /// Whether it has taken a place of this connection's quota.
+    pub(crate) counted: bool,
+}
+
+/// How far an exchange is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// PUBLISH was sent.
+    Published(Pending),
+    /// PUBREC came; PUBREL was sent. The message itself is no longer needed, only its number. [MQTT-4.3.3-6]
+    Released(u64),
+}
+
+/// What an acknowledgement from the client did.
+#[derive(Debug)]
+pub(crate) enum Acknowledged {
+    /// It ended the exchange of the message with this number and QoS.
+    Done(Qos, u64),
+    /// It moved the exchange of the message with this number to PUBREL.
+    Released(u64),
+    /// No exchange has this packet id.
+    Unknown,
+    /// The exchange is not at a stage where this packet may come.
+    OutOfPlace,
+}
+
+/// Messages on their way to one client.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    queue: VecDeque<Pending>,
+    queue_bytes: usize,
+    queued_qos0: usize,
+    window: VecDeque<InFlight>,
+    last_packet_id: u16,
+    /// Messages that the client missed and has not been told of.
+    pub(crate) dropped: u32,
+}
+
+impl Outbound {
+    /// Whether a new message would not overtake another one.
+    pub(crate) fn is_idle(&self, conn: &Connection) -> bool {
+        self.queue.is_empty() && conn.unsent == 0
+    }
+
+    /// Whether one more message may be unacknowledged.
+    pub(crate) fn has_window(&self, desk: &Desk) -> bool {
+        self.window.len() < usize::from(desk.limits.inflight_max)
+    }
+
+    pub(crate) fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) const fn queue_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
+    pub(crate) fn window_len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Makes room for a message of `size` bytes by dropping QoS 0 messages, oldest first.
+    pub(crate) fn make_room(&mut self, desk: &mut Desk, size: usize) -> bool {
+        let fits = |queue: &Self, desk: &Desk| {
+            queue.queue.len() < desk.limits.queue_messages_max
+                && queue.queue_bytes + size <= desk.limits.queue_bytes_max
+        };
+        while !fits(self, desk) && self.queued_qos0 > 0 {
+            let Some(at) = self
+                .queue
+                .iter()
+                .position(|pending| pending.qos == Qos::AtMostOnce)
+            else {
+                break;
+            };
+            self.remove(desk, at);
+            desk.counters.drop_one(DropReason::QueueFullQos0);
+            self.dropped += 1;
+        }
+        fits(self, desk)
+    }
+
+    /// Puts a message at the end of the queue.
+    pub(crate) fn push(&mut self, desk: &mut Desk, pending: Pending) {
+        let size = pending.message.size();
+        self.queue_bytes += size;
+        self.queued_qos0 += usize::from(pending.qos == Qos::AtMostOnce);
+        desk.counters.queue_messages_now += 1;
+        desk.counters.queue_bytes_now += size as u64;
+        self.queue.push_back(pending);
+    }
+
+    pub(crate) fn front(&self) -> Option<&Pending> {
+        self.queue.front()
+    }
+
+    /// Takes the message at the head of the queue.
+    pub(crate) fn pop(&mut self, desk: &mut Desk) -> Option<Pending> {
+        self.remove(desk, 0)
+    }
+
+    fn remove(&mut self, desk: &mut Desk, at: usize) -> Option<Pending> {
+        let pending = self.queue.remove(at)?;
+        self.forget(desk, &pending);
+        Some(pending)
+    }
+
+    fn forget(&mut self, desk: &mut Desk, pending: &Pending) {
+        let size = pending.message.size();
+        self.queue_bytes -= size;
+        self.queued_qos0 -= usize::from(pending.qos == Qos::AtMostOnce);
+        desk.counters.queue_messages_now -= 1;
+        desk.counters.queue_bytes_now -= size as u64;
+    }
+
+    /// Keeps the queued messages that `keep` wants.
+    pub(crate) fn retain_queue(&mut self, desk: &mut Desk, mut keep: impl FnMut(&Pending) -> bool) {
+        for pending in core::mem::take(&mut self.queue) {
+            if keep(&pending) {
+                self.queue.push_back(pending);
+            } else {
+                self.forget(desk, &pending);
+            }
+        }
+    }
+
+    /// Forgets everything, because the session ends.
+    pub(crate) fn clear(&mut self, desk: &mut Desk) {
+        self.retain_queue(desk, |_| false);
+        self.window.clear();
+    }
+
+    /// A packet id that no exchange uses: they begin at 1 and rise. [MQTT-2.2.1-3]
+    pub(crate) fn next_packet_id(&mut self) -> PacketId {
+        loop {
+            self.last_packet_id = self.last_packet_id.wrapping_add(1);
+            let Some(packet_id) = NonZeroU16::new(self.last_packet_id) else {
+                continue;
+            };
+            // The window is far smaller than the 65 535 ids, so this ends. [MQTT-2.2.1-4]
+            if self.window.iter().all(|entry| entry.packet_id != packet_id) {
+                return packet_id;
+            }
+        }
+    }
+
+    /// The message is being sent under `packet_id` and not yet acknowledged.
+    pub(crate) fn open_window(&mut self, packet_id: PacketId, pending: Pending) {
+        self.window.push_back(InFlight {
+            packet_id,
+            stage: Stage::Published(pending),
+            sent: true,
+            counted: true,
+        });
+    }
+
+    /// The connection ended: everything in the window has to be sent again on the next one. [MQTT-4.4.0-1]
+    pub(crate) fn mark_unsent(&mut self) -> usize {
+        for entry in &mut self.window {
+            entry.sent = false;
+            entry.counted = false;
+        }
+        self.window.len()
+    }
+
+    /// The first exchange that this connection has to send again.
+    pub(crate) fn first_unsent(&mut self) -> Option<&mut InFlight> {
+        self.window.iter_mut().find(|entry| !entry.sent)
+    }
+
+    /// PUBACK.
+    pub(crate) fn acknowledge(&mut self, conn: &mut Connection, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.find(packet_id) else {
+            return Acknowledged::Unknown;
+        };
+        let Stage::Published(pending) = &self.window[at].stage else {
+            return Acknowledged::OutOfPlace;
+        };
+        if pending.qos != Qos::AtLeastOnce {
+            return Acknowledged::OutOfPlace;
+        }
+        let done = Acknowledged::Done(pending.qos, pending.message.number());
+        self.close_window(conn, at);
+        done
+    }
+
+    /// PUBREC. With an error it ends the exchange.
+    pub(crate) fn release(
+        &mut self,
+        conn: &mut Connection,
+        packet_id: PacketId,
+        is_error: bool,
+    ) -> Acknowledged {
+        let Some(at) = self.find(packet_id) else {
+            return Acknowledged::Unknown;
+        };
+        let entry = &mut self.window[at];
+        match &entry.stage {
+            Stage::Published(pending) if pending.qos != Qos::ExactlyOnce => Acknowledged::OutOfPlace,
+            Stage::Published(pending) if is_error => {
+                let done = Acknowledged::Done(pending.qos, pending.message.number());
+                self.close_window(conn, at);
+                done
+            }
+            Stage::Published(pending) => {
+                let number = pending.message.number();
+                if !entry.sent {
+                    conn.unsent -= 1;
+                    entry.sent = true;
+                }
+                entry.stage = Stage::Released(number);
+                Acknowledged::Released(number)
+            }
+            &Stage::Released(number) => Acknowledged::Released(number),
+        }
+    }
+
+    /// PUBCOMP.
+    pub(crate) fn complete(&mut self, conn: &mut Connection, packet_id: PacketId) -> Acknowledged {
+        let Some(at) = self.find(packet_id) else {
+            return Acknowledged::Unknown;
+        };
+        let Stage::Released(number) = self.window[at].stage else {
+            return Acknowledged::OutOfPlace;
+        };
+        self.close_window(conn, at);
+        Acknowledged::Done(Qos::ExactlyOnce, number)
+    }
+
+    fn find(&self, packet_id: PacketId) -> Option<usize> {
+        self.window.iter().position(|entry| entry.packet_id == packet_id)
+    }
+
+    fn close_window(&mut self, conn: &mut Connection, at: usize) {
+        let entry = self.window.remove(at).expect("invariant: just found");
+        conn.unsent -= usize::from(!entry.sent);
+        conn.quota += u16::from(entry.counted);
+    }
+
+    /// The member of a shared group goes: every message that came through a group and may be given to
+    /// another member is offered to `take`, in order, and leaves the session if it is taken. What QoS 2
+    /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-5]
+    pub(crate) fn offer_shared(&mut self, desk: &mut Desk, mut take: impl FnMut(GroupKey, &Pending) -> bool) {
+        self.window.retain(|entry| match &entry.stage {
+            Stage::Published(pending) if pending.qos == Qos::AtLeastOnce => {
+                !pending.group.is_some_and(|group| take(group, pending))
+            }
+            Stage::Published(_) | Stage::Released(_) => true,
+        });
+        self.retain_queue(desk, |pending| {
+            !pending.group.is_some_and(|group| take(group, pending))
+        });
+    }
+
+    /// Checks what must always hold.
+    pub(crate) fn invariants(&self, desk: &Desk, conn: Option<&Connection>) {
+        let bytes: usize = self.queue.iter().map(|pending| pending.message.size()).sum();
+        assert_eq!(bytes, self.queue_bytes, "queue bytes are counted right");
+        let qos0 = self
+            .queue
+            .iter()
+            .filter(|pending| pending.qos == Qos::AtMostOnce)
+            .count();
+        assert_eq!(qos0, self.queued_qos0, "queued QoS 0 messages are counted right");
+        assert!(
+            self.queue.len() <= desk.limits.queue_messages_max,
+            "the queue is bounded in messages"
+        );
+        assert!(
+            self.queue_bytes <= desk.limits.queue_bytes_max,
+            "the queue is bounded in bytes"
+        );
+        assert!(
+            self.window.len() <= usize::from(desk.limits.inflight_max),
+            "the window is bounded"
+        );
+        let unsent = self.window.iter().filter(|entry| !entry.sent).count();
+        assert!(
+            conn.is_none_or(|conn| conn.unsent == unsent),
+            "unsent entries are counted right"
+        );
+    }
+}
