@@ -3,5 +3,103 @@
 //! | file | subcommand |
 //! |---|---|
 //! | [`serve`] | `serve`: run the broker |
+//! | [`client`] | `pub`, `sub`: a real MQTT client |
+//! | [`exit`] | exit codes |
+//! | [`output`] | what is printed, and what happens when nobody reads it |
 
+pub mod client;
+pub mod exit;
+pub mod output;
 pub mod serve;
+
+use core::future::Future;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use client::{PubArgs, SubArgs};
+use exit::{Exit, Failure};
+use output::{Output, remark};
+
+/// The command line of `cloudsignal`.
+#[derive(Debug, Parser)]
+#[command(name = "cloudsignal", version, about, long_about = None, after_help = EXAMPLES)]
+#[command(about = "An MQTT broker for teams that run it themselves, and the tools to use it")]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Publish messages
+    Pub(PubArgs),
+    /// Subscribe, and print messages as they arrive
+    Sub(SubArgs),
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudsignal serve                                     run a broker; the first start needs no configuration
+  cloudsignal sub -t 'rooms/#' -v                       print what is published
+  cloudsignal pub -t rooms/1/light -m on                publish
+  cloudsignal user create alice                         let somebody in
+`cloudsignal COMMAND --help` shows more.";
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  cloudsignal completions bash > ~/.local/share/bash-completion/completions/cloudsignal
+  cloudsignal completions zsh  > ~/.zfunc/_cloudsignal
+  cloudsignal completions fish > ~/.config/fish/completions/cloudsignal.fish";
+
+/// Does what the command line says, and tells how it ended.
+#[must_use]
+pub fn run(cli: Cli) -> Exit {
+    let result = match cli.command {
+        Command::Pub(args) => block_on(client::publish(args)),
+        Command::Sub(args) => block_on(client::subscribe(args)),
+        Command::Completions { shell } => completions(shell),
+    };
+    let Err(failure) = result else { return Exit::Done };
+    if failure.exit() != Exit::Done {
+        remark(format_args!("error: {failure}"));
+    }
+    failure.exit()
+}
+
+/// Runs a command that waits for the network. One thread is enough for a client.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the system gives no event queue")?;
+    let result = runtime.block_on(command);
+    // A read of standard input may still be waiting; it must not keep the program.
+    runtime.shutdown_background();
+    result
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cloudsignal", &mut script);
+    let mut output = Output::stdout();
+    output.write(&script)?;
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
