@@ -70,6 +70,15 @@ impl Failure {
         Self::new(exit, error)
     }
 
+    /// The same failure, of another kind where it was of the `wrong` one.
+    #[must_use]
+    pub(super) fn instead_of(mut self, wrong: Exit, right: Exit) -> Self {
+        if self.exit == wrong {
+            self.exit = right;
+        }
+        self
+    }
+
     /// The code to end with.
     #[must_use]
     pub const fn exit(&self) -> Exit {

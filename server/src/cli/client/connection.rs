@@ -88,7 +88,8 @@ impl Connection {
         adjust(&mut connect);
         let opening = Self::log_in(args, &connect);
         match timeout(Duration::from_secs(OPEN_SECS_MAX), opening).await {
-            Ok(opened) => opened,
+            // Before the broker has answered, a lost connection is one that never was.
+            Ok(opened) => opened.map_err(|failure| failure.instead_of(Exit::Lost, Exit::Unreachable)),
             Err(_) => {
                 let text = format!("{} did not answer within {OPEN_SECS_MAX} s", args.url);
                 Err(Failure::because(Exit::Unreachable, text))
