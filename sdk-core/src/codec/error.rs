@@ -129,7 +129,7 @@ pub enum Malformed {
     /// Will QoS or will retain is set without a will [MQTT-3.1.2-11, MQTT-3.1.2-13].
     #[error("will QoS or will retain is set, but there is no will")]
     WillFlags,
-    /// 3.1.1: a password without a user name [MQTT-3.1.2-22].
+    /// Before MQTT 5: a password without a user name (3.1.1 section 3.1.2.9).
     #[error("password without user name")]
     PasswordWithoutUsername,
     /// A reserved bit of the connect acknowledge flags is set [MQTT-3.2.2-1].

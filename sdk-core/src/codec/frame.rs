@@ -69,7 +69,7 @@ impl Decoder {
     ///
     /// A bad or too large packet is refused as soon as its header shows it, before the caller buffers the rest.
     /// A second CONNECT is handed out like any packet, in its own version, and changes nothing here: refusing it
-    /// [MQTT-3.1.0-2] is for whoever knows the connection. Likewise packets that only the other role may send.
+    /// (section 3.1) is for whoever knows the connection. Likewise packets that only the other role may send.
     ///
     /// # Errors
     /// What is wrong with the bytes. There is no way to find the next packet after that.
@@ -180,5 +180,179 @@ fn packet_type(bits: u8, version: Option<Version>) -> Result<PacketType, DecodeE
         (Some(PacketType::Connect), None) => Ok(PacketType::Connect),
         (Some(_), None) => Err(DecodeError::NotConnected), // [MQTT-3.1.0-1]
         (Some(packet), Some(_)) => Ok(packet),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::codec::tests::{V3, VERSIONS, decode, malformed};
+    use crate::codec::{Disconnect, ReasonCode};
+
+    fn incomplete<'a>(bytes: usize) -> Result<Decoded<'a>, DecodeError> {
+        Ok(Decoded::Incomplete { bytes })
+    }
+
+    #[test]
+    fn pings_are_two_bytes() {
+        for version in VERSIONS {
+            assert_eq!(decode(version, &[0xC0, 0]), Ok(Packet::PingReq));
+            assert_eq!(decode(version, &[0xD0, 0]), Ok(Packet::PingResp));
+            let refused = malformed(version, &[0xC0, 1, 0]);
+            assert_eq!(refused, (2, Malformed::TrailingBytes { bytes: 1 }));
+            for (packet, bytes) in [(Packet::PingReq, [0xC0, 0]), (Packet::PingResp, [0xD0, 0])] {
+                let mut out = Vec::new();
+                packet.encode(version, &mut out).unwrap();
+                assert_eq!(out, bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn it_says_how_many_bytes_are_needed() {
+        let mut decoder = Decoder::with_version(Version::V311, PACKET_BYTES_MAX);
+        assert_eq!(decoder.decode(&[]), incomplete(2));
+        assert_eq!(decoder.decode(&[0x30]), incomplete(2));
+        assert_eq!(decoder.decode(&[0x30, 0x80]), incomplete(3));
+        assert_eq!(decoder.decode(&[0x30, 0xFF, 0xFF, 0xFF]), incomplete(5));
+        assert_eq!(decoder.decode(&[0x30, 0x80, 0x01]), incomplete(3 + 128));
+        assert_eq!(
+            decoder.decode(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]),
+            incomplete(PACKET_BYTES_MAX as usize)
+        );
+    }
+
+    #[test]
+    fn the_limit_counts_the_whole_packet_and_needs_only_its_header() {
+        let mut decoder = Decoder::with_version(Version::V5, 131);
+        assert_eq!(decoder.decode(&[0x30, 0x80, 0x01]), incomplete(131));
+        let error = decoder.decode(&[0x30, 0x81, 0x01]).unwrap_err();
+        assert_eq!(error, DecodeError::TooLarge { bytes: 132, max: 131 });
+        assert_eq!(error.reason(), ReasonCode::PacketTooLarge);
+        decoder.set_packet_bytes_max(132);
+        assert_eq!(decoder.decode(&[0x30, 0x81, 0x01]), incomplete(132));
+        let mut decoder = Decoder::new(1000);
+        let huge = decoder.decode(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F]);
+        assert_eq!(
+            huge,
+            Err(DecodeError::TooLarge {
+                bytes: PACKET_BYTES_MAX,
+                max: 1000
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_comes_before_connect() {
+        for first in (0x20..=0xF0).step_by(0x10) {
+            let error = Decoder::new(PACKET_BYTES_MAX).decode(&[first]).unwrap_err();
+            assert_eq!(error, DecodeError::NotConnected); // [MQTT-3.1.0-1]
+            assert_eq!(error.reason(), ReasonCode::ProtocolError);
+        }
+    }
+
+    #[test]
+    fn connect_sets_the_version_for_what_follows() {
+        let connect = b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0";
+        let bytes = [&connect[..], &[0xE0, 1, 0x8E]].concat();
+        let mut decoder = Decoder::new(PACKET_BYTES_MAX);
+        assert_eq!(decoder.version(), None);
+        let Ok(Decoded::Packet {
+            packet: Packet::Connect(_),
+            bytes: taken,
+        }) = decoder.decode(&bytes)
+        else {
+            panic!("{bytes:?}")
+        };
+        assert_eq!(decoder.version(), Some(Version::V5));
+        let taken_over = Packet::Disconnect(Disconnect::new(ReasonCode::SessionTakenOver));
+        let expected = Decoded::Packet {
+            packet: taken_over,
+            bytes: 3,
+        };
+        assert_eq!(decoder.decode(&bytes[taken..]), Ok(expected));
+        // A second CONNECT is for the connection's owner to refuse; it must not change how we read.
+        let second = b"\x10\x0C\0\x04MQTT\x04\x02\0\0\0\0";
+        assert!(matches!(
+            decoder.decode(second),
+            Ok(Decoded::Packet {
+                packet: Packet::Connect(_),
+                ..
+            })
+        ));
+        assert_eq!(decoder.version(), Some(Version::V5));
+    }
+
+    #[test]
+    fn type_0_does_not_exist() {
+        for version in VERSIONS {
+            let error = decode(version, &[0x00, 0]).unwrap_err();
+            assert_eq!(error, DecodeError::UnknownPacketType { bits: 0 });
+            assert_eq!(error.reason(), ReasonCode::MalformedPacket);
+        }
+    }
+
+    #[test]
+    fn flags_are_fixed_and_checked_at_the_first_byte() {
+        // [MQTT-2.1.3-1]
+        for version in VERSIONS {
+            for bits in (1_u8..15).filter(|bits| *bits != 3) {
+                let required = if matches!(bits, 6 | 8 | 10) { 0b0010 } else { 0 };
+                for flags in (0..16).filter(|flags| *flags != required) {
+                    let dup_of_3_1 = version == Version::V31 && required != 0 && flags == 0b1010;
+                    let fault = Malformed::FixedHeaderFlags { flags };
+                    let packet = PacketType::from_bits(bits).unwrap();
+                    let refused = Err(DecodeError::Malformed(At {
+                        packet,
+                        offset: 0,
+                        fault,
+                    }));
+                    let expected = if dup_of_3_1 { incomplete(2) } else { refused };
+                    let mut decoder = Decoder::with_version(version, PACKET_BYTES_MAX);
+                    assert_eq!(
+                        decoder.decode(&[bits << 4 | flags]),
+                        expected,
+                        "{version:?} {packet}"
+                    );
+                }
+            }
+        }
+        assert!(decode(Version::V31, &[0x6A, 2, 0, 1]).is_ok());
+    }
+
+    #[test]
+    fn a_length_has_four_bytes_at_most() {
+        for version in VERSIONS {
+            let refused = malformed(version, &[0xC0, 0x80, 0x80, 0x80, 0x80]);
+            assert_eq!(refused, (1, Malformed::VarintTooLong));
+        }
+    }
+
+    #[test]
+    fn a_length_is_as_short_as_can_be_in_mqtt_5() {
+        for long in [
+            &[0xC0, 0x80, 0x00][..],
+            &[0xC0, 0x80, 0x80, 0x00],
+            &[0xC0, 0x80, 0x80, 0x80, 0x00],
+        ] {
+            let refused = malformed(Version::V5, long);
+            assert_eq!(refused, (1, Malformed::VarintNotMinimal)); // [MQTT-1.5.5-1]
+            for version in V3 {
+                assert_eq!(decode(version, long), Ok(Packet::PingReq));
+            }
+        }
+        // The first CONNECT brings its version with it.
+        let connect = |level| [&[0x10, 0x8D, 0x00][..], b"\0\x04MQTT", &[level, 2, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(
+            malformed(Version::V5, &connect(5)),
+            (1, Malformed::VarintNotMinimal)
+        );
+        let mut shorter = connect(4);
+        shorter.pop();
+        shorter[1] = 0x8C;
+        assert!(matches!(decode(Version::V311, &shorter), Ok(Packet::Connect(_))));
     }
 }

@@ -231,24 +231,31 @@ impl ReasonCode {
     pub const fn allowed_in(self, packet: PacketType) -> bool {
         let byte = self.byte();
         match packet {
+            // [MQTT-3.2.2-8]
             PacketType::ConnAck => {
                 matches!(byte, 0x00 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99..=0x9D | 0x9F)
             }
+            // [MQTT-3.4.2-1, MQTT-3.5.2-1]
             PacketType::PubAck | PacketType::PubRec => {
                 matches!(byte, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
             }
+            // [MQTT-3.6.2-1, MQTT-3.7.2-1]
             PacketType::PubRel | PacketType::PubComp => matches!(byte, 0x00 | 0x92),
+            // [MQTT-3.9.3-2]
             PacketType::SubAck => {
                 matches!(
                     byte,
                     0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2
                 )
             }
+            // [MQTT-3.11.3-2]
             PacketType::UnsubAck => matches!(byte, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
+            // [MQTT-3.14.2-1]
             PacketType::Disconnect => matches!(
                 byte,
                 0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
             ),
+            // [MQTT-3.15.2-1]
             PacketType::Auth => matches!(byte, 0x00 | 0x18 | 0x19),
             PacketType::Connect
             | PacketType::Publish
@@ -274,5 +281,81 @@ impl From<Qos> for ReasonCode {
 impl fmt::Display for ReasonCode {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_belong_together() {
+        let known: Vec<_> = (0..=255).filter_map(ReasonCode::from_byte).collect();
+        assert_eq!(known.len(), NAMES.len());
+        assert!(known.is_sorted());
+        for reason in known {
+            assert_eq!(ReasonCode::from_byte(reason.byte()), Some(reason));
+            assert_eq!(reason.is_error(), reason.byte() >= 0x80);
+            assert_eq!(std::format!("{reason}"), reason.name());
+        }
+        assert_eq!(ReasonCode::from_byte(0x8D), Some(ReasonCode::KeepAliveTimeout));
+        assert_eq!(ReasonCode::KeepAliveTimeout.name(), "keep alive timeout");
+        for unknown in [3, 5, 0x0F, 0x12, 0x1A, 0x7F, 0xA3, 0xFF] {
+            assert_eq!(ReasonCode::from_byte(unknown), None);
+        }
+    }
+
+    /// How many reasons each packet may carry, as its table in the specification has rows.
+    #[test]
+    fn each_packet_has_its_reasons() {
+        // [MQTT-3.2.2-8, MQTT-3.4.2-1, MQTT-3.6.2-1, MQTT-3.9.3-2, MQTT-3.11.3-2, MQTT-3.14.2-1, MQTT-3.15.2-1]
+        let rows = [
+            (PacketType::ConnAck, 22),
+            (PacketType::PubAck, 9),
+            (PacketType::PubRec, 9),
+            (PacketType::PubRel, 2),
+            (PacketType::PubComp, 2),
+            (PacketType::SubAck, 12),
+            (PacketType::UnsubAck, 7),
+            // The table has 29 rows; section 2.4 adds "bad authentication method".
+            (PacketType::Disconnect, 30),
+            (PacketType::Auth, 3),
+            (PacketType::Publish, 0),
+        ];
+        for (packet, count) in rows {
+            let allowed = (0..=255)
+                .filter_map(ReasonCode::from_byte)
+                .filter(|it| it.allowed_in(packet));
+            assert_eq!(allowed.count(), count, "{packet}");
+        }
+    }
+
+    #[test]
+    fn return_codes_before_mqtt_5() {
+        for code in 0..=5 {
+            assert_eq!(
+                ReasonCode::from_connack_v3(code).map(ReasonCode::connack_v3),
+                Some(code)
+            );
+        }
+        assert_eq!(ReasonCode::from_connack_v3(6), None);
+        // What may pass later must not look final.
+        for passing in [
+            ReasonCode::ServerBusy,
+            ReasonCode::QuotaExceeded,
+            ReasonCode::ConnectionRateExceeded,
+        ] {
+            assert_eq!(passing.connack_v3(), 3);
+        }
+        assert_eq!(ReasonCode::Banned.connack_v3(), 5);
+    }
+
+    #[test]
+    fn granted_qos() {
+        let granted = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce].map(ReasonCode::from);
+        assert_eq!(granted.map(ReasonCode::byte), [0, 1, 2]);
     }
 }

@@ -88,7 +88,7 @@ pub(super) trait Properties {
     fn write_properties<S: Sink>(&self, sink: &mut S) -> Result<(), EncodeError>;
 }
 
-/// Writes a property block behind its length (section 2.2.2.1).
+/// Writes a property block behind its length, which is there even when it is 0 [MQTT-2.2.2-1].
 pub(super) fn property_block<S: Sink>(sink: &mut S, properties: &impl Properties) -> Result<(), EncodeError> {
     let mut count = Count::default();
     properties.write_properties(&mut count)?;

@@ -68,8 +68,8 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether a message published to `name` is wanted. This is the definition; indexes only speed it up.
     ///
-    /// `+` matches one level, `#` its parent level and everything below [MQTT-4.7.1-2, MQTT-4.7.1-3]; other
-    /// levels match when they are the same bytes. A filter that begins with a wildcard matches no name that
+    /// `+` matches one level, `#` its parent level and everything below (section 4.7.1); other levels match
+    /// when they are the same bytes [MQTT-4.7.3-4]. A filter that begins with a wildcard matches no name that
     /// begins with `$` [MQTT-4.7.2-1]. For a shared subscription, its [`path`](Self::path) counts.
     #[must_use]
     pub fn matches(self, name: TopicName<'_>) -> bool {
@@ -91,9 +91,9 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether every name that `other` matches is matched by this filter too, whoever publishes.
     ///
-    /// Exact, not an approximation: `#` and `+/#` cover each other, `a/#` covers `a` and `a/+`, `+` does not
-    /// cover `$SYS`. Only the [`path`](Self::path) of either counts. (The length limit of names is not
-    /// considered: near it, a filter may match fewer names than its wildcards suggest.)
+    /// Exact, not an approximation: `#` and `+/#` cover each other, and so do `/#` and `/+/#`; `a/#` covers `a`
+    /// and `a/+`; `+` does not cover `$SYS`. Only the [`path`](Self::path) of either counts. (The length limit of
+    /// names is not considered: near it, a filter may match fewer names than its wildcards suggest.)
     #[must_use]
     pub fn covers(self, other: TopicFilter<'_>) -> bool {
         let (mine, theirs) = (self.path(), other.path());
@@ -167,10 +167,15 @@ enum LevelPattern<'a> {
     Rest,
 }
 
-/// The levels of a path with a lone `#` read as `+/#`. Every name has a first level, so both match the same
-/// names, and [`TopicFilter::covers`] need not know the exception.
+/// The levels of a path, with a level that every name must have anyway spelled out: `#` is read as `+/#` because
+/// a name has a first level, `/#` as `/+/#` because a name is not empty. So [`TopicFilter::covers`] need not know
+/// these exceptions.
 fn level_patterns(path: &str) -> impl Iterator<Item = LevelPattern<'_>> {
-    let path = if path == "#" { "+/#" } else { path };
+    let path = match path {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
+    };
     path.split('/').map(|level| match level {
         "+" => LevelPattern::Any,
         "#" => LevelPattern::Rest,

@@ -142,9 +142,10 @@ mod tests {
     fn a_name_is_refused_for_one_of_four_reasons() {
         let longest = String::from_utf8(std::vec![b'a'; TOPIC_BYTES_MAX]).unwrap();
         assert!(TopicName::parse(&longest).is_ok());
-        assert_eq!(TopicName::parse(&(longest + "a")), Err(TopicError::TooLong));
-        assert_eq!(TopicName::parse(""), Err(TopicError::Empty));
-        assert_eq!(TopicName::parse("a\0+"), Err(TopicError::Nul));
+        assert_eq!(TopicName::parse(&(longest + "a")), Err(TopicError::TooLong)); // [MQTT-4.7.3-3]
+        assert_eq!(TopicName::parse(""), Err(TopicError::Empty)); // [MQTT-4.7.3-1]
+        assert_eq!(TopicName::parse("a\0+"), Err(TopicError::Nul)); // [MQTT-4.7.3-2]
+        // [MQTT-3.3.2-2]
         for text in [
             "+",
             "#",

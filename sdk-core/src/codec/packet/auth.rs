@@ -116,3 +116,111 @@ impl fmt::Debug for Auth<'_> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::tests::{V3, assert_wire, decode, malformed, protocol};
+    use crate::codec::{Malformed, Packet};
+
+    #[test]
+    fn steps_of_an_exchange() {
+        assert_wire(Version::V5, &[0xF0, 0], &Packet::Auth(Auth::default()));
+        assert_eq!(
+            decode(Version::V5, &[0xF0, 2, 0, 0]),
+            Ok(Packet::Auth(Auth::default()))
+        );
+        let again = Auth::new(ReasonCode::Reauthenticate, "m");
+        assert_wire(
+            Version::V5,
+            &[0xF0, 6, 0x19, 4, 0x15, 0, 1, b'm'],
+            &Packet::Auth(again),
+        );
+        let mut user = Vec::new();
+        UserProperties::push(&mut user, "k", "v").unwrap();
+        let full = Auth {
+            data: Some(&[7]),
+            reason_string: Some("s"),
+            user_properties: UserProperties::from_wire(&user).unwrap(),
+            ..Auth::new(ReasonCode::ContinueAuthentication, "m")
+        };
+        let properties: &[&[u8]] = &[
+            &[0x15, 0, 1, b'm'],             // authentication method
+            &[0x16, 0, 1, 7],                // authentication data
+            &[0x1F, 0, 1, b's'],             // reason string
+            &[0x26, 0, 1, b'k', 0, 1, b'v'], // user property
+        ];
+        let bytes = [&[0xF0, 21, 0x18, 19], &properties.concat()[..]].concat();
+        assert_wire(Version::V5, &bytes, &Packet::Auth(full));
+    }
+
+    #[test]
+    fn it_does_not_exist_before_mqtt_5() {
+        for version in V3 {
+            assert_eq!(
+                decode(version, &[0xF0, 0]),
+                Err(DecodeError::UnknownPacketType { bits: 15 })
+            );
+            let mut out = std::vec![1];
+            let refused = Auth::default().encode(version, &mut out);
+            assert_eq!(refused, Err(EncodeError::NotInThisVersion("AUTH")));
+            assert_eq!(out, [1]);
+        }
+    }
+
+    #[test]
+    fn the_method_is_named() {
+        let refused = (2, ProtocolFault::NoAuthMethod);
+        assert_eq!(protocol(Version::V5, &[0xF0, 2, 0x18, 0]), refused);
+        assert_eq!(protocol(Version::V5, &[0xF0, 5, 0, 3, 0x16, 0, 0]), refused);
+        let nameless = Auth {
+            reason: ReasonCode::Reauthenticate,
+            ..Auth::default()
+        };
+        assert!(matches!(
+            nameless.encode(Version::V5, &mut Vec::new()),
+            Err(EncodeError::BreaksRule(_))
+        ));
+    }
+
+    #[test]
+    fn every_field_is_checked() {
+        // [MQTT-3.15.2-1]
+        assert_eq!(
+            malformed(Version::V5, &[0xF0, 2, 0x87, 0]),
+            (2, Malformed::ReasonCode { byte: 0x87 })
+        );
+        assert_eq!(
+            malformed(Version::V5, &[0xF0, 1, 0x18]),
+            (3, Malformed::Truncated)
+        );
+        let foreign = [0xF0, 5, 0x18, 3, 0x1C, 0, 0];
+        assert_eq!(
+            malformed(Version::V5, &foreign),
+            (4, Malformed::PropertyNotAllowed { id: 0x1C })
+        );
+        let reason = ReasonCode::NotAuthorized;
+        let refused = Auth::new(reason, "m").encode(Version::V5, &mut Vec::new());
+        assert_eq!(
+            refused,
+            Err(EncodeError::ReasonNotAllowed {
+                packet: PacketType::Auth,
+                reason
+            })
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let auth = Auth {
+            data: Some(b"hunter2"),
+            ..Auth::new(ReasonCode::Reauthenticate, "m")
+        };
+        let text = std::format!("{auth:?}");
+        assert!(
+            text.contains("data: Some(***)") && !text.contains("104, 117"),
+            "{text}"
+        );
+    }
+}

@@ -229,3 +229,6 @@ impl fmt::Debug for ConnAck<'_> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

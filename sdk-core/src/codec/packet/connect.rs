@@ -25,7 +25,7 @@ pub struct Connect<'a> {
     pub client_id: &'a str,
     /// User name.
     pub username: Option<&'a str>,
-    /// Password: any bytes. Before MQTT 5 only together with a user name [MQTT-3.1.2-22].
+    /// Password: any bytes. Before MQTT 5 only together with a user name.
     pub password: Option<&'a [u8]>,
     /// What the server publishes when the client is gone without saying goodbye.
     pub will: Option<Will<'a>>,
@@ -122,7 +122,7 @@ impl<'a> Connect<'a> {
         if version.is_v5() {
             connect.decode_properties(packet)?;
         }
-        connect.client_id = packet.text()?;
+        connect.client_id = packet.text()?; // The order of what follows: [MQTT-3.1.3-1].
         if let Some(qos) = flags.will_qos {
             connect.will = Some(Will::decode(version, qos, flags.has(WILL_RETAIN), packet)?);
         }
@@ -207,7 +207,7 @@ impl Flags {
             return malformed(Malformed::WillFlags); // [MQTT-3.1.2-11, MQTT-3.1.2-13]
         }
         if flags.has(PASSWORD) && !flags.has(USERNAME) && !version.is_v5() {
-            return malformed(Malformed::PasswordWithoutUsername); // 3.1.1 [MQTT-3.1.2-22]
+            return malformed(Malformed::PasswordWithoutUsername); // 3.1.1 section 3.1.2.9
         }
         Ok(flags)
     }
@@ -368,3 +368,6 @@ impl fmt::Debug for Connect<'_> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::codec::{DecodeError, EncodeError, ReasonCode, UserProperties};
 pub struct Disconnect<'a> {
     /// Why. The default is a normal disconnection.
     pub reason: ReasonCode,
-    /// A new session expiry; only from a client [MQTT-3.14.2-2].
+    /// A new session expiry; only from a client.
     pub session_expiry_secs: Option<u32>,
     /// For the reader of a log.
     pub reason_string: Option<&'a str>,
@@ -94,5 +94,89 @@ impl Properties for Disconnect<'_> {
         property::text(sink, id::REASON_STRING, self.reason_string)?;
         self.user_properties.write(sink);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::tests::{V3, VERSIONS, assert_wire, decode, encode, malformed, protocol};
+    use crate::codec::{Malformed, Packet, ProtocolFault};
+
+    #[test]
+    fn a_normal_disconnection_is_two_bytes() {
+        for version in VERSIONS {
+            assert_wire(version, &[0xE0, 0], &Packet::Disconnect(Disconnect::default()));
+        }
+        for longer in [&[0xE0, 1, 0][..], &[0xE0, 2, 0, 0]] {
+            assert_eq!(
+                decode(Version::V5, longer),
+                Ok(Packet::Disconnect(Disconnect::default()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_reason_stands_alone_or_before_properties() {
+        let taken_over = Disconnect::new(ReasonCode::SessionTakenOver);
+        assert_wire(
+            Version::V5,
+            &[0xE0, 1, 0x8E],
+            &Packet::Disconnect(taken_over.clone()),
+        );
+        let mut user = Vec::new();
+        UserProperties::push(&mut user, "k", "v").unwrap();
+        let full = Disconnect {
+            session_expiry_secs: Some(1),
+            reason_string: Some("s"),
+            server_reference: Some("h"),
+            user_properties: UserProperties::from_wire(&user).unwrap(),
+            ..taken_over.clone()
+        };
+        let properties: &[&[u8]] = &[
+            &[0x11, 0, 0, 0, 1],             // session expiry interval
+            &[0x1C, 0, 1, b'h'],             // server reference
+            &[0x1F, 0, 1, b's'],             // reason string
+            &[0x26, 0, 1, b'k', 0, 1, b'v'], // user property
+        ];
+        let bytes = [&[0xE0, 22, 0x8E, 20], &properties.concat()[..]].concat();
+        assert_wire(Version::V5, &bytes, &Packet::Disconnect(full));
+        for version in V3 {
+            assert_eq!(
+                encode(version, &Packet::Disconnect(taken_over.clone())),
+                [0xE0, 0]
+            );
+            let refused = malformed(version, &[0xE0, 1, 0]);
+            assert_eq!(refused, (2, Malformed::TrailingBytes { bytes: 1 }));
+        }
+    }
+
+    #[test]
+    fn every_field_is_checked() {
+        // [MQTT-3.14.2-1]
+        assert_eq!(
+            malformed(Version::V5, &[0xE0, 1, 0x86]),
+            (2, Malformed::ReasonCode { byte: 0x86 })
+        );
+        let foreign = [0xE0, 5, 0, 3, 0x21, 0, 1];
+        assert_eq!(
+            malformed(Version::V5, &foreign),
+            (4, Malformed::PropertyNotAllowed { id: 0x21 })
+        );
+        let twice = [0xE0, 8, 0, 6, 0x1C, 0, 0, 0x1C, 0, 0];
+        assert_eq!(
+            protocol(Version::V5, &twice),
+            (7, ProtocolFault::DuplicateProperty { id: 0x1C })
+        );
+        let reason = ReasonCode::Banned;
+        let refused = Disconnect::new(reason).encode(Version::V5, &mut Vec::new());
+        assert_eq!(
+            refused,
+            Err(EncodeError::ReasonNotAllowed {
+                packet: PacketType::Disconnect,
+                reason
+            })
+        );
     }
 }

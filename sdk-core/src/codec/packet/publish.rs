@@ -43,7 +43,7 @@ pub struct PublishProperties<'a> {
     pub response_topic: Option<TopicName<'a>>,
     /// Tells the asker which request is answered.
     pub correlation_data: Option<&'a [u8]>,
-    /// Identifiers of the subscriptions that matched; only from server to client [MQTT-3.3.4-6], never in a will.
+    /// Identifiers of the subscriptions that matched; only from server to client, never in a will.
     pub subscription_ids: SubscriptionIds<'a>,
     /// What the payload is; not interpreted.
     pub content_type: Option<&'a str>,

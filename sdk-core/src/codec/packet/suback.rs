@@ -18,7 +18,7 @@ pub struct SubAck<'a> {
     pub reason_string: Option<&'a str>,
     /// User properties. MQTT 5 only.
     pub user_properties: UserProperties<'a>,
-    /// One for each filter, in order [MQTT-3.8.4-6]. Before MQTT 5 every failure travels as 0x80, which reads
+    /// One for each filter, in order. Before MQTT 5 every failure travels as 0x80, which reads
     /// back as `UnspecifiedError`.
     pub reasons: Vec<ReasonCode>,
 }
@@ -95,7 +95,7 @@ impl Fields for SubAck<'_> {
 /// The only return code of 3.1.1 that is not a granted QoS.
 const FAILURE: u8 = 0x80;
 
-/// Return codes other than 0, 1, 2 and 0x80 are reserved (3.1.1 [MQTT-3.9.3-2]).
+/// Return codes other than 0, 1, 2 and 0x80 are reserved (3.1.1 section 3.9.3).
 fn return_code(packet: &mut Reader<'_>) -> Result<ReasonCode, DecodeError> {
     let offset = packet.offset();
     match packet.u8()? {
@@ -104,5 +104,97 @@ fn return_code(packet: &mut Reader<'_>) -> Result<ReasonCode, DecodeError> {
         2 => Ok(ReasonCode::GrantedQos2),
         FAILURE => Ok(ReasonCode::UnspecifiedError),
         byte => Err(packet.malformed_at(offset, Malformed::ReasonCode { byte })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::Packet;
+    use crate::codec::tests::{V3, VERSIONS, assert_wire, encode, malformed, protocol};
+
+    fn suback(reasons: &[ReasonCode]) -> SubAck<'static> {
+        SubAck::new(PacketId::new(1).unwrap(), reasons.to_vec())
+    }
+
+    #[test]
+    fn granted_qos_is_the_same_in_all_versions() {
+        let granted = [
+            ReasonCode::Success,
+            ReasonCode::GrantedQos1,
+            ReasonCode::GrantedQos2,
+        ];
+        let suback = Packet::SubAck(suback(&granted));
+        for version in V3 {
+            assert_wire(version, &[0x90, 5, 0, 1, 0, 1, 2], &suback);
+        }
+        assert_wire(Version::V5, &[0x90, 6, 0, 1, 0, 0, 1, 2], &suback);
+    }
+
+    #[test]
+    fn failures_have_a_reason_in_mqtt_5_only() {
+        let refused = Packet::SubAck(suback(&[ReasonCode::NotAuthorized]));
+        assert_wire(Version::V5, &[0x90, 4, 0, 1, 0, 0x87], &refused);
+        for version in V3 {
+            assert_eq!(encode(version, &refused), [0x90, 3, 0, 1, 0x80]);
+            let unspecified = Packet::SubAck(suback(&[ReasonCode::UnspecifiedError]));
+            assert_wire(version, &[0x90, 3, 0, 1, 0x80], &unspecified);
+        }
+    }
+
+    #[test]
+    fn properties_travel() {
+        let explained = SubAck {
+            reason_string: Some("s"),
+            ..suback(&[ReasonCode::Success])
+        };
+        let bytes = [0x90, 8, 0, 1, 4, 0x1F, 0, 1, b's', 0];
+        assert_wire(Version::V5, &bytes, &Packet::SubAck(explained));
+        let foreign = [0x90, 6, 0, 1, 2, 0x0B, 1, 0];
+        assert_eq!(
+            malformed(Version::V5, &foreign),
+            (5, Malformed::PropertyNotAllowed { id: 0x0B })
+        );
+    }
+
+    #[test]
+    fn reasons_are_checked() {
+        // [MQTT-3.9.3-2]
+        assert_eq!(
+            malformed(Version::V5, &[0x90, 4, 0, 1, 0, 3]),
+            (5, Malformed::ReasonCode { byte: 3 })
+        );
+        assert_eq!(
+            malformed(Version::V5, &[0x90, 4, 0, 1, 0, 0x92]),
+            (5, Malformed::ReasonCode { byte: 0x92 })
+        );
+        assert_eq!(
+            protocol(Version::V5, &[0x90, 3, 0, 1, 0]),
+            (5, ProtocolFault::NoReasonCodes)
+        );
+        for version in V3 {
+            assert_eq!(
+                malformed(version, &[0x90, 3, 0, 1, 0x87]),
+                (4, Malformed::ReasonCode { byte: 0x87 })
+            );
+            assert_eq!(
+                protocol(version, &[0x90, 2, 0, 1]),
+                (4, ProtocolFault::NoReasonCodes)
+            );
+        }
+        for version in VERSIONS {
+            let nothing = suback(&[]).encode(version, &mut Vec::new());
+            assert!(matches!(nothing, Err(EncodeError::BreaksRule(_))));
+            let reason = ReasonCode::ServerBusy;
+            let foreign = suback(&[reason]).encode(version, &mut Vec::new());
+            assert_eq!(
+                foreign,
+                Err(EncodeError::ReasonNotAllowed {
+                    packet: PacketType::SubAck,
+                    reason
+                })
+            );
+        }
     }
 }

@@ -140,7 +140,7 @@ impl<'a> SubscribeFilter<'a> {
         let protocol = |fault| Err(packet.protocol_at(offset, fault));
         let reserved = if version.is_v5() { RESERVED } else { !QOS };
         if options & reserved != 0 {
-            return malformed(Malformed::SubscriptionOptions { options }); // [MQTT-3.8.3-5], 3.1.1 [MQTT-3.8.3-4]
+            return malformed(Malformed::SubscriptionOptions { options }); // [MQTT-3.8.3-5]
         }
         let Some(qos) = Qos::from_bits(options & QOS) else {
             return if version.is_v5() {
@@ -204,3 +204,6 @@ const RESERVED: u8 = 0b1100_0000;
 fn is_shared(filter: &Result<TopicFilter<'_>, TopicError>) -> bool {
     filter.is_ok_and(|filter| filter.share().is_some())
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ pub struct UnsubAck<'a> {
     pub reason_string: Option<&'a str>,
     /// User properties. MQTT 5 only.
     pub user_properties: UserProperties<'a>,
-    /// One for each filter, in order [MQTT-3.11.3-1]. Before MQTT 5 none travel, and none are read back.
+    /// One for each filter, in order. Before MQTT 5 none travel, and none are read back.
     pub reasons: Vec<ReasonCode>,
 }
 
@@ -85,5 +85,64 @@ impl Fields for UnsubAck<'_> {
             sink.u8(reason.byte());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::tests::{V3, assert_wire, encode, malformed, protocol};
+    use crate::codec::{Malformed, Packet};
+
+    fn unsuback(reasons: &[ReasonCode]) -> UnsubAck<'static> {
+        UnsubAck::new(PacketId::new(1).unwrap(), reasons.to_vec())
+    }
+
+    #[test]
+    fn reasons_exist_in_mqtt_5_only() {
+        let reasons = [ReasonCode::Success, ReasonCode::NoSubscriptionExisted];
+        let packet = Packet::UnsubAck(unsuback(&reasons));
+        assert_wire(Version::V5, &[0xB0, 5, 0, 1, 0, 0, 0x11], &packet);
+        for version in V3 {
+            assert_eq!(encode(version, &packet), [0xB0, 2, 0, 1]);
+            assert_wire(version, &[0xB0, 2, 0, 1], &Packet::UnsubAck(unsuback(&[])));
+            let refused = malformed(version, &[0xB0, 3, 0, 1, 0]);
+            assert_eq!(refused, (4, Malformed::TrailingBytes { bytes: 1 }));
+        }
+    }
+
+    #[test]
+    fn properties_travel() {
+        let explained = UnsubAck {
+            reason_string: Some("s"),
+            ..unsuback(&[ReasonCode::Success])
+        };
+        let bytes = [0xB0, 8, 0, 1, 4, 0x1F, 0, 1, b's', 0];
+        assert_wire(Version::V5, &bytes, &Packet::UnsubAck(explained));
+    }
+
+    #[test]
+    fn reasons_are_checked() {
+        // [MQTT-3.11.3-2]
+        assert_eq!(
+            malformed(Version::V5, &[0xB0, 4, 0, 1, 0, 1]),
+            (5, Malformed::ReasonCode { byte: 1 })
+        );
+        assert_eq!(
+            protocol(Version::V5, &[0xB0, 3, 0, 1, 0]),
+            (5, ProtocolFault::NoReasonCodes)
+        );
+        let nothing = unsuback(&[]).encode(Version::V5, &mut Vec::new());
+        assert!(matches!(nothing, Err(EncodeError::BreaksRule(_))));
+        let reason = ReasonCode::QuotaExceeded;
+        let foreign = unsuback(&[reason]).encode(Version::V5, &mut Vec::new());
+        assert_eq!(
+            foreign,
+            Err(EncodeError::ReasonNotAllowed {
+                packet: PacketType::UnsubAck,
+                reason
+            })
+        );
     }
 }

@@ -89,3 +89,76 @@ impl Properties for Unsubscribe<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::tests::{V3, VERSIONS, assert_wire, decode, frame, malformed, protocol};
+    use crate::codec::{Malformed, Packet};
+
+    fn unsubscribe<'a>(filters: &[&'a str]) -> Unsubscribe<'a> {
+        let filters = filters.iter().map(|text| TopicFilter::parse(text));
+        Unsubscribe::new(PacketId::new(1).unwrap(), filters.collect())
+    }
+
+    #[test]
+    fn filters_come_in_order() {
+        let packet = Packet::Unsubscribe(unsubscribe(&["a", "$share/g/+"]));
+        let payload = [&[0, 1, b'a', 0, 10][..], b"$share/g/+"].concat();
+        for version in V3 {
+            assert_wire(version, &frame(0xA2, &[&[0, 1], &payload]), &packet);
+        }
+        assert_wire(Version::V5, &frame(0xA2, &[&[0, 1, 0], &payload]), &packet);
+    }
+
+    #[test]
+    fn user_properties_travel() {
+        let mut user = Vec::new();
+        UserProperties::push(&mut user, "k", "v").unwrap();
+        let user_properties = UserProperties::from_wire(&user).unwrap();
+        let packet = Packet::Unsubscribe(Unsubscribe {
+            user_properties,
+            ..unsubscribe(&["a"])
+        });
+        let bytes = [0xA2, 13, 0, 1, 7, 0x26, 0, 1, b'k', 0, 1, b'v', 0, 1, b'a'];
+        assert_wire(Version::V5, &bytes, &packet);
+        let foreign = [0xA2, 8, 0, 1, 2, 0x0B, 1, 0, 1, b'a'];
+        assert_eq!(
+            malformed(Version::V5, &foreign),
+            (5, Malformed::PropertyNotAllowed { id: 0x0B })
+        );
+    }
+
+    #[test]
+    fn a_bad_filter_is_told_and_the_others_go_on() {
+        for version in V3 {
+            let bytes = [0xA2, 8, 0, 1, 0, 1, b'a', 0, 1, b'#'];
+            assert_eq!(
+                decode(version, &bytes),
+                Ok(Packet::Unsubscribe(unsubscribe(&["a", "#"])))
+            );
+            let bytes = [0xA2, 9, 0, 1, 0, 2, b'#', b'a', 0, 1, b'a'];
+            let packet = unsubscribe(&["#a", "a"]);
+            assert_eq!(packet.filters[0], Err(TopicError::MisplacedWildcard));
+            let refused = packet.encode(version, &mut Vec::new());
+            assert!(matches!(refused, Err(EncodeError::BreaksRule(_))));
+            assert_eq!(decode(version, &bytes), Ok(Packet::Unsubscribe(packet)));
+        }
+    }
+
+    #[test]
+    fn there_is_at_least_one_filter() {
+        for version in VERSIONS {
+            let head: &[u8] = if version.is_v5() { &[0, 1, 0] } else { &[0, 1] };
+            let offset = 2 + u32::try_from(head.len()).unwrap();
+            // [MQTT-3.10.3-2]
+            assert_eq!(
+                protocol(version, &frame(0xA2, &[head])),
+                (offset, ProtocolFault::NoFilters)
+            );
+            let refused = unsubscribe(&[]).encode(version, &mut Vec::new());
+            assert!(matches!(refused, Err(EncodeError::BreaksRule(_))));
+        }
+    }
+}

@@ -16,7 +16,7 @@ fn qos_0_is_topic_and_payload() {
     for version in V3 {
         assert_wire(version, &[0x30, 7, 0, 3, b'a', b'/', b'b', b'h', b'i'], &publish);
     }
-    // MQTT 5 adds the length of the properties, even when there are none.
+    // MQTT 5 adds the length of the properties, even when there are none [MQTT-2.2.2-1].
     assert_wire(
         Version::V5,
         &[0x30, 8, 0, 3, b'a', b'/', b'b', 0, b'h', b'i'],
