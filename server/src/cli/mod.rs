@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
+//! | [`admin`] | `org`, `user`, `key`, `token`, `acl`: administration of a running broker |
 //! | [`exit`] | exit codes |
 //! | [`output`] | what is printed, and what happens when nobody reads it |
 
+pub mod admin;
 pub mod client;
 pub mod exit;
 pub mod output;

@@ -110,8 +110,9 @@ pub struct WillArgs {
     pub will_delay: u32,
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
+/// A text that is never shown. Serializing it does show it.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
