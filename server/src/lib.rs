@@ -2,12 +2,16 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`accounts`] | organizations, users, keys, tokens, policies |
+//! | [`authn`] | from a login to an identity |
 //! | [`cli`] | the command line |
 //! | [`clock`] | the only reader of the time |
 //! | [`config`] | file, environment and flags become one checked value |
 //! | [`logging`] | what is written to standard error |
 //! | [`store`] | stable storage |
 
+pub mod accounts;
+pub mod authn;
 pub mod cli;
 pub mod clock;
 pub mod config;

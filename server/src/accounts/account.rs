@@ -1,0 +1,170 @@
+//! One organization in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use cloudsignal_broker::OrgId;
+
+use super::acl::PolicyDocument;
+use super::command::{KeyView, OrgState, OrgView, UserView};
+use super::expiring::Expiring;
+use super::limits::{TOKENS_RENEWED_MAX, TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX, TOKENS_SEEN_MAX};
+use super::names::Email;
+use super::record::{KeyRecord, OrgRecord, UserRecord};
+use crate::clock::WallTime;
+
+/// One organization.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) id: OrgId,
+    /// Held by whoever changes users, keys, the policy or the organization itself, from its look at the
+    /// state until the change is stored: changes of one organization happen one after the other.
+    pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Short looks and short changes only; never held across an await.
+    pub(super) state: RwLock<AccountState>,
+}
+
+#[derive(Debug)]
+pub(super) struct AccountState {
+    pub(super) record: OrgRecord,
+    pub(super) users: BTreeMap<Box<str>, User>,
+    pub(super) keys: BTreeMap<Box<str>, SecretKey>,
+    pub(super) policy: PolicyDocument,
+    pub(super) tokens: TokenMarks,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub(super) password: Arc<str>,
+    pub(super) created_at: WallTime,
+    pub(super) password_set_at: WallTime,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SecretKey {
+    pub(super) record: KeyRecord,
+    pub(super) last_used_at: Option<WallTime>,
+}
+
+/// What has to be known about tokens besides what they say themselves.
+#[derive(Debug)]
+pub(super) struct TokenMarks {
+    /// Revoked one by one.
+    pub(super) revoked: Expiring<Uuid, ()>,
+    /// Per principal: tokens of an earlier epoch are worth nothing.
+    pub(super) replaced: Expiring<Email, u64>,
+    /// Until when connections made with a token may stay, if that is later than it says.
+    pub(super) renewed: Expiring<Uuid, WallTime>,
+    /// Tokens that have logged in: these may have connections.
+    pub(super) seen: Expiring<(Email, Uuid), ()>,
+    /// Some token that logged in found no room in `seen`.
+    pub(super) seen_overflowed: bool,
+    /// The last epoch that was given out.
+    pub(super) epoch_last: u64,
+}
+
+impl TokenMarks {
+    pub(super) const fn new() -> Self {
+        Self {
+            revoked: Expiring::new(TOKENS_REVOKED_MAX),
+            replaced: Expiring::new(TOKENS_REPLACED_MAX),
+            renewed: Expiring::new(TOKENS_RENEWED_MAX),
+            seen: Expiring::new(TOKENS_SEEN_MAX),
+            seen_overflowed: false,
+            epoch_last: 0,
+        }
+    }
+}
+
+impl User {
+    pub(super) fn of(record: UserRecord) -> Self {
+        let UserRecord {
+            password,
+            created_at,
+            password_set_at,
+        } = record;
+        Self {
+            password: password.into(),
+            created_at,
+            password_set_at,
+        }
+    }
+
+    /// Tells this password apart from earlier and later ones of the same name.
+    pub(super) fn epoch(&self) -> String {
+        self.password_set_at.unix_micros().to_string()
+    }
+
+    pub(super) fn record(&self) -> UserRecord {
+        UserRecord {
+            password: self.password.to_string(),
+            created_at: self.created_at,
+            password_set_at: self.password_set_at,
+        }
+    }
+}
+
+impl Account {
+    pub(super) fn new(id: OrgId, record: OrgRecord, policy: PolicyDocument) -> Self {
+        let state = AccountState {
+            record,
+            users: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            policy,
+            tokens: TokenMarks::new(),
+        };
+        Self {
+            id,
+            gate: Arc::default(),
+            state: RwLock::new(state),
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.state.read().record.state == OrgState::Active
+    }
+
+    pub(super) fn view(&self) -> OrgView {
+        let state = self.state.read();
+        let OrgRecord {
+            uuid,
+            ref name,
+            state: org_state,
+            created_at,
+            ..
+        } = state.record;
+        OrgView {
+            id: self.id.as_str().into(),
+            uuid,
+            name: name.clone(),
+            state: org_state,
+            created_at,
+            users: state.users.len(),
+            keys: state.keys.len(),
+        }
+    }
+
+    pub(super) fn user_view(&self, name: &str, user: &User) -> UserView {
+        UserView {
+            name: name.into(),
+            username: format!("{name}@{}", self.id),
+            created_at: user.created_at,
+            password_set_at: user.password_set_at.whole_secs(),
+        }
+    }
+}
+
+impl SecretKey {
+    pub(super) fn view(&self, id: &str) -> KeyView {
+        KeyView {
+            id: id.into(),
+            name: self.record.name.clone(),
+            masked: self.record.masked.clone(),
+            created_at: self.record.created_at,
+            last_used_at: self.last_used_at,
+        }
+    }
+}

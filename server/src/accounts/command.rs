@@ -1,0 +1,340 @@
+//! What may be asked of the directory, as values: the command line and the HTTP API send the same ones.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::acl::{PolicyFault, Preset};
+use super::names::NameError;
+use super::secret::Secret;
+use crate::clock::WallTime;
+
+/// A management command. Organizations are named by short id or by UUID.
+///
+/// JSON: `{"command": "user_create", "org": "org_…", "name": "ada"}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Makes an organization that starts from a preset policy.
+    OrgCreate {
+        /// What people call it.
+        name: String,
+        /// Its first policy; `permit-all` if absent.
+        #[serde(default)]
+        preset: Preset,
+    },
+    /// Lists organizations in the order of their ids.
+    OrgList(#[serde(default)] PageRequest),
+    /// Shows one organization.
+    OrgShow { org: String },
+    /// Closes its connections and lets nobody log in.
+    OrgSuspend { org: String },
+    /// Lets people log in again.
+    OrgResume { org: String },
+    /// Removes it with everything it has.
+    OrgDelete { org: String },
+    /// Makes a user. Without a password one is made and answered, once.
+    UserCreate {
+        org: String,
+        name: String,
+        password: Option<Secret>,
+    },
+    /// Lists users in the order of their names.
+    UserList {
+        org: String,
+        #[serde(flatten)]
+        page: PageRequest,
+    },
+    /// Sets a user's password; connections made with the old one are closed.
+    UserSetPassword {
+        org: String,
+        name: String,
+        password: Option<Secret>,
+    },
+    /// Removes a user and closes the connections.
+    UserDelete { org: String, name: String },
+    /// Makes a secret key and answers it, once.
+    KeyCreate { org: String, name: String },
+    /// Lists secret keys, masked.
+    KeyList { org: String },
+    /// Makes a secret key worthless and closes its connections.
+    KeyRevoke { org: String, key_id: String },
+    /// Makes a temporary token for an e-mail address.
+    TokenCreate {
+        org: String,
+        email: String,
+        /// Seconds it lives, 60 to 86 400; 3 600 if absent.
+        ttl_secs: Option<u32>,
+        /// Whether earlier tokens of the address end now.
+        #[serde(default)]
+        replace_existing: bool,
+    },
+    /// Makes a new password for a token that is still good, and lets its connections stay.
+    TokenRefresh { token_id: String, password: Secret },
+    /// Ends a token and its connections.
+    TokenRevoke { org: String, token_id: String },
+    /// Shows the policy document.
+    AclGet { org: String },
+    /// Replaces the policy.
+    AclSet {
+        org: String,
+        #[serde(flatten)]
+        policy: PolicySource,
+    },
+}
+
+/// A new policy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicySource {
+    /// A named one.
+    Preset(Preset),
+    /// A document, version 2.1.
+    Document(Value),
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// Begin after this id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many, at most 1 000 (the default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Outcome {
+    /// An organization, as it is now.
+    Org(OrgView),
+    /// A new organization, with what its first policy means.
+    OrgCreated {
+        org: OrgView,
+        preset: Preset,
+        policy_meaning: String,
+    },
+    /// Organizations.
+    Orgs {
+        orgs: Vec<OrgView>,
+        next: Option<String>,
+    },
+    /// It is gone.
+    OrgDeleted { id: String },
+    /// A new user, or one with a new password. `password` only if we made it.
+    User {
+        user: UserView,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Secret>,
+    },
+    /// Users.
+    Users {
+        users: Vec<UserView>,
+        next: Option<String>,
+    },
+    /// The user is gone.
+    UserDeleted { name: String },
+    /// A new secret key.
+    KeyCreated { key: KeyView, secret_key: Secret },
+    /// Secret keys.
+    Keys { keys: Vec<KeyView> },
+    /// The key is worth nothing now.
+    KeyRevoked { key_id: String },
+    /// A token.
+    Token(TokenGrant),
+    /// The token is worth nothing now.
+    TokenRevoked { token_id: String },
+    /// The policy document.
+    Acl {
+        policy: Value,
+        warnings: Vec<PolicyFault>,
+    },
+}
+
+/// Whether an organization's people may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrgState {
+    /// They may.
+    Active,
+    /// They may not, until it is resumed.
+    Suspended,
+    /// It is being removed; a start of the server finishes that.
+    Deleting,
+}
+
+/// An organization, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgView {
+    /// Short id: `org_k7xm4pqr2n5t`.
+    pub id: String,
+    /// The other id.
+    pub uuid: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// Whether its people may log in.
+    pub state: OrgState,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// How many users it has.
+    pub users: usize,
+    /// How many secret keys it has.
+    pub keys: usize,
+}
+
+/// A user, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserView {
+    /// The name inside the organization.
+    pub name: String,
+    /// What clients log in as: `name@org_…`.
+    pub username: String,
+    /// When the user was made.
+    pub created_at: WallTime,
+    /// When the password was last set.
+    pub password_set_at: WallTime,
+}
+
+/// A secret key, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Its id; not secret.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// `sk_...x7m4`
+    pub masked: String,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// When it was last used, to within five minutes.
+    pub last_used_at: Option<WallTime>,
+}
+
+/// A temporary token, as answered once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenGrant {
+    /// Its id; not secret.
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub email: String,
+    /// What the client logs in as.
+    pub username: String,
+    /// The password: `tkn_…`.
+    pub password: Secret,
+    /// When it was made.
+    pub issued_at: WallTime,
+    /// When it ends, and its connections with it.
+    pub expires_at: WallTime,
+    /// When to ask for the next one: 10 % of its life before its end.
+    pub refresh_recommended_at: WallTime,
+    /// Seconds it lives.
+    pub expires_in_secs: u64,
+}
+
+/// Why a command was not carried out. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum CommandError {
+    /// A value cannot be used.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// Which value.
+        field: String,
+        /// Why, and what to write instead.
+        problem: String,
+    },
+    /// The policy has faults.
+    #[error("the policy has {} fault(s); the first: {}", faults.len(), faults.first().map_or_else(String::new, ToString::to_string))]
+    Policy {
+        /// All that were found.
+        faults: Vec<PolicyFault>,
+    },
+    /// There is no such thing.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// `organization`, `user`, `key`.
+        what: String,
+    },
+    /// The name is taken.
+    #[error("this {what} exists already")]
+    Exists {
+        /// `user`.
+        what: String,
+    },
+    /// A credential is not good (any more).
+    #[error("{credential}")]
+    Refused {
+        /// Why.
+        credential: CredentialFault,
+    },
+    /// There are as many as there may be.
+    #[error("there may be at most {max} {what}")]
+    Limit {
+        /// Of what.
+        what: String,
+        /// The bound.
+        max: usize,
+    },
+    /// Too much is going on. Try again.
+    #[error("the server is busy; try again")]
+    Busy,
+    /// The store cannot write. Whether the change is there after a restart is not known.
+    #[error("the change could not be stored")]
+    Storage,
+}
+
+/// What is wrong with a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialFault {
+    /// It is not one of ours.
+    #[error("the credential is not valid")]
+    Unknown,
+    /// Its time is over.
+    #[error("the credential has expired")]
+    Expired,
+    /// It was revoked or replaced.
+    #[error("the credential was revoked")]
+    Revoked,
+    /// Its organization is suspended.
+    #[error("the organization is suspended")]
+    Suspended,
+}
+
+impl CommandError {
+    pub(super) fn invalid(field: &str, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+
+    pub(super) fn name(field: &str, error: NameError) -> Self {
+        Self::invalid(field, error.to_string())
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::NotFound { what: what.into() }
+    }
+
+    pub(super) fn limit(what: &str, max: usize) -> Self {
+        Self::Limit {
+            what: what.into(),
+            max,
+        }
+    }
+}
+
+impl From<CredentialFault> for CommandError {
+    fn from(credential: CredentialFault) -> Self {
+        Self::Refused { credential }
+    }
+}
+
+impl From<crate::authn::password::PoolBusy> for CommandError {
+    fn from(_: crate::authn::password::PoolBusy) -> Self {
+        Self::Busy
+    }
+}

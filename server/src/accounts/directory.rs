@@ -1,0 +1,277 @@
+//! The directory: all accounts in memory, every change on stable storage before it counts.
+//!
+//! A change is judged under its organization's gate, stored, and then, on the store's commit thread,
+//! made in memory and told to whoever listens; only then it is answered. So an answer means: stored, in
+//! force for the next login, and on its way to open connections. A caller that goes away in between
+//! changes nothing about that.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::{OwnedMutexGuard, broadcast, oneshot};
+use uuid::Uuid;
+
+use cloudsignal_broker::{Credential, Identity, OrgId, Policy};
+use cloudsignal_core::Instant;
+
+use super::account::{Account, User};
+use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
+use super::event::{AccountChange, AccountEvent};
+use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
+use super::names::OrgRef;
+use super::secret::SecretDigest;
+use crate::authn::password::PasswordPool;
+use crate::clock::Clock;
+use crate::store::{Commit, CommitError, Store, StoreError};
+
+/// All accounts. Cheap to clone; clones are the same directory.
+#[derive(Clone, Debug)]
+pub struct Directory(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) passwords: PasswordPool,
+    pub(super) registry: RwLock<Registry>,
+    /// Held by whoever makes an organization.
+    pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    events: broadcast::Sender<AccountEvent>,
+}
+
+/// Which organizations there are, and where each secret key belongs.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    pub(super) accounts: BTreeMap<OrgId, Arc<Account>>,
+    pub(super) by_uuid: HashMap<Uuid, OrgId>,
+    pub(super) keys: HashMap<SecretDigest, (OrgId, Box<str>)>,
+}
+
+/// The claim of an identity that says which issue of its credential was shown: of a token its epoch, of a
+/// user when the password was set.
+pub(crate) const EPOCH_CLAIM: &str = "credential_epoch";
+
+/// Why a connection has no right to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// The organization does not exist any more.
+    #[error("the organization is gone")]
+    Org,
+    /// The credential is worth nothing any more.
+    #[error(transparent)]
+    Credential(#[from] CredentialFault),
+}
+
+impl Directory {
+    /// Reads everything back from the store.
+    ///
+    /// # Errors
+    /// What the store answers, or which record cannot be understood.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        passwords: PasswordPool,
+    ) -> Result<Self, StoreError> {
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let registry = RwLock::default();
+        let inner = Inner {
+            store,
+            clock,
+            passwords,
+            registry,
+            gate: Arc::default(),
+            events,
+        };
+        let directory = Self(Arc::new(inner));
+        directory.load().await?;
+        Ok(directory)
+    }
+
+    /// Carries out a command. When it answers `Ok`, the change is stored and in force.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
+        match command {
+            Command::OrgCreate { name, preset } => self.org_create(name, preset).await,
+            Command::OrgList(page) => Ok(self.org_list(&page)),
+            Command::OrgShow { org } => Ok(Outcome::Org(self.account(&org)?.view())),
+            Command::OrgSuspend { org } => self.org_suspend(&org).await,
+            Command::OrgResume { org } => self.org_resume(&org).await,
+            Command::OrgDelete { org } => self.org_delete(&org).await,
+            Command::UserCreate { org, name, password } => self.user_create(&org, name, password).await,
+            Command::UserList { org, page } => self.user_list(&org, &page),
+            Command::UserSetPassword { org, name, password } => {
+                self.user_set_password(&org, name, password).await
+            }
+            Command::UserDelete { org, name } => self.user_delete(&org, name).await,
+            Command::KeyCreate { org, name } => self.key_create(&org, name).await,
+            Command::KeyList { org } => self.key_list(&org),
+            Command::KeyRevoke { org, key_id } => self.key_revoke(&org, key_id).await,
+            Command::TokenCreate {
+                org,
+                email,
+                ttl_secs,
+                replace_existing,
+            } => {
+                let grant = self
+                    .token_create(&org, &email, ttl_secs, replace_existing)
+                    .await?;
+                Ok(Outcome::Token(grant))
+            }
+            Command::TokenRefresh { token_id, password } => {
+                Ok(Outcome::Token(self.token_refresh(&token_id, &password).await?))
+            }
+            Command::TokenRevoke { org, token_id } => self.token_revoke(&org, &token_id).await,
+            Command::AclGet { org } => self.acl_get(&org),
+            Command::AclSet { org, policy } => self.acl_set(&org, policy).await,
+        }
+    }
+
+    /// What changes from now on. See [`AccountEvent`] for who falls behind.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<AccountEvent> {
+        self.0.events.subscribe()
+    }
+
+    /// Every organization, in the order of ids.
+    #[must_use]
+    pub fn org_ids(&self) -> Vec<OrgId> {
+        self.0.registry.read().accounts.keys().cloned().collect()
+    }
+
+    /// The short id of an organization named in either way.
+    #[must_use]
+    pub fn org_id(&self, org: &str) -> Option<OrgId> {
+        self.account(org).ok().map(|account| account.id.clone())
+    }
+
+    /// What the broker has to enforce for an organization.
+    #[must_use]
+    pub fn policy(&self, org: &OrgId) -> Option<Policy> {
+        Some(self.account_of(org)?.state.read().policy.policy().clone())
+    }
+
+    /// Whether a connection may stay, and until when.
+    ///
+    /// # Errors
+    /// [`Gone`] says why it has to go.
+    pub fn standing(&self, identity: &Identity) -> Result<Option<Instant>, Gone> {
+        let account = self.account_of(&identity.org).ok_or(Gone::Org)?;
+        if !account.is_active() {
+            return Err(CredentialFault::Suspended.into());
+        }
+        let state = account.state.read();
+        match &identity.credential {
+            Credential::Anonymous => Ok(identity.expires_at),
+            Credential::Password { user } => {
+                let is_same = |user: &User| identity.claim(EPOCH_CLAIM) == Some(&*user.epoch());
+                let good = state.users.get(user).is_some_and(is_same);
+                good.then_some(identity.expires_at)
+                    .ok_or_else(|| CredentialFault::Revoked.into())
+            }
+            Credential::Key { id } => {
+                let good = state.keys.contains_key(id);
+                good.then_some(identity.expires_at)
+                    .ok_or_else(|| CredentialFault::Revoked.into())
+            }
+            Credential::Token { id } => {
+                let id = Uuid::parse_str(id).map_err(|_| CredentialFault::Unknown)?;
+                let now = self.0.clock.wall();
+                state.tokens.check_live(id, identity, now)?;
+                let renewed = state
+                    .tokens
+                    .renewed
+                    .get(&id, now)
+                    .map(|&until| self.0.clock.instant_of(until));
+                Ok(identity.expires_at.max(renewed))
+            }
+        }
+    }
+
+    pub(super) fn account(&self, org: &str) -> Result<Arc<Account>, CommandError> {
+        let org = OrgRef::parse(org).ok_or_else(|| CommandError::not_found("organization"))?;
+        self.account_by(&org)
+            .ok_or_else(|| CommandError::not_found("organization"))
+    }
+
+    /// Whether `named` names this organization.
+    #[must_use]
+    pub fn is_org(&self, named: &OrgRef, org: &OrgId) -> bool {
+        self.account_by(named).is_some_and(|account| account.id == *org)
+    }
+
+    pub(super) fn account_by(&self, org: &OrgRef) -> Option<Arc<Account>> {
+        let registry = self.0.registry.read();
+        let id = match org {
+            OrgRef::Id(id) => id,
+            OrgRef::Uuid(uuid) => registry.by_uuid.get(uuid)?,
+        };
+        registry.accounts.get(id).cloned()
+    }
+
+    pub(super) fn account_of(&self, org: &OrgId) -> Option<Arc<Account>> {
+        self.0.registry.read().accounts.get(org).cloned()
+    }
+
+    /// Stores a change; then makes it in memory with `apply` and tells the listeners what `apply` answers.
+    /// `gate` is held until then.
+    pub(super) async fn change<F>(
+        &self,
+        commit: Commit,
+        gate: Option<OwnedMutexGuard<()>>,
+        apply: F,
+    ) -> Result<(), CommandError>
+    where
+        F: FnOnce(&Inner) -> Vec<AccountEvent> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let (tell, told) = oneshot::channel();
+        self.0.store.commit(
+            commit,
+            Box::new(move |outcome| {
+                if outcome.is_ok() {
+                    for event in apply(&inner) {
+                        // Nobody listens: nobody has connections.
+                        let _ = inner.events.send(event);
+                    }
+                }
+                drop(gate);
+                // The caller went away; the change stands.
+                let _ = tell.send(outcome);
+            }),
+        );
+        match told.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(CommitError::Busy)) => Err(CommandError::Busy),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a change of the directory could not be stored");
+                Err(CommandError::Storage)
+            }
+            Err(_dropped) => Err(CommandError::Storage),
+        }
+    }
+}
+
+pub(super) fn event(org: &OrgId, change: AccountChange) -> AccountEvent {
+    AccountEvent {
+        org: org.clone(),
+        change,
+    }
+}
+
+impl PageRequest {
+    pub(super) fn entries_max(&self) -> usize {
+        self.limit.unwrap_or(PAGE_ENTRIES_MAX).clamp(1, PAGE_ENTRIES_MAX)
+    }
+
+    /// Cuts a list that was collected with one entry too many; answers where to go on.
+    pub(super) fn next<T>(&self, entries: &mut Vec<T>, name: impl Fn(&T) -> String) -> Option<String> {
+        if entries.len() <= self.entries_max() {
+            return None;
+        }
+        entries.truncate(self.entries_max());
+        entries.last().map(name)
+    }
+}

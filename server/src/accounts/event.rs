@@ -1,0 +1,101 @@
+//! What changed in the directory, so that open connections feel it at once.
+
+use cloudsignal_broker::{Credential, OrgId};
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::ReasonCode;
+
+/// A change that is stored and in force.
+///
+/// Whoever falls behind by more than [`EVENTS_MAX`](super::limits::EVENTS_MAX) events is told so by the
+/// channel and then asks [`Directory::standing`](super::Directory::standing) about every connection, and
+/// [`Directory::policy`](super::Directory::policy) for every organization: nothing is lost, only late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountEvent {
+    /// The organization it happened in.
+    pub org: OrgId,
+    /// What happened.
+    pub change: AccountChange,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// The organization exists now.
+    OrgCreated,
+    /// Nobody may log in any more.
+    OrgSuspended,
+    /// Logins are possible again.
+    OrgResumed,
+    /// The organization and everything of it is gone.
+    OrgDeleted,
+    /// The policy is another one.
+    PolicyChanged,
+    /// A user is gone.
+    UserDeleted {
+        /// The user's name.
+        user: Box<str>,
+    },
+    /// A user's old password is worth nothing now.
+    PasswordChanged {
+        /// The user's name.
+        user: Box<str>,
+    },
+    /// A secret key is worth nothing now.
+    KeyRevoked {
+        /// The key's id.
+        id: Box<str>,
+    },
+    /// A token was revoked or replaced.
+    TokenRevoked {
+        /// The token's id.
+        id: Box<str>,
+    },
+    /// A token was renewed: connections made with it may stay longer.
+    TokenDeadlineMoved {
+        /// The token's id.
+        id: Box<str>,
+        /// The new end.
+        expires_at: Instant,
+    },
+    /// Tokens were replaced, and it is not known which ones are connected.
+    TokensReplaced,
+}
+
+/// What the network side has to do about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveEffect {
+    /// Close the connections that this credential opened.
+    EndCredential(Credential, ReasonCode),
+    /// Connections that this credential opened end at another time.
+    MoveDeadline(Credential, Instant),
+    /// Fetch the policy and give it to the organization.
+    NewPolicy,
+    /// Close every connection of the organization.
+    EndAll(ReasonCode),
+    /// Ask [`Directory::standing`](super::Directory::standing) about every connection of the organization.
+    CheckAll,
+    /// Nothing.
+    None,
+}
+
+impl AccountChange {
+    /// What the network side has to do.
+    #[must_use]
+    pub fn effect(&self) -> LiveEffect {
+        let end = |credential| LiveEffect::EndCredential(credential, ReasonCode::NotAuthorized);
+        match self {
+            Self::OrgCreated | Self::OrgResumed => LiveEffect::None,
+            Self::OrgSuspended | Self::OrgDeleted => LiveEffect::EndAll(ReasonCode::AdministrativeAction),
+            Self::PolicyChanged => LiveEffect::NewPolicy,
+            Self::UserDeleted { user } | Self::PasswordChanged { user } => {
+                end(Credential::Password { user: user.clone() })
+            }
+            Self::KeyRevoked { id } => end(Credential::Key { id: id.clone() }),
+            Self::TokenRevoked { id } => end(Credential::Token { id: id.clone() }),
+            Self::TokenDeadlineMoved { id, expires_at } => {
+                LiveEffect::MoveDeadline(Credential::Token { id: id.clone() }, *expires_at)
+            }
+            Self::TokensReplaced => LiveEffect::CheckAll,
+        }
+    }
+}

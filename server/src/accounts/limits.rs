@@ -1,0 +1,42 @@
+//! Every bound of the directory. It lives in memory as a whole; worst case about 300 bytes a user.
+
+/// Organizations on one server.
+pub const ORGS_MAX: usize = 100_000;
+/// Users of one organization.
+pub const USERS_PER_ORG_MAX: usize = 1_000_000;
+/// Secret keys of one organization.
+pub const KEYS_PER_ORG_MAX: usize = 100;
+/// Length of the name of an organization or a key, bytes.
+pub const TITLE_BYTES_MAX: usize = 100;
+/// Length of a user's name, bytes.
+pub const USER_NAME_BYTES_MAX: usize = 128;
+/// Shortest password that may be set, bytes.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+/// Longest password of a user, bytes. Longer ones are refused before they are hashed.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Longest e-mail address, bytes (RFC 5321).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Entries in one page of a list.
+pub const PAGE_ENTRIES_MAX: usize = 1_000;
+
+/// How long a token lives if nobody says otherwise, seconds.
+pub const TOKEN_TTL_SECS_DEFAULT: u32 = 3_600;
+/// Shortest life of a token, seconds.
+pub const TOKEN_TTL_SECS_MIN: u32 = 60;
+/// Longest life of a token, seconds. Marks about tokens are kept this long: no older token is valid.
+pub const TOKEN_TTL_SECS_MAX: u32 = 86_400;
+/// Revoked tokens of one organization that may still be within their life. One more is refused.
+pub const TOKENS_REVOKED_MAX: usize = 100_000;
+/// Principals of one organization whose earlier tokens were replaced within a day. One more is refused.
+pub const TOKENS_REPLACED_MAX: usize = 1_000_000;
+/// Renewed tokens of one organization whose deadline is remembered. The one that ends first makes
+/// room: a client that reconnects with that token's first password is then held to that one's end.
+pub const TOKENS_RENEWED_MAX: usize = 1_000_000;
+/// Tokens of one organization that are known to have logged in. When full, replacing a principal's
+/// tokens asks the network side to check all connections instead of naming them.
+pub const TOKENS_SEEN_MAX: usize = 1_000_000;
+
+/// Changes that a listener of the directory may fall behind before it must read everything anew.
+pub const EVENTS_MAX: usize = 4_096;
+/// How exact the stored "last used" of a key is, seconds: it is written at most this often.
+pub const LAST_USED_STEP_SECS: u64 = 300;

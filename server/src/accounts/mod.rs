@@ -1,0 +1,40 @@
+//! Organizations, users, keys, tokens and policies: who exists and what they may do.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
+//! | [`command`] | what operators and APIs may ask of it, as values |
+//! | `orgs`, `users`, `keys`, `tokens`, `policies` | how each command is carried out |
+//! | [`event`] | what changed, for open connections |
+//! | [`acl`] | policy documents and presets |
+//! | [`token`] | the bytes of temporary tokens |
+//! | [`names`] | organization ids, user names, e-mail addresses |
+//! | [`secret`] | secrets: made, masked, digested, kept out of logs |
+//! | [`limits`] | every bound |
+//! | `record`, `account` | what is stored of it, and what is kept in memory |
+
+mod account;
+pub mod acl;
+pub mod command;
+pub mod directory;
+pub mod event;
+mod expiring;
+pub(crate) mod keys;
+pub mod limits;
+pub mod names;
+mod orgs;
+mod policies;
+mod record;
+pub mod secret;
+pub mod token;
+mod tokens;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, CommandError, Outcome};
+pub use directory::{Directory, Gone};
+pub use event::{AccountChange, AccountEvent, LiveEffect};
+pub use orgs::Provision;
+pub use secret::Secret;

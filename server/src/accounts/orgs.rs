@@ -1,0 +1,370 @@
+//! Organizations: made, listed, suspended, removed; and read back at start.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+use cloudsignal_broker::OrgId;
+
+use super::account::{Account, SecretKey, User};
+use super::acl::{PolicyDocument, Preset};
+use super::command::{CommandError, OrgState, Outcome, PageRequest};
+use super::directory::{Directory, Inner, event};
+use super::event::AccountChange;
+use super::limits::ORGS_MAX;
+use super::names::{Email, check_title, check_user_name, generate_org_id};
+use super::record::{self, OrgRecord, UserRecord, decode, encode, key_of, org_key};
+use super::secret::{Secret, SigningKey};
+use crate::clock::WallTime;
+use crate::store::reading::PAGE_BYTES_MAX;
+use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Table};
+
+/// Entries read or removed at once.
+const CHUNK_ENTRIES: usize = 1_000;
+const _: () = assert!(PAGE_BYTES_MAX >= CHUNK_ENTRIES, "a chunk makes progress");
+
+/// Everything that the first start makes, with secrets chosen beforehand so that they can be written
+/// down before they count.
+#[derive(Clone, Debug)]
+pub struct Provision {
+    /// The organization's short id.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// Its first policy.
+    pub preset: Preset,
+    /// The name of its first user.
+    pub user: String,
+    /// That user's password.
+    pub password: Secret,
+    /// Its first secret key.
+    pub secret_key: Secret,
+}
+
+impl Directory {
+    pub(super) async fn org_create(&self, name: String, preset: Preset) -> Result<Outcome, CommandError> {
+        check_title(&name).map_err(|error| CommandError::name("name", error))?;
+        let (gate, id) = self.new_org().await?;
+        let (record, document) = self.new_org_parts(name, preset);
+        let commit = org_commit(&id, &record, &document);
+        let account = Arc::new(Account::new(id, record, document));
+        let made = Arc::clone(&account);
+        self.change(commit, Some(gate), move |inner| {
+            inner.register(&made);
+            vec![event(&made.id, AccountChange::OrgCreated)]
+        })
+        .await?;
+        Ok(Outcome::OrgCreated {
+            org: account.view(),
+            preset,
+            policy_meaning: preset.meaning().into(),
+        })
+    }
+
+    /// Makes an organization with a user and a key in one commit.
+    ///
+    /// # Errors
+    /// As the single commands; nothing of it exists then.
+    pub async fn provision(&self, provision: Provision) -> Result<(), CommandError> {
+        let Provision {
+            org: id,
+            name,
+            preset,
+            user,
+            password,
+            secret_key,
+        } = provision;
+        check_title(&name).map_err(|error| CommandError::name("name", error))?;
+        check_user_name(&user).map_err(|error| CommandError::name("user", error))?;
+        let hash = self.0.passwords.hash(password.expose().as_bytes()).await?;
+        let gate = Arc::clone(&self.0.gate).lock_owned().await;
+        let (record, document) = self.new_org_parts(name, preset);
+        let user_record = UserRecord {
+            password: hash.into(),
+            created_at: record.created_at,
+            password_set_at: record.created_at,
+        };
+        let (key_id, key_record) = super::keys::new_key("first key".into(), &secret_key, record.created_at);
+        let commit = org_commit(&id, &record, &document)
+            .put(
+                Table::Config,
+                key_of(&id, record::USERS, &user),
+                Expect::Absent,
+                encode(&user_record),
+            )
+            .put(
+                Table::Config,
+                key_of(&id, record::KEYS, &key_id),
+                Expect::Absent,
+                encode(&key_record),
+            );
+        let account = Arc::new(Account::new(id, record, document));
+        self.change(commit, Some(gate), move |inner| {
+            {
+                let mut state = account.state.write();
+                state.users.insert(user.into(), User::of(user_record));
+                state.keys.insert(
+                    key_id,
+                    SecretKey {
+                        record: key_record,
+                        last_used_at: None,
+                    },
+                );
+            }
+            inner.register(&account);
+            vec![event(&account.id, AccountChange::OrgCreated)]
+        })
+        .await
+    }
+
+    async fn new_org(&self) -> Result<(OwnedMutexGuard<()>, OrgId), CommandError> {
+        let gate = Arc::clone(&self.0.gate).lock_owned().await;
+        let registry = self.0.registry.read();
+        if registry.accounts.len() >= ORGS_MAX {
+            return Err(CommandError::limit("organizations", ORGS_MAX));
+        }
+        let id = generate_org_id();
+        // 60 random bits: a clash means that the next call succeeds.
+        if registry.accounts.contains_key(&id) {
+            Err(CommandError::Busy)
+        } else {
+            Ok((gate, id))
+        }
+    }
+
+    fn new_org_parts(&self, name: String, preset: Preset) -> (OrgRecord, PolicyDocument) {
+        let record = OrgRecord {
+            uuid: Uuid::new_v4(),
+            name,
+            state: OrgState::Active,
+            created_at: self.0.clock.wall().whole_secs(),
+            token_key: SigningKey::generate(),
+        };
+        (record, PolicyDocument::of_preset(preset))
+    }
+
+    pub(super) fn org_list(&self, page: &PageRequest) -> Outcome {
+        let registry = self.0.registry.read();
+        let from = OrgId::new(page.after.as_deref().unwrap_or(""));
+        let rest = registry
+            .accounts
+            .range(from.clone()..)
+            .filter(|(id, _)| **id != from);
+        let mut orgs: Vec<_> = rest
+            .take(page.entries_max() + 1)
+            .map(|(_, account)| account.view())
+            .collect();
+        let next = page.next(&mut orgs, |org| org.id.clone());
+        Outcome::Orgs { orgs, next }
+    }
+
+    pub(super) async fn org_suspend(&self, org: &str) -> Result<Outcome, CommandError> {
+        self.set_org_state(org, OrgState::Suspended, AccountChange::OrgSuspended)
+            .await
+    }
+
+    pub(super) async fn org_resume(&self, org: &str) -> Result<Outcome, CommandError> {
+        self.set_org_state(org, OrgState::Active, AccountChange::OrgResumed)
+            .await
+    }
+
+    async fn set_org_state(
+        &self,
+        org: &str,
+        state: OrgState,
+        change: AccountChange,
+    ) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let gate = account.lock().await?;
+        let mut record = account.state.read().record.clone();
+        if record.state == state {
+            return Ok(Outcome::Org(account.view()));
+        }
+        record.state = state;
+        let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
+        let changed = Arc::clone(&account);
+        self.change(commit, Some(gate), move |_| {
+            changed.state.write().record = record;
+            vec![event(&changed.id, change)]
+        })
+        .await?;
+        Ok(Outcome::Org(account.view()))
+    }
+
+    /// First it is marked and gone for everybody; then its entries go, in chunks. A crash in between is
+    /// finished by the next start.
+    pub(super) async fn org_delete(&self, org: &str) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let gate = account.lock().await?;
+        let mut record = account.state.read().record.clone();
+        record.state = OrgState::Deleting;
+        let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
+        let deleted = Arc::clone(&account);
+        self.change(commit, Some(gate), move |inner| {
+            deleted.state.write().record = record;
+            inner.unregister(&deleted);
+            vec![event(&deleted.id, AccountChange::OrgDeleted)]
+        })
+        .await?;
+        if let Err(error) = self.purge(&account.id).await {
+            tracing::warn!(org = %account.id, %error, "entries of a removed organization are left; the next start removes them");
+        }
+        Ok(Outcome::OrgDeleted {
+            id: account.id.to_string(),
+        })
+    }
+
+    async fn purge(&self, org: &OrgId) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        loop {
+            let page = store
+                .scan(Table::Config, &Prefix::of_org(org, ""), None, CHUNK_ENTRIES)
+                .await?;
+            let last = page.next.is_none();
+            let mut commit = Commit::new();
+            for entry in page.entries {
+                commit = commit.delete(Table::Config, entry.key, Expect::Any);
+            }
+            if last {
+                commit = commit.delete(Table::Config, org_key(org), Expect::Any);
+            }
+            store
+                .write(commit)
+                .await
+                .map_err(|error| StoreError::Failed(error.to_string()))?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads all accounts back.
+    pub(super) async fn load(&self) -> Result<(), StoreError> {
+        for entry in self.entries(&Prefix::of_system(record::ORGS)).await? {
+            let org: OrgRecord = decode(&entry)?;
+            let id = entry
+                .key
+                .path()
+                .and_then(|path| path.strip_prefix(record::ORGS))
+                .unwrap_or_default();
+            let id = OrgId::new(id);
+            if org.state == OrgState::Deleting {
+                self.purge(&id).await?;
+                continue;
+            }
+            let account = Account::new(id, org, PolicyDocument::of_preset(Preset::Blank));
+            for entry in self.entries(&Prefix::of_org(&account.id, "")).await? {
+                load_entry(&account, &entry, self.0.clock.wall())?;
+            }
+            self.0.register(&Arc::new(account));
+        }
+        Ok(())
+    }
+
+    async fn entries(&self, prefix: &Prefix) -> Result<Vec<Entry>, StoreError> {
+        let (mut entries, mut after) = (Vec::new(), None);
+        loop {
+            let page = self
+                .0
+                .store
+                .scan(Table::Config, prefix, after.as_ref(), CHUNK_ENTRIES)
+                .await?;
+            entries.extend(page.entries);
+            after = page.next;
+            if after.is_none() {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+fn org_commit(id: &OrgId, record: &OrgRecord, document: &PolicyDocument) -> Commit {
+    Commit::new()
+        .put(Table::Config, org_key(id), Expect::Absent, encode(record))
+        .put(
+            Table::Config,
+            key_of(id, record::ACL, ""),
+            Expect::Any,
+            encode(document.source()),
+        )
+}
+
+fn load_entry(account: &Account, entry: &Entry, now: WallTime) -> Result<(), StoreError> {
+    let damaged = |what: &str| StoreError::Failed(format!("{:?} cannot be understood: {what}", entry.key));
+    let path = entry.key.path().ok_or_else(|| damaged("its key is not text"))?;
+    let mut state = account.state.write();
+    if path == record::ACL {
+        state.policy =
+            PolicyDocument::parse(decode(entry)?).map_err(|faults| damaged(&faults[0].to_string()))?;
+    } else if let Some(name) = path.strip_prefix(record::USERS) {
+        state.users.insert(name.into(), User::of(decode(entry)?));
+    } else if let Some(id) = path.strip_prefix(record::KEYS) {
+        state.keys.insert(
+            id.into(),
+            SecretKey {
+                record: decode(entry)?,
+                last_used_at: None,
+            },
+        );
+    } else if let Some(id) = path.strip_prefix(record::KEYS_USED) {
+        // Sorted after the keys themselves. A key revoked just as it was used leaves this behind.
+        if let Some(key) = state.keys.get_mut(id) {
+            key.last_used_at = Some(decode(entry)?);
+        }
+    } else {
+        let expires_at = entry.expires_at.unwrap_or(now);
+        let uuid = |text: &str| Uuid::parse_str(text).map_err(|error| damaged(&error.to_string()));
+        let tokens = &mut state.tokens;
+        if let Some(id) = path.strip_prefix(record::REVOKED) {
+            tokens.revoked.insert_evicting(uuid(id)?, (), expires_at, now);
+        } else if let Some(email) = path.strip_prefix(record::REPLACED) {
+            let email = Email::parse(email).map_err(|error| damaged(&error.to_string()))?;
+            let epoch = decode(entry)?;
+            tokens.epoch_last = tokens.epoch_last.max(epoch);
+            tokens.replaced.insert_evicting(email, epoch, expires_at, now);
+        } else if let Some(id) = path.strip_prefix(record::RENEWED) {
+            tokens
+                .renewed
+                .insert_evicting(uuid(id)?, decode(entry)?, expires_at, now);
+        } else {
+            return Err(damaged("no record has this name"));
+        }
+    }
+    Ok(())
+}
+
+impl Account {
+    /// Waits for earlier changes of this organization, and until the guard is dropped keeps later ones waiting.
+    pub(super) async fn lock(&self) -> Result<OwnedMutexGuard<()>, CommandError> {
+        let gate = Arc::clone(&self.gate).lock_owned().await;
+        match self.state.read().record.state {
+            OrgState::Active | OrgState::Suspended => Ok(gate),
+            OrgState::Deleting => Err(CommandError::not_found("organization")),
+        }
+    }
+}
+
+impl Inner {
+    fn register(&self, account: &Arc<Account>) {
+        let mut registry = self.registry.write();
+        let state = account.state.read();
+        registry.by_uuid.insert(state.record.uuid, account.id.clone());
+        for (id, key) in &state.keys {
+            registry
+                .keys
+                .insert(key.record.digest, (account.id.clone(), id.clone()));
+        }
+        registry.accounts.insert(account.id.clone(), Arc::clone(account));
+    }
+
+    fn unregister(&self, account: &Account) {
+        let mut registry = self.registry.write();
+        let state = account.state.read();
+        registry.by_uuid.remove(&state.record.uuid);
+        for key in state.keys.values() {
+            registry.keys.remove(&key.record.digest);
+        }
+        registry.accounts.remove(&account.id);
+    }
+}

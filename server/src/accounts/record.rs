@@ -1,0 +1,70 @@
+//! What the store keeps of the directory, as JSON inside versioned entries of [`Table::Config`].
+//!
+//! ```text
+//! sys/org/{org}           OrgRecord           {org}/key/{id}          KeyRecord
+//! {org}/user/{name}       UserRecord          {org}/key-used/{id}     WallTime
+//! {org}/acl               policy document     {org}/token/…           marks, with a time to live:
+//!                                               revoked/{id} ""  replaced/{e-mail} epoch  renewed/{id} WallTime
+//! ```
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use cloudsignal_broker::OrgId;
+
+use super::command::OrgState;
+use super::secret::{SecretDigest, SigningKey};
+use crate::clock::WallTime;
+use crate::store::{Entry, Key, StoreError};
+
+pub(super) const ORGS: &str = "org/";
+pub(super) const USERS: &str = "user/";
+pub(super) const KEYS: &str = "key/";
+pub(super) const KEYS_USED: &str = "key-used/";
+pub(super) const ACL: &str = "acl";
+pub(super) const REVOKED: &str = "token/revoked/";
+pub(super) const REPLACED: &str = "token/replaced/";
+pub(super) const RENEWED: &str = "token/renewed/";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct OrgRecord {
+    pub(super) uuid: Uuid,
+    pub(super) name: String,
+    pub(super) state: OrgState,
+    pub(super) created_at: WallTime,
+    pub(super) token_key: SigningKey,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct UserRecord {
+    /// argon2id in PHC form.
+    pub(super) password: String,
+    pub(super) created_at: WallTime,
+    pub(super) password_set_at: WallTime,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct KeyRecord {
+    pub(super) name: String,
+    pub(super) digest: SecretDigest,
+    pub(super) masked: String,
+    pub(super) created_at: WallTime,
+}
+
+pub(super) fn org_key(org: &OrgId) -> Key {
+    Key::of_system(&format!("{ORGS}{org}"))
+}
+
+pub(super) fn key_of(org: &OrgId, list: &str, name: &str) -> Key {
+    Key::of_org(org, &format!("{list}{name}"))
+}
+
+pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(record).expect("invariant: our records have text keys and finite numbers")
+}
+
+pub(super) fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, StoreError> {
+    serde_json::from_slice(&entry.value)
+        .map_err(|error| StoreError::Failed(format!("{:?} cannot be understood: {error}", entry.key)))
+}

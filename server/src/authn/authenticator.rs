@@ -1,0 +1,184 @@
+//! The order of questions that a login has to answer.
+
+use std::net::IpAddr;
+
+use cloudsignal_broker::{Access, Credential, Identity, OrgId};
+
+use super::password::PasswordPool;
+use super::refusal::Refusal;
+use super::throttle::Throttle;
+use super::verified::Verified;
+use crate::accounts::Directory;
+use crate::accounts::directory::EPOCH_CLAIM;
+use crate::accounts::keys::SECRET_KEY_PREFIX;
+use crate::accounts::limits::PASSWORD_BYTES_MAX;
+use crate::accounts::names::{LoginName, SERVER_USER};
+use crate::accounts::token::TOKEN_PREFIX;
+use crate::clock::Clock;
+
+/// What a client shows in CONNECT.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// The user name field.
+    pub username: Option<&'a str>,
+    /// The password field.
+    pub password: Option<&'a [u8]>,
+    /// Where the connection comes from; behind a proxy that says so, the client's own address.
+    pub source: IpAddr,
+}
+
+/// Tells who is connecting.
+///
+/// A credential may end between this answer and the moment the broker knows the connection. So whoever
+/// registers the connection asks [`Directory::standing`] once more right after that; from then on the
+/// directory's events reach it.
+#[derive(Debug)]
+pub struct Authenticator {
+    directory: Directory,
+    passwords: PasswordPool,
+    clock: Clock,
+    verified: Verified,
+    throttle: Throttle,
+}
+
+impl Authenticator {
+    /// An authenticator over a directory.
+    #[must_use]
+    pub fn new(directory: Directory, passwords: PasswordPool, clock: Clock) -> Self {
+        Self {
+            directory,
+            passwords,
+            clock,
+            verified: Verified::new(),
+            throttle: Throttle::default(),
+        }
+    }
+
+    /// The counters of failures, which other ways to show a credential share.
+    #[must_use]
+    pub const fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    /// Who this is. Waits only for a password to be hashed.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn authenticate(&self, login: Login<'_>) -> Result<Identity, Refusal> {
+        let (Some(username), Some(password)) = (login.username, login.password) else {
+            return Err(Refusal::BadCredentials);
+        };
+        let name = LoginName::parse(username).ok_or(Refusal::BadCredentials)?;
+        if password.starts_with(TOKEN_PREFIX.as_bytes()) {
+            return self.by_token(&name, password);
+        }
+        if name.name == SERVER_USER && password.starts_with(SECRET_KEY_PREFIX.as_bytes()) {
+            return self.by_key(&name, password);
+        }
+        self.by_password(username, &name, password, login.source).await
+    }
+
+    fn by_token(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {
+        let password = std::str::from_utf8(password).map_err(|_| Refusal::BadCredentials)?;
+        let token = self.directory.check_token(password)?;
+        let username = token.claims.email.user_name();
+        // The token has to be for this name and this organization, whichever way that is written.
+        if username != name.name || !self.directory.is_org(&name.org, &token.claims.org) {
+            return Err(Refusal::BadCredentials);
+        }
+        self.directory.note_token_seen(&token);
+        Ok(Identity {
+            principal: format!("token/{}", token.claims.email).into(),
+            credential: Credential::Token {
+                id: token.claims.id.to_string().into(),
+            },
+            claims: token.identity_claims(),
+            expires_at: Some(self.clock.instant_of(token.connection_until)),
+            access: Access::Policy,
+            org: token.claims.org,
+            username: username.into(),
+        })
+    }
+
+    fn by_key(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {
+        let (org, id) = self.directory.check_key(&name.org, password)?;
+        Ok(Identity {
+            org,
+            username: SERVER_USER.into(),
+            // Sessions outlive the rotation of keys.
+            principal: SERVER_USER.into(),
+            credential: Credential::Key { id },
+            claims: Vec::new(),
+            expires_at: None,
+            access: Access::Full,
+        })
+    }
+
+    async fn by_password(
+        &self,
+        username: &str,
+        name: &LoginName<'_>,
+        password: &[u8],
+        source: IpAddr,
+    ) -> Result<Identity, Refusal> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(Refusal::BadCredentials);
+        }
+        let user = self.directory.user_to_verify(name)?;
+        let proof = user.as_ref().map(|user| {
+            self.verified
+                .proof(user.org.as_str(), name.name, &user.epoch, password)
+        });
+        if let (Some(user), Some(proof)) = (&user, &proof)
+            && self.verified.knows(proof, self.clock.now())
+        {
+            return Ok(user_identity(user.org.clone(), name.name, &user.epoch));
+        }
+        if !self.throttle.allows(source, username, self.clock.now()) {
+            return Err(Refusal::TooMany);
+        }
+        let hash = user.as_ref().map(|user| user.hash.clone());
+        let right = self
+            .passwords
+            .verify(password, hash)
+            .await
+            .map_err(|_busy| Refusal::Busy)?;
+        let now = self.clock.now();
+        let (Some(user), Some(proof), true) = (user, proof, right) else {
+            self.throttle.note_failure(source, username, now);
+            return Err(Refusal::BadCredentials);
+        };
+        self.throttle.note_success(source, username);
+        self.verified.remember(&proof, now);
+        let identity = user_identity(user.org, name.name, &user.epoch);
+        // Deleted or changed while it was hashed.
+        self.directory
+            .standing(&identity)
+            .map_err(|_gone| Refusal::BadCredentials)?;
+        Ok(identity)
+    }
+}
+
+fn user_identity(org: OrgId, name: &str, epoch: &str) -> Identity {
+    Identity {
+        org,
+        username: name.into(),
+        principal: format!("user/{name}").into(),
+        credential: Credential::Password { user: name.into() },
+        claims: vec![
+            ("user_id".into(), name.into()),
+            (EPOCH_CLAIM.into(), epoch.into()),
+        ],
+        expires_at: None,
+        access: Access::Policy,
+    }
+}
+
+impl std::fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
