@@ -24,6 +24,8 @@ use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
 
+use crate::config;
+
 /// The command line of `cloudsignal`.
 #[derive(Debug, Parser)]
 #[command(name = "cloudsignal", version, about, long_about = None, after_help = EXAMPLES)]
@@ -41,6 +43,9 @@ pub enum Command {
     Pub(PubArgs),
     /// Subscribe, and print messages as they arrive
     Sub(SubArgs),
+    /// Print the default configuration file, with every key explained
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config,
     /// Print the completions of a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions {
@@ -57,6 +62,12 @@ Examples:
   cloudsignal user create alice                         let somebody in
 `cloudsignal COMMAND --help` shows more.";
 
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  cloudsignal config > cloudsignal.toml
+  cloudsignal serve --config cloudsignal.toml
+A key `section.name` is also the environment variable CLOUDSIGNAL_SECTION_NAME.";
+
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
   cloudsignal completions bash > ~/.local/share/bash-completion/completions/cloudsignal
@@ -69,6 +80,7 @@ pub fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Pub(args) => block_on(client::publish(args)),
         Command::Sub(args) => block_on(client::subscribe(args)),
+        Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };
     let Err(failure) = result else { return Exit::Done };
@@ -91,8 +103,12 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cloudsignal", &mut script);
+    print(&script)
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
     let mut output = Output::stdout();
-    output.write(&script)?;
+    output.write(text)?;
     output.flush()
 }
 
