@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use admin::{AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, TokenArgs, UserArgs};
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
@@ -43,6 +44,16 @@ pub enum Command {
     Pub(PubArgs),
     /// Subscribe, and print messages as they arrive
     Sub(SubArgs),
+    /// Make, list and remove organizations
+    Org(OrgArgs),
+    /// Make, list and remove users
+    User(UserArgs),
+    /// Make, list and revoke secret keys
+    Key(KeyArgs),
+    /// Make, refresh and revoke logins that end by themselves
+    Token(TokenArgs),
+    /// Show or replace the access rules
+    Acl(AclArgs),
     /// Print the default configuration file, with every key explained
     #[command(after_help = CONFIG_EXAMPLES)]
     Config,
@@ -80,6 +91,11 @@ pub fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Pub(args) => block_on(client::publish(args)),
         Command::Sub(args) => block_on(client::subscribe(args)),
+        Command::Org(args) => manage(args.admin, args.action.order()),
+        Command::User(args) => manage(args.admin, args.action.order(args.org)),
+        Command::Key(args) => manage(args.admin, Ok(args.action.order(args.org))),
+        Command::Token(args) => manage(args.admin, args.action.order(args.org)),
+        Command::Acl(args) => manage(args.admin, args.action.order(args.org)),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };
@@ -88,6 +104,10 @@ pub fn run(cli: Cli) -> Exit {
         remark(format_args!("error: {failure}"));
     }
     failure.exit()
+}
+
+fn manage(admin: AdminArgs, order: Result<Order, Failure>) -> Result<(), Failure> {
+    block_on(admin::manage(admin, order?))
 }
 
 /// Runs a command that waits for the network. One thread is enough for a client.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::client::Secret;
+use crate::accounts::Secret;
 
 /// Name of the file, inside the data folder.
 pub const ACCESS_FILE: &str = "admin.json";
@@ -15,7 +15,7 @@ pub const ACCESS_FILE: &str = "admin.json";
 ///
 /// `serve` makes a fresh token at every start, [writes](Self::write) this once its API listens, and
 /// [removes](Self::remove) it when it drains. Whoever may read the file, and so the data folder, may administrate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdminAccess {
     /// Where the HTTP API answers, from this machine: `http://127.0.0.1:18080` or `https://localhost:8443`.
     pub url: String,
@@ -85,17 +85,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let access = AdminAccess {
             url: "http://127.0.0.1:18080".to_owned(),
-            token: Secret::from("adm_x".to_owned()),
+            token: Secret::new("adm_x".to_owned()),
             ca_file: None,
             pid: 7,
         };
-        assert_eq!(AdminAccess::read(folder.path()).unwrap(), None);
+        assert!(AdminAccess::read(folder.path()).unwrap().is_none());
         access.write(folder.path()).unwrap();
         access.write(folder.path()).unwrap();
-        assert_eq!(AdminAccess::read(folder.path()).unwrap(), Some(access));
+        let read = AdminAccess::read(folder.path()).unwrap().unwrap();
+        assert_eq!(
+            (read.url, read.token.expose(), read.ca_file, read.pid),
+            (access.url, "adm_x", None, 7)
+        );
         AdminAccess::remove(folder.path()).unwrap();
         AdminAccess::remove(folder.path()).unwrap();
-        assert_eq!(AdminAccess::read(folder.path()).unwrap(), None);
+        assert!(AdminAccess::read(folder.path()).unwrap().is_none());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -106,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let access = AdminAccess {
             url: String::new(),
-            token: Secret::from(String::new()),
+            token: Secret::new(String::new()),
             ca_file: None,
             pid: 7,
         };

@@ -60,7 +60,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 }
 
 /// Reads a whole file, or all of standard input for `-`.
-pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
+pub(in crate::cli) fn whole(path: &Path) -> Result<Vec<u8>> {
     if path != Path::new("-") {
         return fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     }

@@ -1,6 +1,5 @@
 //! What `pub` and `sub` need to connect: where, as whom, and what to leave behind.
 
-use core::fmt;
 use core::num::NonZeroU16;
 use std::fs;
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use cloudsignal_core::{Qos, Version};
 
 use super::tls::TlsArgs;
 use super::url::BrokerUrl;
+use crate::accounts::Secret;
 
 /// Options of every connection.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +38,8 @@ pub struct ConnectArgs {
         long,
         value_name = "TEXT",
         env = "CLOUDSIGNAL_PASSWORD",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret
     )]
     pub password: Option<Secret>,
 
@@ -110,31 +111,6 @@ pub struct WillArgs {
     pub will_delay: u32,
 }
 
-/// A text that is never shown. Serializing it does show it.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for the wire.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
-    }
-}
-
 impl ConnectArgs {
     /// The protocol version asked for.
     #[must_use]
@@ -150,7 +126,7 @@ impl ConnectArgs {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let line = text.lines().next().unwrap_or_default();
         ensure!(!line.is_empty(), "the first line of {} is empty", path.display());
-        Ok(Some(Secret(line.to_owned())))
+        Ok(Some(Secret::new(line.to_owned())))
     }
 
     /// The CONNECT that these options ask for: a clean start, which the caller may change.
@@ -158,7 +134,7 @@ impl ConnectArgs {
         Connect {
             keep_alive_secs: self.keep_alive.get(),
             username: self.user.as_deref(),
-            password: password.map(|secret| secret.reveal().as_bytes()),
+            password: password.map(|secret| secret.expose().as_bytes()),
             will: self.will.will(),
             ..Connect::new(self.version(), &self.client_id)
         }
@@ -184,6 +160,11 @@ pub(super) fn topic_name(text: &str) -> Result<String, String> {
     TopicName::parse(text)
         .map(|topic| topic.as_str().to_owned())
         .map_err(|error| format!("it {error}"))
+}
+
+/// Takes a text that must not be shown.
+fn secret(text: &str) -> Result<Secret, core::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// Reads a QoS.
@@ -265,7 +246,7 @@ mod tests {
         let path = folder.path().join("password");
         fs::write(&path, "first\nsecond\n").unwrap();
         let args = read(&["--password-file", path.to_str().unwrap()]);
-        assert_eq!(args.password().unwrap().unwrap().reveal(), "first");
+        assert_eq!(args.password().unwrap().unwrap().expose(), "first");
         fs::write(&path, "\n").unwrap();
         assert!(args.password().unwrap_err().to_string().contains("is empty"));
         let gone = read(&["--password-file", "no/such/file"]);

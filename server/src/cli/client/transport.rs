@@ -27,7 +27,7 @@ pub(super) enum Transport {
 }
 
 /// What TCP and TLS have in common.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::cli) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
@@ -37,21 +37,9 @@ const READ_BYTES: usize = 64 * 1_024;
 impl Transport {
     /// Connects, and does the handshakes that the address asks for.
     pub(super) async fn open(url: &BrokerUrl, tls: &TlsArgs) -> Result<Self> {
-        let address = (url.host.as_str(), url.port);
-        let tcp = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("nobody answers at {url}"))?;
-        // Small packets leave at once. Where the system refuses, they merely leave a little later.
-        let _ = tcp.set_nodelay(true);
-        let stream: Box<dyn ByteStream> = if url.scheme.is_encrypted() {
-            let name = ServerName::try_from(url.host.clone())
-                .with_context(|| format!("{} is no name that a certificate can have", url.host))?;
-            let connector = TlsConnector::from(Arc::new(tls.client_config()?));
-            let encrypted = connector.connect(name, tcp).await;
-            Box::new(encrypted.with_context(|| format!("no encrypted connection to {url}"))?)
-        } else {
-            Box::new(tcp)
-        };
+        let tls = url.scheme.is_encrypted().then_some(tls);
+        let stream = open_stream(&url.host, url.port, tls).await;
+        let stream = stream.with_context(|| format!("no connection to {url}"))?;
         if !url.scheme.is_websocket() {
             return Ok(Self::Stream(stream));
         }
@@ -110,6 +98,27 @@ impl Transport {
             Self::WebSocket(socket) => socket.close().await.map_err(io::Error::other),
         };
     }
+}
+
+/// Connects over TCP, and over TLS when it is said whom to trust.
+pub(in crate::cli) async fn open_stream(
+    host: &str,
+    port: u16,
+    tls: Option<&TlsArgs>,
+) -> Result<Box<dyn ByteStream>> {
+    let tcp = TcpStream::connect((host, port))
+        .await
+        .with_context(|| format!("nobody answers at {host}:{port}"))?;
+    // Small packets leave at once. Where the system refuses, they merely leave a little later.
+    let _ = tcp.set_nodelay(true);
+    let Some(tls) = tls else {
+        return Ok(Box::new(tcp));
+    };
+    let name = ServerName::try_from(host.to_owned())
+        .with_context(|| format!("{host} is no name that a certificate can have"))?;
+    let connector = TlsConnector::from(Arc::new(tls.client_config()?));
+    let encrypted = connector.connect(name, tcp).await;
+    Ok(Box::new(encrypted.context("the encryption failed")?))
 }
 
 /// How a WebSocket's reading ended.

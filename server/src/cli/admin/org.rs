@@ -1,0 +1,103 @@
+//! `cloudsignal org`: organizations.
+
+use clap::{Args, Subcommand};
+
+use super::{AdminArgs, Order};
+use crate::accounts::Command;
+use crate::accounts::acl::Preset;
+use crate::accounts::command::PageRequest;
+use crate::cli::exit::{Exit, Failure};
+
+/// What was typed after `cloudsignal org`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct OrgArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: OrgAction,
+
+    /// The broker
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// What can be done with organizations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OrgAction {
+    /// Make an organization
+    Create {
+        /// What people call it
+        name: String,
+
+        /// Access rules to start from
+        #[arg(long, value_parser = preset, default_value = Preset::default().name(), help = preset_help())]
+        preset: Preset,
+    },
+    /// List organizations
+    List {
+        /// Begin after this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+    },
+    /// Show one organization
+    Show {
+        /// Its id
+        org: String,
+    },
+    /// Close its connections and let nobody log in
+    Suspend {
+        /// Its id
+        org: String,
+    },
+    /// Let its people log in again
+    Resume {
+        /// Its id
+        org: String,
+    },
+    /// Remove it with all its users, keys, rules and messages
+    Delete {
+        /// Its id
+        org: String,
+
+        /// Yes, remove everything
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudsignal org list
+  cloudsignal org create 'Acme' --preset own-topics
+  cloudsignal org suspend org_k7xm4pqr2n5t
+  cloudsignal org list --json | jq -r '.orgs[].id'";
+
+impl OrgAction {
+    pub(in crate::cli) fn order(self) -> Result<Order, Failure> {
+        Ok(Order::Global(match self {
+            Self::Create { name, preset } => Command::OrgCreate { name, preset },
+            Self::List { after } => Command::OrgList(PageRequest { after, limit: None }),
+            Self::Show { org } => Command::OrgShow { org },
+            Self::Suspend { org } => Command::OrgSuspend { org },
+            Self::Resume { org } => Command::OrgResume { org },
+            Self::Delete { org, yes: true } => Command::OrgDelete { org },
+            Self::Delete { org, yes: false } => {
+                let text = format!("this removes {org} with everything in it; if that is meant, add --yes");
+                return Err(Failure::because(Exit::Usage, text));
+            }
+        }))
+    }
+}
+
+/// Reads a preset's name.
+pub(super) fn preset(text: &str) -> Result<Preset, String> {
+    let names = Preset::ALL.map(Preset::name);
+    let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
+    found.ok_or_else(|| format!("there are {}", names.join(", ")))
+}
+
+/// Every preset and what it means.
+pub(super) fn preset_help() -> String {
+    let lines = Preset::ALL.map(|preset| format!("{}: {}", preset.name(), preset.meaning()));
+    format!("Access rules to start from; {}", lines.join("; "))
+}

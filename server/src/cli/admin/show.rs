@@ -1,0 +1,136 @@
+//! What the broker answered, for people.
+
+use super::table::{columns, pairs};
+use crate::accounts::Outcome;
+use crate::accounts::command::{KeyView, OrgState, OrgView, TokenGrant, UserView};
+
+/// The answer as text; every line ends.
+pub(super) fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Org(view) => org(view),
+        Outcome::OrgCreated {
+            org: view,
+            preset,
+            policy_meaning,
+        } => {
+            format!("{}rules         {}: {policy_meaning}\n", org(view), preset.name())
+        }
+        Outcome::Orgs { orgs: list, next } => orgs(list) + &more(next.as_deref()),
+        Outcome::OrgDeleted { id } => format!("{id} is removed\n"),
+        Outcome::User { user: view, password } => user(view, password.as_ref().map(|it| it.expose())),
+        Outcome::Users { users: list, next } => users(list) + &more(next.as_deref()),
+        Outcome::UserDeleted { name } => format!("{name} is removed\n"),
+        Outcome::KeyCreated { key, secret_key } => {
+            let shown = [
+                ("name", key.name.clone()),
+                ("key id", key.id.clone()),
+                ("secret key", secret_key.expose().to_owned()),
+            ];
+            pairs(&shown) + SHOWN_ONCE
+        }
+        Outcome::Keys { keys: list } => keys(list),
+        Outcome::KeyRevoked { key_id } => format!("{key_id} is worth nothing now\n"),
+        Outcome::Token(grant) => token(grant),
+        Outcome::TokenRevoked { token_id } => format!("{token_id} is worth nothing now\n"),
+        // The document is the answer, so that it can be kept in a file; remarks would spoil it.
+        Outcome::Acl { policy, .. } => format!("{policy:#}\n"),
+    }
+}
+
+const SHOWN_ONCE: &str = "Keep the secret now: it is not shown again.\n";
+
+fn org(org: &OrgView) -> String {
+    pairs(&[
+        ("organization", org.id.clone()),
+        ("uuid", org.uuid.to_string()),
+        ("name", org.name.clone()),
+        ("state", state(org.state).to_owned()),
+        ("made", org.created_at.to_string()),
+        ("users", org.users.to_string()),
+        ("keys", org.keys.to_string()),
+    ])
+}
+
+fn orgs(orgs: &[OrgView]) -> String {
+    let rows: Vec<_> = orgs
+        .iter()
+        .map(|org| {
+            let state = state(org.state).to_owned();
+            vec![
+                org.id.clone(),
+                org.name.clone(),
+                state,
+                org.users.to_string(),
+                org.keys.to_string(),
+            ]
+        })
+        .collect();
+    columns(&["organization", "name", "state", "users", "keys"], &rows)
+}
+
+const fn state(state: OrgState) -> &'static str {
+    match state {
+        OrgState::Active => "active",
+        OrgState::Suspended => "suspended",
+        OrgState::Deleting => "being removed",
+    }
+}
+
+fn user(user: &UserView, password: Option<&str>) -> String {
+    let mut shown = vec![("username", user.username.clone())];
+    if let Some(password) = password {
+        shown.push(("password", password.to_owned()));
+        return pairs(&shown) + SHOWN_ONCE;
+    }
+    pairs(&shown)
+}
+
+fn users(users: &[UserView]) -> String {
+    let rows: Vec<_> = users
+        .iter()
+        .map(|user| {
+            vec![
+                user.name.clone(),
+                user.username.clone(),
+                user.password_set_at.to_string(),
+            ]
+        })
+        .collect();
+    columns(&["name", "username", "password since"], &rows)
+}
+
+fn keys(keys: &[KeyView]) -> String {
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let used = key
+                .last_used_at
+                .map_or_else(|| "never".to_owned(), |at| at.to_string());
+            vec![
+                key.id.clone(),
+                key.name.clone(),
+                key.masked.clone(),
+                key.created_at.to_string(),
+                used,
+            ]
+        })
+        .collect();
+    columns(&["key id", "name", "key", "made", "last used"], &rows)
+}
+
+fn token(grant: &TokenGrant) -> String {
+    let shown = [
+        ("token id", grant.token_id.to_string()),
+        ("username", grant.username.clone()),
+        ("password", grant.password.expose().to_owned()),
+        ("ends", grant.expires_at.to_string()),
+    ];
+    pairs(&shown) + SHOWN_ONCE
+}
+
+/// How to see the rest of a list.
+fn more(next: Option<&str>) -> String {
+    next.map_or_else(String::new, |next| {
+        format!("There are more: add --after {next}\n")
+    })
+}

@@ -1,0 +1,90 @@
+//! `cloudsignal user`: users with a password that stays until it is changed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{AdminArgs, Order, OrgChoice, secret_from};
+use crate::accounts::Command;
+use crate::accounts::command::PageRequest;
+use crate::cli::exit::Failure;
+
+/// What was typed after `cloudsignal user`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct UserArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: UserAction,
+
+    /// The organization
+    #[command(flatten)]
+    pub org: OrgChoice,
+
+    /// The broker
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// What can be done with users.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserAction {
+    /// Make a user; without a password file, a password is made and shown once
+    Create {
+        /// Name inside the organization
+        name: String,
+
+        /// File whose first line is the password; `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List users
+    List {
+        /// Begin after this name
+        #[arg(long, value_name = "NAME")]
+        after: Option<String>,
+    },
+    /// Set another password; connections made with the old one are closed
+    Password {
+        /// Name inside the organization
+        name: String,
+
+        /// File whose first line is the password; `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Remove a user and close the connections
+    Delete {
+        /// Name inside the organization
+        name: String,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cloudsignal user create alice
+        shows the user name to log in with, and a password
+  pass show broker/alice | cloudsignal user create alice --password-file -
+  cloudsignal user list --org org_k7xm4pqr2n5t
+  cloudsignal user password alice
+  cloudsignal user delete alice";
+
+impl UserAction {
+    pub(in crate::cli) fn order(self, org: OrgChoice) -> Result<Order, Failure> {
+        Ok(match self {
+            Self::Create { name, password_file } => {
+                let password = password_file.as_deref().map(secret_from).transpose()?;
+                Order::in_org(org, |org| Command::UserCreate { org, name, password })
+            }
+            Self::List { after } => {
+                let page = PageRequest { after, limit: None };
+                Order::in_org(org, |org| Command::UserList { org, page })
+            }
+            Self::Password { name, password_file } => {
+                let password = password_file.as_deref().map(secret_from).transpose()?;
+                Order::in_org(org, |org| Command::UserSetPassword { org, name, password })
+            }
+            Self::Delete { name } => Order::in_org(org, |org| Command::UserDelete { org, name }),
+        })
+    }
+}
