@@ -1,7 +1,12 @@
 //! From a byte stream to whole packets: the fixed header, and whether the packet is here and small enough.
 
+use alloc::boxed::Box;
+
 use super::reader::{Reader, Varint};
-use super::{At, Connect, DecodeError, Malformed, Packet, PacketType};
+use super::{
+    Ack, At, Auth, ConnAck, Connect, DecodeError, Disconnect, Malformed, Packet, PacketType, Publish, SubAck,
+    Subscribe, UnsubAck, Unsubscribe,
+};
 use crate::Version;
 
 /// Largest packet that MQTT can express, in bytes: a five-byte header and a remaining length of 268 435 455.
@@ -97,10 +102,48 @@ impl Decoder {
         } else {
             self.version.ok_or(DecodeError::NotConnected)?
         };
-        let packet = Packet::decode(version, header.flags, &mut reader)?;
-        reader.finish()?;
-        Ok(Decoded::Packet { packet, bytes })
+        read_fields(version, &header, &mut reader)
     }
+}
+
+/// Reads what follows the fixed header; for CONNECT, what follows the protocol level.
+///
+/// Every arm builds the answer where it ends up: moving a packet from result to result costs more than reading it.
+#[inline(always)]
+fn read_fields<'a>(
+    version: Version,
+    header: &Header,
+    r: &mut Reader<'a>,
+) -> Result<Decoded<'a>, DecodeError> {
+    let bytes = header.packet_bytes as usize;
+    match header.packet {
+        PacketType::Connect => whole(Packet::Connect(Box::new(Connect::decode(version, r)?)), r, bytes),
+        PacketType::ConnAck => whole(Packet::ConnAck(Box::new(ConnAck::decode(version, r)?)), r, bytes),
+        PacketType::Publish => whole(
+            Packet::Publish(Publish::decode(version, header.flags, r)?),
+            r,
+            bytes,
+        ),
+        PacketType::PubAck => whole(Packet::PubAck(Ack::decode(version, r)?), r, bytes),
+        PacketType::PubRec => whole(Packet::PubRec(Ack::decode(version, r)?), r, bytes),
+        PacketType::PubRel => whole(Packet::PubRel(Ack::decode(version, r)?), r, bytes),
+        PacketType::PubComp => whole(Packet::PubComp(Ack::decode(version, r)?), r, bytes),
+        PacketType::Subscribe => whole(Packet::Subscribe(Subscribe::decode(version, r)?), r, bytes),
+        PacketType::SubAck => whole(Packet::SubAck(SubAck::decode(version, r)?), r, bytes),
+        PacketType::Unsubscribe => whole(Packet::Unsubscribe(Unsubscribe::decode(version, r)?), r, bytes),
+        PacketType::UnsubAck => whole(Packet::UnsubAck(UnsubAck::decode(version, r)?), r, bytes),
+        PacketType::PingReq => whole(Packet::PingReq, r, bytes),
+        PacketType::PingResp => whole(Packet::PingResp, r, bytes),
+        PacketType::Disconnect => whole(Packet::Disconnect(Disconnect::decode(version, r)?), r, bytes),
+        PacketType::Auth => whole(Packet::Auth(Auth::decode(r)?), r, bytes),
+    }
+}
+
+/// The packet, if it ends where its last field does.
+#[inline(always)]
+fn whole<'a>(packet: Packet<'a>, reader: &Reader<'a>, bytes: usize) -> Result<Decoded<'a>, DecodeError> {
+    reader.finish()?;
+    Ok(Decoded::Packet { packet, bytes })
 }
 
 /// A fixed header (section 2.1).
@@ -189,8 +232,8 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::codec::ReasonCode;
     use crate::codec::tests::{V3, VERSIONS, decode, malformed};
-    use crate::codec::{Disconnect, ReasonCode};
 
     fn incomplete<'a>(bytes: usize) -> Result<Decoded<'a>, DecodeError> {
         Ok(Decoded::Incomplete { bytes })

@@ -3,7 +3,7 @@
 //! One packet type serves all versions. What a version lacks is left out when encoding (properties, most reason
 //! codes) and has its default after decoding, so the machines above ask for the version only where behaviour
 //! differs. Packets borrow from the bytes they were read from: nothing is copied, and only CONNECT, CONNACK and
-//! lists of filters or reason codes allocate (at most twelve times the bytes of their packet).
+//! lists of filters or reason codes allocate (a list at most eight times the bytes of its packet).
 //!
 //! | file | holds |
 //! |---|---|

@@ -25,7 +25,19 @@ pub(super) enum Varint {
 
 impl Varint {
     /// Reads seven bits a byte, least significant first; the high bit says that another byte follows.
+    #[inline]
     pub(super) fn read(bytes: &[u8]) -> Self {
+        if let Some(&value) = bytes.first().filter(|byte| **byte < 0x80) {
+            return Self::Value {
+                value: u32::from(value),
+                bytes: 1,
+                minimal: true,
+            };
+        }
+        Self::read_long(bytes)
+    }
+
+    fn read_long(bytes: &[u8]) -> Self {
         let mut value = 0;
         for (at, &byte) in bytes.iter().take(4).enumerate() {
             value |= u32::from(byte & 0x7F) << (7 * at);
@@ -80,6 +92,18 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.chunk()?))
+    }
+
+    /// Takes a byte if it is 0: an empty property block.
+    #[inline]
+    pub(super) fn skip_zero(&mut self) -> bool {
+        match self.rest.split_first() {
+            Some((0, rest)) => {
+                self.rest = rest;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// A variable byte integer in its shortest form [MQTT-1.5.5-1].
@@ -145,6 +169,16 @@ impl<'a> Reader<'a> {
             Some(reason) if reason.allowed_in(self.packet) => Ok(reason),
             Some(_) | None => Err(self.malformed_at(offset, Malformed::ReasonCode { byte })),
         }
+    }
+
+    /// How many strings, each with `bytes_after` more bytes, are left: what a list needs room for.
+    pub(super) fn count_list(&self, bytes_after: usize) -> usize {
+        let mut ahead = self.clone();
+        let mut count = 0;
+        while ahead.binary().is_ok() && ahead.take(bytes_after).is_ok() {
+            count += 1;
+        }
+        count
     }
 
     /// All that is left.

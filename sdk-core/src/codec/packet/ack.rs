@@ -76,7 +76,8 @@ impl<'a> Ack<'a> {
         writer::packet_len(&AckFields { kind, ack: self }, version)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    #[inline(always)] // Into the answer of `Decoder::decode`; see there.
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut ack = Self::new(packet.packet_id()?, ReasonCode::Success);
         // Both the reason and, after it, the properties may be left out (section 3.4.2.1).
         if version.is_v5() && !packet.is_empty() {

@@ -44,7 +44,7 @@ impl<'a> Auth<'a> {
         writer::packet(PacketType::Auth.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut auth = Self::default();
         if packet.is_empty() {
             return Ok(auth); // Success without properties (section 3.15.2.1).

@@ -73,7 +73,7 @@ impl<'a> ConnAck<'a> {
         writer::packet(PacketType::ConnAck.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let offset = packet.offset();
         let flags = packet.u8()?;
         let mut connack = Self::default();

@@ -42,7 +42,7 @@ impl<'a> Disconnect<'a> {
         writer::packet(PacketType::Disconnect.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut disconnect = Self::default();
         if !version.is_v5() || packet.is_empty() {
             return Ok(disconnect);

@@ -27,8 +27,7 @@ pub use subscribe::{RetainHandling, Subscribe, SubscribeFilter};
 pub use unsuback::UnsubAck;
 pub use unsubscribe::Unsubscribe;
 
-use super::reader::Reader;
-use super::{DecodeError, EncodeError, Malformed, writer};
+use super::{EncodeError, Malformed, writer};
 use crate::Version;
 
 /// Packet identifier: never 0 [MQTT-2.2.1-3].
@@ -190,7 +189,7 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
-impl<'a> Packet<'a> {
+impl Packet<'_> {
     /// Appends the packet to `out`. What `version` lacks is left out.
     ///
     /// # Errors
@@ -238,27 +237,6 @@ impl<'a> Packet<'a> {
             Self::Disconnect(disconnect) => writer::packet_len(disconnect, version),
             Self::Auth(auth) => writer::packet_len(auth, version),
         }
-    }
-
-    /// Reads the fields of a packet; for CONNECT, what follows its protocol level.
-    pub(super) fn decode(version: Version, flags: u8, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(match packet.packet() {
-            PacketType::Connect => Self::Connect(Box::new(Connect::decode(version, packet)?)),
-            PacketType::ConnAck => Self::ConnAck(Box::new(ConnAck::decode(version, packet)?)),
-            PacketType::Publish => Self::Publish(Publish::decode(version, flags, packet)?),
-            PacketType::PubAck => Self::PubAck(Ack::decode(version, packet)?),
-            PacketType::PubRec => Self::PubRec(Ack::decode(version, packet)?),
-            PacketType::PubRel => Self::PubRel(Ack::decode(version, packet)?),
-            PacketType::PubComp => Self::PubComp(Ack::decode(version, packet)?),
-            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(version, packet)?),
-            PacketType::SubAck => Self::SubAck(SubAck::decode(version, packet)?),
-            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(version, packet)?),
-            PacketType::UnsubAck => Self::UnsubAck(UnsubAck::decode(version, packet)?),
-            PacketType::PingReq => Self::PingReq,
-            PacketType::PingResp => Self::PingResp,
-            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(version, packet)?),
-            PacketType::Auth => Self::Auth(Auth::decode(packet)?),
-        })
     }
 
     /// Its type.

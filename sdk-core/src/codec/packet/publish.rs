@@ -124,7 +124,9 @@ impl<'a> Publish<'a> {
         });
         if let Some(properties) = lengths.properties {
             out.varint(properties);
-            self.properties.write_properties(out)?;
+            if properties > 0 {
+                self.properties.write_properties(out)?;
+            }
         }
         Ok(PublishLayout {
             start,
@@ -144,7 +146,12 @@ impl<'a> Publish<'a> {
         ))
     }
 
-    pub(super) fn decode(version: Version, flags: u8, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    #[inline(always)] // Into the answer of `Decoder::decode`; see there.
+    pub(in crate::codec) fn decode(
+        version: Version,
+        flags: u8,
+        packet: &mut Reader<'a>,
+    ) -> Result<Self, DecodeError> {
         let Flags { dup, qos, retain } =
             Flags::parse(flags).map_err(|fault| packet.malformed_at(0, fault))?;
         let topic_at = packet.offset();
@@ -158,7 +165,7 @@ impl<'a> Publish<'a> {
         } else {
             Some(packet.packet_id()?)
         };
-        let properties = if version.is_v5() {
+        let properties = if version.is_v5() && !packet.skip_zero() {
             PublishProperties::decode(packet)?
         } else {
             PublishProperties::default()

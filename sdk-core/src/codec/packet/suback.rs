@@ -43,7 +43,7 @@ impl<'a> SubAck<'a> {
         writer::packet(PacketType::SubAck.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut suback = Self::new(packet.packet_id()?, Vec::new());
         if version.is_v5() {
             let explanation = Explanation::read(packet)?;

@@ -71,7 +71,7 @@ impl<'a> Subscribe<'a> {
         writer::packet(PacketType::Subscribe.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut subscribe = Self::new(packet.packet_id()?, Vec::new());
         if version.is_v5() {
             let mut properties = PropertyReader::open(packet)?;
@@ -87,6 +87,7 @@ impl<'a> Subscribe<'a> {
         if packet.is_empty() {
             return Err(packet.protocol_at(packet.offset(), ProtocolFault::NoFilters)); // [MQTT-3.8.3-2]
         }
+        subscribe.filters.reserve_exact(packet.count_list(1));
         while !packet.is_empty() {
             subscribe.filters.push(SubscribeFilter::decode(version, packet)?);
         }

@@ -42,7 +42,7 @@ impl<'a> UnsubAck<'a> {
         writer::packet(PacketType::UnsubAck.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut unsuback = Self::new(packet.packet_id()?, Vec::new());
         if !version.is_v5() {
             return Ok(unsuback);

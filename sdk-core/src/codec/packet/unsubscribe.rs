@@ -40,7 +40,7 @@ impl<'a> Unsubscribe<'a> {
         writer::packet(PacketType::Unsubscribe.first_byte(), self, version, out)
     }
 
-    pub(super) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn decode(version: Version, packet: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut unsubscribe = Self::new(packet.packet_id()?, Vec::new());
         if version.is_v5() {
             let mut properties = PropertyReader::open(packet)?;
@@ -55,6 +55,7 @@ impl<'a> Unsubscribe<'a> {
         if packet.is_empty() {
             return Err(packet.protocol_at(packet.offset(), ProtocolFault::NoFilters)); // [MQTT-3.10.3-2]
         }
+        unsubscribe.filters.reserve_exact(packet.count_list(0));
         while !packet.is_empty() {
             unsubscribe.filters.push(TopicFilter::parse(packet.text()?));
         }

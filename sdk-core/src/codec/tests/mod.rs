@@ -1,6 +1,7 @@
 //! What the codec's tests share, and the properties that hold for every packet.
 
 mod arbitrary;
+mod corpus;
 mod properties;
 
 use alloc::vec::Vec;

@@ -11,8 +11,9 @@ use super::super::{
     PublishProperties, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will,
 };
 use super::arbitrary::packet;
-use super::{V3, VERSIONS, decode, encode};
+use super::{V3, VERSIONS, decode, encode, frame};
 use crate::Version;
+use crate::topic::{TopicError, TopicFilter};
 
 proptest! {
     #[test]
@@ -72,6 +73,30 @@ proptest! {
     }
 }
 
+/// A list of the shortest filters takes eight times the bytes it came in, and no packet takes more.
+#[test]
+fn lists_take_bounded_memory() {
+    assert!(size_of::<SubscribeFilter<'_>>() <= 8 * 3);
+    assert!(size_of::<Result<TopicFilter<'_>, TopicError>>() <= 8 * 2);
+    let shortest = [0, 0, 0].repeat(1000);
+    let subscribe = frame(0x82, &[&[0, 1], &shortest]);
+    let Ok(Packet::Subscribe(subscribe)) = decode(Version::V311, &subscribe) else {
+        panic!()
+    };
+    assert_eq!(
+        (subscribe.filters.len(), subscribe.filters.capacity()),
+        (1000, 1000)
+    );
+    let unsubscribe = frame(0xA2, &[&[0, 1], &shortest]);
+    let Ok(Packet::Unsubscribe(unsubscribe)) = decode(Version::V311, &unsubscribe) else {
+        panic!()
+    };
+    assert_eq!(
+        (unsubscribe.filters.len(), unsubscribe.filters.capacity()),
+        (1500, 1500)
+    );
+}
+
 fn decoder_for(packet: &Packet<'_>) -> Decoder {
     if matches!(packet, Packet::Connect(_)) {
         Decoder::new(PACKET_BYTES_MAX)
@@ -81,7 +106,7 @@ fn decoder_for(packet: &Packet<'_>) -> Decoder {
 }
 
 /// Decoding does not panic, and what was understood can be said again.
-fn answer_any_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
+pub(super) fn answer_any_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
     let connected = VERSIONS.map(|version| Decoder::with_version(version, PACKET_BYTES_MAX));
     for mut decoder in connected.into_iter().chain([Decoder::new(PACKET_BYTES_MAX)]) {
         let Ok(Decoded::Packet { packet, bytes: taken }) = decoder.decode(bytes) else {
