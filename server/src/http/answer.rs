@@ -1,0 +1,144 @@
+//! Errors, in the one shape that every known client reads.
+//!
+//! ```json
+//! { "error": "token_expired", "error_description": "…", "detail": "…", "message": "…" }
+//! ```
+//! Some read `error` to decide what to do; the text is looked for under three different names.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::accounts::CommandError;
+use crate::accounts::command::CredentialFault;
+
+/// Seconds after which a busy server should be asked again.
+const RETRY_SECS: u32 = 1;
+/// Seconds after which a source that guessed may ask again.
+const GUESSER_RETRY_SECS: u32 = crate::authn::throttle::WINDOW_SECS;
+
+/// An error answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    /// For programs.
+    code: &'static str,
+    /// For people.
+    text: String,
+    /// More for programs.
+    facts: Map<String, Value>,
+    retry_after_secs: Option<u32>,
+}
+
+impl ApiError {
+    /// An error with a status, a code for programs and a text for people.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            facts: Map::new(),
+            retry_after_secs: None,
+        }
+    }
+
+    /// Something in the request cannot be used.
+    #[must_use]
+    pub fn invalid_request(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", text)
+    }
+
+    /// This source failed too often.
+    #[must_use]
+    pub fn too_many_failures() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "too many failed attempts; try again later",
+        )
+        .retry_after(GUESSER_RETRY_SECS)
+    }
+
+    const fn retry_after(mut self, secs: u32) -> Self {
+        self.retry_after_secs = Some(secs);
+        self
+    }
+
+    /// The answer to a management command: the error itself, with all its fields, and the texts.
+    #[must_use]
+    pub fn of_command(error: &CommandError) -> Self {
+        let mut answer = Self::from(error.clone());
+        if let Ok(Value::Object(facts)) = serde_json::to_value(error) {
+            answer.facts = facts;
+        }
+        answer
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let text = error.to_string();
+        match error {
+            CommandError::Invalid { .. } => Self::invalid_request(text),
+            CommandError::Policy { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "policy", text),
+            CommandError::NotFound { what } if what == "organization" => {
+                Self::new(StatusCode::NOT_FOUND, "organization_not_found", text)
+            }
+            CommandError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", text),
+            CommandError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", text),
+            CommandError::Refused { credential } => credential.into(),
+            CommandError::Limit { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "limit_reached", text),
+            CommandError::Busy => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(RETRY_SECS)
+            }
+            CommandError::Storage => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", text),
+        }
+    }
+}
+
+impl From<CredentialFault> for ApiError {
+    fn from(fault: CredentialFault) -> Self {
+        let (status, code) = match fault {
+            CredentialFault::Unknown => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            CredentialFault::Expired => (StatusCode::UNAUTHORIZED, "token_expired"),
+            CredentialFault::Revoked => (StatusCode::UNAUTHORIZED, "token_revoked"),
+            CredentialFault::Suspended => (StatusCode::FORBIDDEN, "organization_suspended"),
+        };
+        Self::new(status, code, fault.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = self.facts;
+        body.entry("error").or_insert_with(|| json!(self.code));
+        for field in ["error_description", "detail", "message"] {
+            body.insert(field.into(), json!(self.text));
+        }
+        let retry = self
+            .retry_after_secs
+            .map(|secs| [(RETRY_AFTER, secs.to_string())]);
+        (self.status, retry, Json(body)).into_response()
+    }
+}
+
+/// The answer for paths that we do not have.
+pub(super) async fn not_found() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing at this path",
+    )
+}
+
+/// The answer for methods that a path does not have.
+pub(super) async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this path wants another method",
+    )
+}

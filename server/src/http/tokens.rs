@@ -1,0 +1,181 @@
+//! Temporary tokens for browsers and devices.
+//!
+//! The secret travels in the body; there is no header to set. An answer always says when the token ends
+//! and when to refresh it: published clients spin if either is missing.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::payload::Payload;
+use super::{Api, ApiError, Peer};
+use crate::accounts::command::{CredentialFault, TokenGrant};
+use crate::accounts::names::OrgRef;
+use crate::accounts::{Command, CommandError, Outcome, Secret};
+use crate::clock::WallTime;
+
+/// What counts failures of [`refresh`], where there is no account to name.
+const REFRESH_ACCOUNT: &str = "token refresh";
+
+/// Body of `POST /v2/tokens/create`. Fields that we do not know are ignored.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CreateRequest {
+    /// Short id or UUID.
+    pub organization_id: String,
+    /// `sk_…`
+    pub secret_key: Secret,
+    /// Whom the token is for.
+    pub user_email: String,
+    /// Whether earlier tokens of the address end now.
+    #[serde(default)]
+    pub replace_existing: bool,
+    /// Seconds it lives, 60 to 86 400; 3 600 if absent.
+    pub ttl: Option<u32>,
+}
+
+/// Body of `POST /v2/tokens/refresh`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RefreshRequest {
+    /// The token's id.
+    pub token_id: String,
+    /// Its current password: `tkn_…`.
+    pub current_token_password: Secret,
+}
+
+/// The answer to both.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenResponse {
+    /// The token password.
+    pub access_token: Secret,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// Seconds it lives.
+    pub expires_in: u64,
+    /// What to put into CONNECT.
+    pub mqtt_credentials: MqttCredentials,
+    /// Names the token; not secret.
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user_email: String,
+    /// Who vouched for the user: `cloudsignal`, as the secret key did.
+    pub provider: String,
+    /// When it ends.
+    pub expires_at: WallTime,
+    /// When to refresh it.
+    pub refresh_recommended_at: WallTime,
+}
+
+/// What to put into CONNECT.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MqttCredentials {
+    /// `john_example_com@org_…`
+    pub username: String,
+    /// The same as the access token.
+    pub password: Secret,
+}
+
+impl From<TokenGrant> for TokenResponse {
+    fn from(grant: TokenGrant) -> Self {
+        Self {
+            access_token: grant.password.clone(),
+            token_type: "Bearer".into(),
+            expires_in: grant.expires_in_secs,
+            mqtt_credentials: MqttCredentials {
+                username: grant.username,
+                password: grant.password,
+            },
+            token_id: grant.token_id,
+            user_email: grant.email,
+            provider: "cloudsignal".into(),
+            expires_at: grant.expires_at,
+            refresh_recommended_at: grant.refresh_recommended_at,
+        }
+    }
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    peer: Peer,
+    Payload(request): Payload<CreateRequest>,
+) -> Result<Json<TokenResponse>, ApiError> {
+    let org = OrgRef::parse(&request.organization_id).ok_or_else(|| {
+        ApiError::from(CommandError::NotFound {
+            what: "organization".into(),
+        })
+    })?;
+    if api.0.directory.org_id(&request.organization_id).is_none() {
+        return Err(CommandError::NotFound {
+            what: "organization".into(),
+        }
+        .into());
+    }
+    let checked = api
+        .0
+        .directory
+        .check_key(&org, request.secret_key.expose().as_bytes());
+    let (org, _key) = checked.map_err(|fault| api.refuse(peer, &request.organization_id, fault))?;
+    let command = Command::TokenCreate {
+        org: org.to_string(),
+        email: request.user_email,
+        ttl_secs: request.ttl,
+        replace_existing: request.replace_existing,
+    };
+    api.token(command).await.map_err(ApiError::from)
+}
+
+pub(super) async fn refresh(
+    State(api): State<Api>,
+    peer: Peer,
+    Payload(request): Payload<RefreshRequest>,
+) -> Result<Json<TokenResponse>, ApiError> {
+    let RefreshRequest {
+        token_id,
+        current_token_password,
+    } = request;
+    let command = Command::TokenRefresh {
+        token_id,
+        password: current_token_password,
+    };
+    api.token(command).await.map_err(|error| match error {
+        CommandError::Refused { credential } => api.refuse(peer, REFRESH_ACCOUNT, credential),
+        CommandError::Invalid { .. }
+        | CommandError::Policy { .. }
+        | CommandError::NotFound { .. }
+        | CommandError::Exists { .. }
+        | CommandError::Limit { .. }
+        | CommandError::Busy
+        | CommandError::Storage => error.into(),
+    })
+}
+
+impl Api {
+    async fn token(&self, command: Command) -> Result<Json<TokenResponse>, CommandError> {
+        // Only token commands come here, and they answer tokens.
+        if let Outcome::Token(grant) = self.0.directory.execute(command).await? {
+            Ok(Json(grant.into()))
+        } else {
+            Err(CommandError::NotFound { what: "token".into() })
+        }
+    }
+
+    /// Counts a failure; a source with too many of them is told to come back later. Good credentials are
+    /// never held back.
+    fn refuse(&self, peer: Peer, account: &str, fault: CredentialFault) -> ApiError {
+        let (throttle, source, now) = (
+            self.0.authenticator.throttle(),
+            peer.address.ip(),
+            self.0.clock.now(),
+        );
+        match fault {
+            CredentialFault::Unknown if !throttle.allows(source, account, now) => {
+                ApiError::too_many_failures()
+            }
+            CredentialFault::Unknown => {
+                throttle.note_failure(source, account, now);
+                fault.into()
+            }
+            CredentialFault::Expired | CredentialFault::Revoked | CredentialFault::Suspended => fault.into(),
+        }
+    }
+}
