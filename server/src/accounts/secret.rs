@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Random bytes of a secret key or a generated password.
+/// Random bytes of a secret key.
 const SECRET_BYTES: usize = 32;
+/// Random bytes of a generated password.
+const PASSWORD_BYTES: usize = 18;
 
 /// Text that must not be logged. It prints as `***`; serializing shows it, for the one answer that may.
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,6 +32,19 @@ impl Secret {
             "{prefix}{}",
             URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>())
         ))
+    }
+
+    /// A password of 24 characters, 144 random bits. It begins with a letter or a digit: people paste it
+    /// where a `-` at the beginning would mean something.
+    #[must_use]
+    pub fn generate_password() -> Self {
+        loop {
+            let text = URL_SAFE_NO_PAD.encode(random::<PASSWORD_BYTES>());
+            // One in 32 does not; that many in a row as would matter never happen.
+            if text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+                return Self(text);
+            }
+        }
     }
 
     /// The text, for whoever may see it.
@@ -166,6 +181,19 @@ mod tests {
         assert_eq!(one.expose().len(), 3 + 43);
         assert_eq!(Secret::new("sk_abcdefx7m4".into()).masked(), "sk_...x7m4");
         assert_eq!(format!("{one:?}"), "***");
+    }
+
+    #[test]
+    fn a_generated_password_can_be_pasted() {
+        for _ in 0..500 {
+            let password = Secret::generate_password();
+            assert_eq!(password.expose().len(), 24);
+            assert!(
+                password
+                    .expose()
+                    .starts_with(|first: char| first.is_ascii_alphanumeric())
+            );
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Directory {
         let (password, made) = match password {
             Some(password) => (password, None),
             None => {
-                let password = Secret::generate("");
+                let password = Secret::generate_password();
                 (password.clone(), Some(password))
             }
         };
