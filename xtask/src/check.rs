@@ -21,6 +21,12 @@ pub(crate) fn check_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()
         "format",
         &mut workspace.command("cargo", &["fmt", "--all", "--check"]),
     )?;
+    // The fuzz targets are built elsewhere, and written here.
+    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+    steps.run_command(
+        "format of the fuzz targets",
+        &mut workspace.command("cargo", &fuzz),
+    )?;
     let clippy = [
         "clippy",
         "--workspace",

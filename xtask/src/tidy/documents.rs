@@ -13,6 +13,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         }
         if file.path.ends_with(".md") {
             links(tree, file, findings);
+            paths(tree, file, findings);
         }
     }
 }
@@ -40,6 +41,23 @@ fn links(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
             if !is_elsewhere && !exists(tree, &resolve(&file.path, target)) {
                 let text = format!("the link leads nowhere: {target}");
                 findings.push(Finding::at(&file.path, index, text));
+            }
+        }
+    }
+}
+
+/// Every path of a source file in backticks leads to one: from the root, or from the folder of the text.
+fn paths(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
+    for (index, line) in file.text.lines().enumerate() {
+        for quoted in line.split('`').skip(1).step_by(2) {
+            let is_path =
+                quoted.contains('/') && quoted.ends_with(".rs") && !quoted.contains(['*', '<', ' ', '{']);
+            if is_path && !exists(tree, quoted) && !exists(tree, &resolve(&file.path, quoted)) {
+                findings.push(Finding::at(
+                    &file.path,
+                    index,
+                    format!("there is no file {quoted}"),
+                ));
             }
         }
     }
@@ -88,6 +106,13 @@ mod tests {
             found(&[(".github/workflows/ci.yml", "run: cargo xtask dance\n")]),
             [1]
         );
+    }
+
+    #[test]
+    fn a_source_file_that_a_text_names_must_exist() {
+        let text = "`server/src/lib.rs` `src/lib.rs` `server/src/gone.rs` `lib.rs` `a/*.rs`\n";
+        let files = [("server/README.md", text), ("server/src/lib.rs", "")];
+        assert_eq!(found(&files), [1]);
     }
 
     #[test]
