@@ -28,6 +28,8 @@ pub struct WallTime(u64);
 impl WallTime {
     /// 1970-01-01T00:00:00Z.
     pub const ZERO: Self = Self(0);
+    /// The end of the year 9999.
+    pub const MAX: Self = Self(WALL_MICROS_MAX);
 
     /// The moment `micros` microseconds after 1970; the end of the year 9999 when that is later.
     #[must_use]

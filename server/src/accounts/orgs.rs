@@ -308,7 +308,7 @@ fn load_entry(account: &Account, entry: &Entry, now: WallTime) -> Result<(), Sto
             },
         );
     } else if let Some(id) = path.strip_prefix(record::KEYS_USED) {
-        // Sorted after the keys themselves. A key revoked just as it was used leaves this behind.
+        // A key revoked just as it was used leaves this behind.
         if let Some(key) = state.keys.get_mut(id) {
             key.last_used_at = Some(decode(entry)?);
         }

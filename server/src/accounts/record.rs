@@ -1,8 +1,8 @@
-//! What the store keeps of the directory, as JSON inside versioned entries of [`Table::Config`].
+//! What the store keeps of the directory, as JSON inside versioned entries of [`Table::Config`](crate::store::Table::Config).
 //!
 //! ```text
 //! sys/org/{org}           OrgRecord           {org}/key/{id}          KeyRecord
-//! {org}/user/{name}       UserRecord          {org}/key-used/{id}     WallTime
+//! {org}/user/{name}       UserRecord          {org}/keyused/{id}      WallTime
 //! {org}/acl               policy document     {org}/token/…           marks, with a time to live:
 //!                                               revoked/{id} ""  replaced/{e-mail} epoch  renewed/{id} WallTime
 //! ```
@@ -21,7 +21,8 @@ use crate::store::{Entry, Key, StoreError};
 pub(super) const ORGS: &str = "org/";
 pub(super) const USERS: &str = "user/";
 pub(super) const KEYS: &str = "key/";
-pub(super) const KEYS_USED: &str = "key-used/";
+/// Sorted after the keys themselves, so that they are read first.
+pub(super) const KEYS_USED: &str = "keyused/";
 pub(super) const ACL: &str = "acl";
 pub(super) const REVOKED: &str = "token/revoked/";
 pub(super) const REPLACED: &str = "token/replaced/";

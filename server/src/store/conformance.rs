@@ -370,6 +370,21 @@ async fn trimming_removes_the_oldest_records(bench: Bench) {
     assert_eq!(store.read(&b, Seq::ZERO, 100).await.unwrap().len(), 1);
     let next = store.write(Commit::new().append(&a, "10")).await.unwrap();
     assert!(next.first > committed.last, "positions are never used again");
+    // A trim that takes several turns stays within what was there when it was asked for.
+    let mut commit = Commit::new();
+    for _ in 0..COMMIT_WRITES_MAX {
+        commit = commit.append(&a, "x");
+    }
+    store.write(commit.clone()).await.unwrap();
+    store.write(commit).await.unwrap();
+    store.write(Commit::new().trim(&a, Seq(u64::MAX))).await.unwrap();
+    store.write(Commit::new().append(&a, "later")).await.unwrap();
+    store.write(Commit::new()).await.unwrap();
+    let left = store.read(&a, Seq::ZERO, 100).await.unwrap();
+    assert_eq!(
+        left.iter().map(|record| &record.record[..]).collect::<Vec<_>>(),
+        [b"later"]
+    );
 }
 
 async fn oversized_commits_are_refused_at_the_door(bench: Bench) {

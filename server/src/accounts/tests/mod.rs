@@ -290,6 +290,10 @@ impl Past {
             .await
             .unwrap();
         let (key, secret_key) = key(&bench.directory, &id).await;
+        let used = bench
+            .directory
+            .check_key(&OrgRef::parse(&id).unwrap(), secret_key.expose().as_bytes());
+        assert!(used.is_ok());
         let good = bench.token(&id, "good@example.com", true).await;
         let good = bench.refresh(&good).await.unwrap();
         let replaced = bench.token(&id, "replaced@example.com", false).await;
@@ -356,6 +360,9 @@ async fn everything_is_there_after_a_restart() {
         panic!()
     };
     assert_eq!(users, [past.ada]);
+    let listed = bench.run(Command::KeyList { org: org.clone() }).await.unwrap();
+    let Outcome::Keys { keys } = listed else { panic!() };
+    assert_eq!(keys[0].last_used_at, Some(bench.clock.wall()));
     let reference = OrgRef::parse(&org).unwrap();
     let checked = bench
         .directory

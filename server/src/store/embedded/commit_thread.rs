@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,7 +16,7 @@ use super::super::commit::{Op, Trim, Write};
 use super::super::format::{self, Stored};
 use super::super::{Change, Commit, CommitError, Committed, Done, Event, Expect, Key, Seq, Table};
 use super::{Batch, Engine, META_SEQ, QUEUE_BYTES_MAX, Space, Waiting, load};
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 
 /// A group closes after this long, even if more waits.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(1);
@@ -37,6 +38,8 @@ pub(super) struct CommitThread<E: Engine> {
     committed: watch::Sender<Seq>,
     /// Trims that are not finished.
     trims: Vec<Trim>,
+    /// Nothing expires before this.
+    quiet_until: WallTime,
 }
 
 /// What one group will write and whom it will tell.
@@ -48,6 +51,8 @@ struct Group {
     overlay: HashMap<(Table, Key), Option<Stored>>,
     events: Vec<Event>,
     told: Vec<(Done, Result<Committed, CommitError>)>,
+    /// Trims that this group finishes.
+    trimmed: Vec<Trim>,
 }
 
 impl Group {
@@ -77,6 +82,7 @@ impl<E: Engine> CommitThread<E> {
             events,
             committed,
             trims: Vec::new(),
+            quiet_until: WallTime::ZERO,
         }
     }
 
@@ -136,8 +142,11 @@ impl<E: Engine> CommitThread<E> {
             Ok(()) => self.publish(group),
             Err(error) => {
                 tracing::error!(%error, "the store cannot write; nothing is acknowledged until it can");
+                // What the group wanted to remove is still there.
+                self.quiet_until = WallTime::ZERO;
+                self.trims.extend(group.trimmed);
                 for (done, outcome) in group.told {
-                    done(outcome.and(Err(CommitError::Failed(error.clone()))));
+                    tell(done, outcome.and(Err(CommitError::Failed(error.clone()))));
                 }
             }
         }
@@ -155,7 +164,7 @@ impl<E: Engine> CommitThread<E> {
             moved
         });
         for (done, outcome) in group.told {
-            done(outcome);
+            tell(done, outcome);
         }
     }
 
@@ -181,7 +190,13 @@ impl<E: Engine> CommitThread<E> {
         for op in commit.ops {
             self.write(op, group);
         }
-        self.trims.extend(commit.trims);
+        // Only what is there now: a trim that takes several turns must not reach what comes later.
+        let last = group.last;
+        let trims = commit.trims.into_iter();
+        self.trims.extend(trims.map(|trim| Trim {
+            up_to: trim.up_to.min(last),
+            ..trim
+        }));
         Ok(committed)
     }
 
@@ -210,7 +225,7 @@ impl<E: Engine> CommitThread<E> {
         }
     }
 
-    fn write(&self, op: Op, group: &mut Group) {
+    fn write(&mut self, op: Op, group: &mut Group) {
         let Op {
             table, key, write, ..
         } = op;
@@ -225,6 +240,7 @@ impl<E: Engine> CommitThread<E> {
             Write::Put { value, ttl } => {
                 let expires_at = ttl.map(|ttl| self.clock.wall().after(ttl));
                 if let Some(at) = expires_at {
+                    self.quiet_until = self.quiet_until.min(at);
                     group.put(Space::Expiry, format::expiry_key(at, table, &key), Vec::new());
                 }
                 let stored = Stored {
@@ -247,24 +263,27 @@ impl<E: Engine> CommitThread<E> {
 
     /// Removes entries whose time is over. An entry that was written anew since has a later line in
     /// the index; this line then only goes.
-    fn sweep(&self, group: &mut Group) {
+    fn sweep(&mut self, group: &mut Group) {
         let now = self.clock.wall();
-        let mut due = Vec::new();
+        if now < self.quiet_until {
+            return;
+        }
+        let (mut due, mut quiet_until) = (Vec::new(), WallTime::MAX);
         let visited = self.engine.scan(Space::Expiry, &[], None, &mut |line, _nothing| {
-            match format::parse_expiry_key(line) {
-                Some((at, ..)) if at > now => return ControlFlow::Break(()),
-                parsed => due.push((line.to_vec(), parsed)),
+            let parsed = format::parse_expiry_key(line);
+            let at = parsed.as_ref().map_or(WallTime::ZERO, |(at, ..)| *at);
+            if at > now || due.len() == SWEEP_ENTRIES_MAX {
+                quiet_until = at;
+                return ControlFlow::Break(());
             }
-            if due.len() < SWEEP_ENTRIES_MAX {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            due.push((line.to_vec(), parsed));
+            ControlFlow::Continue(())
         });
         if let Err(error) = visited {
             tracing::warn!(%error, "expired entries cannot be looked for");
             return;
         }
+        self.quiet_until = quiet_until;
         for (line, parsed) in due {
             group.delete(Space::Expiry, line);
             let Some((at, table, key)) = parsed else { continue };
@@ -302,7 +321,18 @@ impl<E: Engine> CommitThread<E> {
                 group.delete(Space::Log, key.to_vec());
                 ControlFlow::Continue(())
             });
-            visited.is_err() || !finished
+            let stays = visited.is_err() || !finished;
+            if !stays {
+                group.trimmed.push(trim.clone());
+            }
+            stays
         });
+    }
+}
+
+/// Calls back. A panic there is a mistake of whoever waits; all others must still be told.
+fn tell(done: Done, outcome: Result<Committed, CommitError>) {
+    if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+        tracing::error!("a callback of the store panicked");
     }
 }

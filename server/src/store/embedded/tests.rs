@@ -122,6 +122,13 @@ fn what_waits_is_written_before_the_store_closes() {
     assert_eq!(told.iter().filter(|&ok| ok).count(), 100);
 }
 
+#[tokio::test]
+async fn a_callback_that_panics_stops_nobody() {
+    let store = Embedded::open(Faulty::default(), clock()).unwrap();
+    store.commit(put(), Box::new(|_| panic!("on purpose, by a test")));
+    assert!(store.write(put()).await.is_ok());
+}
+
 #[test]
 fn a_folder_of_a_newer_program_is_refused() {
     let newer = Faulty {
