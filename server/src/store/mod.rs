@@ -29,7 +29,7 @@ pub mod memory;
 pub mod reading;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 use std::fmt;
 

@@ -19,6 +19,7 @@ use super::names::{OrgRef, generate_org_id};
 use super::*;
 use crate::authn::password::{HashCost, PasswordPool};
 use crate::clock::{Clock, WallTime};
+use crate::store::conformance::copy_folder;
 use crate::store::{fjall, memory};
 
 mod tokens;
@@ -376,6 +377,31 @@ async fn everything_is_there_after_a_restart() {
         bench.directory.policy(&OrgId::new(&org)).as_ref(),
         Some(expected.policy())
     );
+}
+
+#[tokio::test]
+async fn a_crash_right_after_an_answer_loses_nothing() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let bench = Bench {
+        directory: on_disk(folder.path(), &clock).await,
+        clock: clock.clone(),
+    };
+    let org = bench.org().await.id;
+    for number in 0..10 {
+        let name = format!("user-{number}");
+        user(&bench.directory, &org, &name).await;
+        let after_crash = tempfile::tempdir().unwrap();
+        copy_folder(folder.path(), after_crash.path());
+        let directory = on_disk(after_crash.path(), &clock).await;
+        let list = Command::UserList {
+            org: org.clone(),
+            page: PageRequest::default(),
+        };
+        let Outcome::Users { users, .. } = directory.execute(list).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!((users.len(), &users[number].name), (number + 1, &name));
+    }
 }
 
 #[tokio::test]
