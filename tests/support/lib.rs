@@ -1,1 +1,23 @@
 //! What the test binaries share: a broker process, raw sockets, named packets.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`broker`] | the real `cloudsignal` program, started with a fresh data folder on free ports |
+//! | [`first_run`] | what its first start writes down for scripts |
+//! | [`ports`] | free ports |
+//! | [`programs`] | other people's programs, and what to do when one is missing |
+//! | [`wire`] | a raw connection that sends and expects bytes |
+//! | [`packets`] | packets as commented bytes |
+//! | [`http`] | one plain HTTP request |
+//! | [`wait`] | awaiting a condition with a deadline |
+//!
+//! Everything here is for tests: what goes wrong panics with a message that says what was expected.
+
+pub mod broker;
+pub mod first_run;
+pub mod http;
+pub mod packets;
+pub mod ports;
+pub mod programs;
+pub mod wait;
+pub mod wire;

@@ -1,0 +1,106 @@
+//! Other people's programs. A missing one fails the test and says what installs it: nothing is skipped silently.
+
+use std::env;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::wait;
+
+/// The broker under test: `CLOUDSIGNAL_TEST_BROKER`, or the one cargo built beside this test.
+#[must_use]
+pub fn broker() -> PathBuf {
+    let path = env::var_os("CLOUDSIGNAL_TEST_BROKER").map_or_else(beside_this_test, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "{} is not there: `cargo xtask test` builds it, and so does `cargo build -p cloudsignal-server`",
+        path.display()
+    );
+    path
+}
+
+/// `target/debug/deps/interop-123` → `target/debug/cloudsignal`.
+fn beside_this_test() -> PathBuf {
+    let test = env::current_exe().expect("a running program has a path");
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .expect("cargo puts tests two folders deep");
+    folder.join(format!("cloudsignal{}", env::consts::EXE_SUFFIX))
+}
+
+/// Python with the packages of `tests/interop/python/requirements.txt`.
+#[must_use]
+pub fn python() -> Command {
+    let beside = || beside_this_test().with_file_name("../test-tools/python/bin/python");
+    let path = env::var_os("CLOUDSIGNAL_TEST_PYTHON").map_or_else(beside, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "no Python with the tests' packages at {}: `cargo xtask setup` installs it",
+        path.display()
+    );
+    Command::new(path)
+}
+
+/// Node, with the packages of `tests/interop/js/package-lock.json` in place.
+#[must_use]
+pub fn node() -> Command {
+    let packages = interop_folder().join("js/node_modules/mqtt");
+    assert!(
+        packages.is_dir(),
+        "the tests' JavaScript packages are missing: `cargo xtask setup` installs them"
+    );
+    installed("node")
+}
+
+/// A program of the system.
+#[must_use]
+pub fn installed(name: &str) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    let Some(program) = found else {
+        panic!("{name} is missing: `cargo xtask setup` installs it");
+    };
+    Command::new(program)
+}
+
+/// The folder of the tests' scripts.
+#[must_use]
+pub fn interop_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
+}
+
+/// Starts `command`, writes `input` to it, and gives what it printed when it has ended.
+#[must_use]
+pub fn run_with_input(mut command: Command, input: &str) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = start(&mut command);
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin
+        .write_all(input.as_bytes())
+        .unwrap_or_else(|error| panic!("{command:?} does not read its input: {error}"));
+    drop(stdin);
+    child
+        .wait_with_output()
+        .unwrap_or_else(|error| panic!("{command:?} was lost: {error}"))
+}
+
+/// Starts `command`.
+pub fn start(command: &mut Command) -> Child {
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
+}
+
+/// Awaits the end of a child and gives its exit code.
+pub fn ended(what: &str, child: &mut Child) -> Option<i32> {
+    let status = wait::until(&format!("the end of {what}"), || {
+        child.try_wait().expect("a child can be asked for its state")
+    });
+    status.code()
+}
