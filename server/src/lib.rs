@@ -10,6 +10,12 @@
 //! | [`first_run`] | data folder, certificates, the first organization |
 //! | [`http`] | the HTTP API |
 //! | [`logging`] | what is written to standard error |
+//! | `metrics` | what Prometheus sees |
+//! | `net` | sockets: listeners, TLS, WebSocket, the loop of a connection |
+//! | `orgs` | the organizations of the process, and who holds them |
+//! | [`serve`] | from the flags to the end of the process |
+//! | [`server`] | a running broker: start, addresses, stop |
+//! | `shutdown` | signals, and how clients are sent away |
 //! | [`store`] | stable storage |
 
 pub mod accounts;
@@ -20,4 +26,10 @@ pub mod config;
 pub mod first_run;
 pub mod http;
 pub mod logging;
+mod metrics;
+mod net;
+mod orgs;
+pub mod serve;
+pub mod server;
+mod shutdown;
 pub mod store;

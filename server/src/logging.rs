@@ -10,14 +10,18 @@
 //!
 //! Lines about a client carry its organization and client id. Never a payload, a password or a token.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{Log, LogFormat};
 
 /// The variable that wins over `log.level`, as everywhere in Rust.
 const FILTER_VARIABLE: &str = "RUST_LOG";
+
+/// Libraries that say at INFO what an operator cannot use. A filter that names them wins.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
 
 /// Reads a filter: a level, or targets with levels.
 ///
@@ -33,7 +37,7 @@ pub fn filter(level: &str) -> Result<EnvFilter, FilterError> {
             return Err(FilterError::NoLevel(directive.to_owned()));
         }
     }
-    Ok(EnvFilter::builder().parse(level)?)
+    Ok(EnvFilter::builder().parse(format!("{QUIET},{level}"))?)
 }
 
 /// Why a text is no filter.
@@ -55,12 +59,12 @@ pub fn start(log: &Log) {
     let chosen = variable.as_deref().map_or_else(|| filter(&log.level), filter);
     let (filter, ignored) = match chosen {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (EnvFilter::new(format!("{QUIET},info")), Some(error)),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE);
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -24,6 +24,7 @@ use admin::{AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, TokenArgs, UserArgs};
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
+use serve::ServeArgs;
 
 use crate::config;
 
@@ -40,6 +41,8 @@ pub struct Cli {
 /// Everything the binary can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the broker
+    Serve(ServeArgs),
     /// Publish messages
     Pub(PubArgs),
     /// Subscribe, and print messages as they arrive
@@ -89,6 +92,7 @@ Examples:
 #[must_use]
 pub fn run(cli: Cli) -> Exit {
     let result = match cli.command {
+        Command::Serve(args) => run_broker(&args),
         Command::Pub(args) => block_on(client::publish(args)),
         Command::Sub(args) => block_on(client::subscribe(args)),
         Command::Org(args) => manage(args.admin, args.action.order()),
@@ -104,6 +108,12 @@ pub fn run(cli: Cli) -> Exit {
         remark(format_args!("error: {failure}"));
     }
     failure.exit()
+}
+
+fn run_broker(args: &ServeArgs) -> Result<(), Failure> {
+    // A standard output that nobody reads is no reason to stop: what it shows is also kept in a file.
+    crate::serve::serve(args, |text| drop(print(text.as_bytes())))?;
+    Ok(())
 }
 
 fn manage(admin: AdminArgs, order: Result<Order, Failure>) -> Result<(), Failure> {

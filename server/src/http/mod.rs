@@ -128,6 +128,14 @@ pub fn router(api: Api, more: Router) -> Router {
     Router::new().fallback_service(map_request(mend_path).layer(routes))
 }
 
+/// The health routes alone, for a listener that is not for clients.
+pub fn health_router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(api)
+}
+
 /// Browsers of every origin may ask for tokens: what protects them is the secret in the body.
 fn cors() -> CorsLayer {
     let headers = [

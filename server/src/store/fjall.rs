@@ -27,7 +27,7 @@ const WORKERS: usize = 1;
 ///
 /// # Errors
 /// [`StoreError::InUse`], [`StoreError::Format`] for a folder of a newer program, or [`StoreError::Failed`].
-pub fn open(folder: &Path, clock: Clock) -> Result<impl Store, StoreError> {
+pub fn open(folder: &Path, clock: Clock) -> Result<impl Store + use<>, StoreError> {
     Embedded::open(FjallEngine::open(folder)?, clock)
 }
 

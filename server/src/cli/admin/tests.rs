@@ -26,7 +26,7 @@ fn order(words: &[&str]) -> Result<Value, Failure> {
         Typed::Key(args) => args.action.order(args.org),
         Typed::Token(args) => args.action.order(args.org)?,
         Typed::Acl(args) => args.action.order(args.org)?,
-        Typed::Pub(_) | Typed::Sub(_) | Typed::Config | Typed::Completions { .. } => {
+        Typed::Serve(_) | Typed::Pub(_) | Typed::Sub(_) | Typed::Config | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")
         }
     };

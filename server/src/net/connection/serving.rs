@@ -1,0 +1,156 @@
+//! While the client is in: read, decode, one turn, write.
+
+use std::io;
+use std::mem;
+use std::task::Context;
+
+use cloudsignal_broker::{CloseCause, ConnId};
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::{DecodeError, Packet};
+
+use super::Round;
+use super::link::{Filled, Link, Scratch};
+use crate::net::inbox::Packets;
+use crate::orgs::cell::{Handover, OrgCell, SENDS_PER_HOLD_MAX};
+
+/// Packets that are decoded before the organization's lock is taken for them.
+const PACKETS_PER_HOLD_MAX: usize = 128;
+/// One turn in so many is timed.
+const TIMED_ONE_IN: u32 = 64;
+
+impl Link {
+    /// One round of an open connection.
+    pub(super) fn serve(&mut self, cell: &OrgCell, conn: ConnId, cx: &mut Context<'_>) -> io::Result<Round> {
+        let mut filled = Filled::Drained;
+        if self.may_read() {
+            filled = self.read(cx, |link, bytes, packets, turns| {
+                *turns = turns.wrapping_add(1);
+                let started = link.turn(cell, conn, bytes, packets);
+                if turns.is_multiple_of(TIMED_ONE_IN) {
+                    link.shell
+                        .metrics
+                        .turn_took(link.shell.clock.now().since(started));
+                }
+            })?;
+        }
+        let flushed = self.flush(cx)?;
+        if let Some(cause) = flushed.close {
+            return Ok(Round::Close(cause));
+        }
+        if self.is_at_end {
+            return Ok(Round::End);
+        }
+        if let Some(end) = self.frames_end() {
+            tracing::debug!(peer = %self.peer.addr, ?end, "WebSocket ended");
+            return Ok(Round::Close(CloseCause::Transport));
+        }
+        if flushed.is_writable_due {
+            let now = self.shell.clock.now();
+            let turn = cell.hold(now, Some(conn), |org, effects| {
+                org.handle_writable(conn, now, effects);
+                ((), Handover::Free)
+            });
+            return Ok(turn.map_or(Round::End, |()| Round::Again));
+        }
+        if flushed.is_blocked && self.poll_stalled(cx).is_ready() {
+            self.metrics.stalled();
+            return Ok(Round::End);
+        }
+        Ok(match filled {
+            Filled::More => Round::Again,
+            Filled::Drained => Round::Wait,
+        })
+    }
+
+    /// Hands bytes that arrived before the client was let in to the organization.
+    pub(super) fn turn_early(&mut self, cell: &OrgCell, conn: ConnId, bytes: &[u8]) {
+        Scratch::lend(|scratch| self.turn(cell, conn, bytes, &mut scratch.packets));
+    }
+
+    /// Decodes all whole packets and gives them to the organization, a bounded number per hold.
+    /// Answers when it began.
+    fn turn(
+        &mut self,
+        cell: &OrgCell,
+        conn: ConnId,
+        bytes: &[u8],
+        scratch: &mut Vec<Packet<'static>>,
+    ) -> Instant {
+        let now = self.shell.clock.now();
+        self.inbox.read(bytes, |stream| {
+            let mut packets = recycle(mem::take(scratch));
+            loop {
+                let error = decode_some(stream, &mut packets);
+                let has_more = packets.len() == PACKETS_PER_HOLD_MAX && error.is_none();
+                let held = hand_over(cell, conn, &packets, error, now);
+                packets.clear();
+                if held.is_none() || !has_more {
+                    break;
+                }
+            }
+            *scratch = recycle(packets);
+        });
+        now
+    }
+}
+
+/// Decodes until there are enough packets for one hold, or no more. Answers what is wrong with the next one.
+fn decode_some<'a>(stream: &mut Packets<'a>, packets: &mut Vec<Packet<'a>>) -> Option<DecodeError> {
+    while packets.len() < PACKETS_PER_HOLD_MAX {
+        match stream.next()? {
+            Ok(packet) => packets.push(packet),
+            Err(error) => return Some(error),
+        }
+    }
+    None
+}
+
+/// Gives packets to the organization, and then the error behind them. `None`: the organization is broken.
+fn hand_over(
+    cell: &OrgCell,
+    conn: ConnId,
+    packets: &[Packet<'_>],
+    error: Option<DecodeError>,
+    now: Instant,
+) -> Option<()> {
+    let mut left = packets.iter();
+    loop {
+        let is_done = cell.hold(now, Some(conn), |org, effects| {
+            for packet in left.by_ref() {
+                org.handle_packet(conn, packet, now, effects);
+                if effects.sends() >= SENDS_PER_HOLD_MAX {
+                    return (false, Handover::Fair);
+                }
+            }
+            if let Some(error) = &error {
+                org.handle_decode_error(conn, error, now, effects);
+            }
+            (true, Handover::Free)
+        })?;
+        if is_done {
+            return Some(());
+        }
+    }
+}
+
+/// An empty list with the memory of another one, whose packets borrowed from something else.
+fn recycle<'b>(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'b>> {
+    packets.clear();
+    packets
+        .into_iter()
+        .map(|_| unreachable!("invariant: the list is empty"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_list_keeps_its_memory() {
+        let packets: Vec<Packet<'static>> = Vec::with_capacity(PACKETS_PER_HOLD_MAX);
+        let (at, capacity) = (packets.as_ptr() as usize, packets.capacity());
+        let again = recycle(packets);
+        assert_eq!((again.as_ptr() as usize, again.capacity()), (at, capacity));
+    }
+}

@@ -1,0 +1,262 @@
+//! Who holds `&mut Org`: whoever has the organization's lock, for a short turn and never across an await.
+//!
+//! Two ways were open. An owner task per organization costs a hand-over between threads for every lone message.
+//! A short lock, taken by the connection's own task once per batch of packets, costs nothing when nobody else
+//! wants it, and lets decoding, encryption and system calls of one organization run on every core. So it is the
+//! lock. What keeps it short:
+//!
+//! - packets are decoded before the hold, and sockets are written after it: an effect only appends to an
+//!   [`Outbox`](crate::net::outbox::Outbox), which has a lock of its own;
+//! - a hold has a budget of packets and of effects, after which the lock is given to whoever waits for it;
+//! - waking connections and writing log lines happen after the hold.
+//!
+//! This file is the only one that knows which of the two it is.
+
+use std::cell::RefCell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use slab::Slab;
+
+use cloudsignal_broker::change::Change;
+use cloudsignal_broker::{CloseCause, ConnId, Org, OrgId, Sink, Ticket};
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::ReasonCode;
+
+use crate::config::ConnectionLog;
+use crate::net::outbox::Outbox;
+use crate::orgs::sink::{Afterwards, Effects};
+use crate::orgs::timekeeper::Alarm;
+
+/// Effects after which a hold should end, so that others get their turn.
+pub(crate) const SENDS_PER_HOLD_MAX: usize = 4_096;
+
+/// One organization, and the connections that are bound to it.
+#[derive(Debug)]
+pub(crate) struct OrgCell {
+    id: OrgId,
+    held: Mutex<Held>,
+    /// When the organization wants [`Org::handle_timeout`], in microseconds; `u64::MAX` for never.
+    due_micros: AtomicU64,
+    /// A turn panicked, which is our bug: nobody enters any more, and the next login makes the organization anew.
+    is_broken: AtomicBool,
+    alarm: Arc<Alarm>,
+    log: ConnectionLog,
+}
+
+#[derive(Debug)]
+struct Held {
+    org: Org,
+    conns: Slab<Arc<Outbox>>,
+    changes: Vec<Change>,
+}
+
+thread_local! {
+    /// Lent to the hold at work on this thread.
+    static AFTERWARDS: RefCell<Afterwards> = RefCell::default();
+}
+
+/// Whether somebody else should have the lock before the same caller comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// The lock is simply freed.
+    Free,
+    /// The lock goes to whoever waits for it.
+    Fair,
+}
+
+impl OrgCell {
+    pub(crate) fn new(org: Org, alarm: Arc<Alarm>, log: ConnectionLog) -> Self {
+        Self {
+            id: org.id().clone(),
+            held: Mutex::new(Held {
+                org,
+                conns: Slab::new(),
+                changes: Vec::new(),
+            }),
+            due_micros: AtomicU64::new(u64::MAX),
+            is_broken: AtomicBool::new(false),
+            alarm,
+            log,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> &OrgId {
+        &self.id
+    }
+
+    /// Whether a turn has panicked.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// When the organization wants its next time-out.
+    pub(crate) fn due(&self) -> Instant {
+        Instant::from_micros(self.due_micros.load(Ordering::Relaxed))
+    }
+
+    /// One turn. `current` is the connection whose task is at work, if one is: it is not woken.
+    ///
+    /// `None`: the organization is broken, and the connection ends.
+    pub(crate) fn hold<R>(
+        &self,
+        now: Instant,
+        current: Option<ConnId>,
+        act: impl FnOnce(&mut Org, &mut Effects<'_>) -> (R, Handover),
+    ) -> Option<R> {
+        let mut after = AFTERWARDS.take();
+        let mut held = self.held.lock();
+        let answer = if self.is_broken() {
+            None
+        } else {
+            let turn = || self.turn(&mut held, now, current, &mut after, act);
+            // Nothing in there is looked at again after a panic, except the list of connections.
+            catch_unwind(AssertUnwindSafe(turn)).ok()
+        };
+        match &answer {
+            Some((_, Handover::Free)) => drop(held),
+            Some((_, Handover::Fair)) => MutexGuard::unlock_fair(held),
+            None => self.give_up(held, &mut after),
+        }
+        after.run(&self.id, self.log);
+        AFTERWARDS.set(after);
+        answer.map(|(answer, _)| answer)
+    }
+
+    fn turn<R>(
+        &self,
+        held: &mut Held,
+        now: Instant,
+        current: Option<ConnId>,
+        after: &mut Afterwards,
+        act: impl FnOnce(&mut Org, &mut Effects<'_>) -> (R, Handover),
+    ) -> (R, Handover) {
+        let Held { org, conns, changes } = held;
+        let mut effects = Effects {
+            conns,
+            changes,
+            after,
+            current,
+            sends: 0,
+            log: self.log,
+        };
+        let answer = act(org, &mut effects);
+        while let Some(ticket) = org.seal() {
+            commit(org, ticket, now, &mut effects);
+        }
+        let due = org.poll_timeout().unwrap_or(Instant::MAX);
+        if self.due_micros.swap(due.as_micros(), Ordering::Relaxed) != due.as_micros() {
+            self.alarm.set(due);
+        }
+        answer
+    }
+
+    /// After a panic in a turn: every connection is closed, and the organization is not entered again.
+    fn give_up(&self, mut held: MutexGuard<'_, Held>, after: &mut Afterwards) {
+        self.due_micros.store(u64::MAX, Ordering::Relaxed);
+        if !self.is_broken.swap(true, Ordering::AcqRel) {
+            tracing::error!(org = %self.id, "a turn panicked: closing the organization's connections, starting it anew");
+        }
+        let Held { conns, changes, .. } = &mut *held;
+        let numbers: Vec<_> = conns.iter().map(|(conn, _)| conn).collect();
+        let mut effects = Effects {
+            conns,
+            changes,
+            after,
+            current: None,
+            sends: 0,
+            log: self.log,
+        };
+        for conn in numbers {
+            let conn = ConnId(u32::try_from(conn).expect("invariant: numbers come from admit"));
+            effects.close(conn, CloseCause::Server(ReasonCode::ImplementationSpecific));
+        }
+    }
+
+    /// Looks at the organization without a turn.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Org) -> R) -> R {
+        look(&self.held.lock().org)
+    }
+}
+
+/// Stores the changes of a turn. Everything lives in memory for now, so they are stored as soon as they are made;
+/// a store that takes time keeps the group and calls [`Org::handle_stored`] in a later hold.
+fn commit(org: &mut Org, ticket: Ticket, now: Instant, effects: &mut Effects<'_>) {
+    drop(mem::take(effects.changes));
+    org.handle_stored(ticket, now, effects);
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudsignal_broker::{Access, Credential, Identity, Limits, Policy};
+    use cloudsignal_core::Version;
+    use cloudsignal_core::codec::{Connect, Packet};
+
+    use super::*;
+    use crate::net::outbox::Batch;
+
+    fn cell() -> OrgCell {
+        let org = Org::new(OrgId::new("org_test"), Limits::default(), Policy::permit_all(), 1);
+        OrgCell::new(org, Arc::default(), ConnectionLog::Debug)
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            org: OrgId::new("org_test"),
+            username: "ada".into(),
+            principal: "ada".into(),
+            credential: Credential::Anonymous,
+            claims: Vec::new(),
+            expires_at: None,
+            access: Access::Full,
+        }
+    }
+
+    fn connect(cell: &OrgCell) -> (Arc<Outbox>, ConnId) {
+        let outbox = Outbox::new();
+        let connect = Connect::new(Version::V311, "ada");
+        let conn = cell.hold(Instant::ZERO, None, |org, effects| {
+            let conn = effects.admit(&outbox);
+            org.handle_connect(conn, &connect, identity(), Instant::ZERO, effects);
+            (conn, Handover::Free)
+        });
+        (outbox, conn.unwrap())
+    }
+
+    fn sent(outbox: &Outbox) -> Vec<u8> {
+        let mut batch = Batch::default();
+        outbox.take(0, &mut batch);
+        batch.bytes
+    }
+
+    #[test]
+    fn effects_of_a_turn_reach_the_outbox_of_their_connection() {
+        let cell = cell();
+        let (outbox, conn) = connect(&cell);
+        assert_eq!(sent(&outbox), [0x20, 2, 0, 0], "CONNACK");
+        cell.hold(Instant::ZERO, Some(conn), |org, effects| {
+            org.handle_packet(conn, &Packet::PingReq, Instant::ZERO, effects);
+            ((), Handover::Fair)
+        });
+        assert_eq!(sent(&outbox), [0xD0, 0], "PINGRESP");
+    }
+
+    #[test]
+    fn a_panic_ends_the_organization_and_nothing_else() {
+        let cell = cell();
+        let (outbox, _) = connect(&cell);
+        let answer: Option<()> = cell.hold(Instant::ZERO, None, |_, _| panic!("on purpose"));
+        assert_eq!(answer, None);
+        assert!(cell.is_broken());
+        let cause = outbox.take(0, &mut Batch::default()).close;
+        assert_eq!(
+            cause,
+            Some(CloseCause::Server(ReasonCode::ImplementationSpecific))
+        );
+        let again = cell.hold(Instant::ZERO, None, |_, _| ((), Handover::Free));
+        assert_eq!(again, None, "nobody enters a broken organization");
+    }
+}

@@ -1,0 +1,254 @@
+//! What an organization's effects do: bytes go to outboxes, changes to a list, reports to the log.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use slab::Slab;
+
+use cloudsignal_broker::change::Change;
+use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Report, Sink};
+
+use crate::config::ConnectionLog;
+use crate::net::outbox::Outbox;
+
+/// The effects of one hold.
+#[derive(Debug)]
+pub(crate) struct Effects<'a> {
+    pub(super) conns: &'a mut Slab<Arc<Outbox>>,
+    pub(super) changes: &'a mut Vec<Change>,
+    pub(super) after: &'a mut Afterwards,
+    /// The connection whose task is at work: it looks at its outbox by itself.
+    pub(super) current: Option<ConnId>,
+    /// Messages and answers that were appended in this hold.
+    pub(super) sends: usize,
+    /// Which lines somebody wants to read.
+    pub(super) log: ConnectionLog,
+}
+
+/// What is left to do once the organization's lock is free.
+#[derive(Debug, Default)]
+pub(crate) struct Afterwards {
+    wakes: Vec<Waker>,
+    lines: Vec<Line>,
+}
+
+/// A report, kept until it can be written without anybody waiting.
+#[derive(Debug)]
+enum Line {
+    Connected {
+        client_id: Box<str>,
+        username: Box<str>,
+        session_present: bool,
+    },
+    Disconnected {
+        client_id: Box<str>,
+        cause: CloseCause,
+    },
+    Denied {
+        client_id: Box<str>,
+        action: &'static str,
+        topic: Box<str>,
+    },
+    Fault {
+        client_id: Box<str>,
+        what: &'static str,
+    },
+    SessionEnded {
+        client_id: Box<str>,
+    },
+}
+
+/// A list that was longer than this gives its memory back.
+const KEPT_ENTRIES_MAX: usize = 4_096;
+
+impl Effects<'_> {
+    /// Gives a connection its number.
+    pub(crate) fn admit(&mut self, outbox: &Arc<Outbox>) -> ConnId {
+        let conn = self.conns.insert(Arc::clone(outbox));
+        ConnId(u32::try_from(conn).expect("invariant: a process has fewer than 2^32 connections"))
+    }
+
+    /// Takes the number back; the organization has forgotten it.
+    pub(crate) fn dismiss(&mut self, conn: ConnId) {
+        self.conns.try_remove(conn.0 as usize);
+    }
+
+    /// Messages and answers that were appended in this hold.
+    pub(crate) const fn sends(&self) -> usize {
+        self.sends
+    }
+
+    fn wake_later(&mut self, conn: ConnId, waker: Option<Waker>) {
+        if self.current != Some(conn) {
+            self.after.wakes.extend(waker);
+        }
+    }
+}
+
+impl Sink for Effects<'_> {
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
+        self.sends += 1;
+        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+            return 0;
+        };
+        let (unsent_bytes, waker) = outbox.send(bytes);
+        self.wake_later(conn, waker);
+        unsent_bytes
+    }
+
+    fn send_shared(&mut self, conn: ConnId, head: &[u8], message: &Arc<Message>) -> usize {
+        self.sends += 1;
+        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+            return 0;
+        };
+        let (unsent_bytes, waker) = outbox.send_shared(head, message);
+        self.wake_later(conn, waker);
+        unsent_bytes
+    }
+
+    fn close(&mut self, conn: ConnId, cause: CloseCause) {
+        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+            return;
+        };
+        let waker = outbox.close(cause);
+        self.wake_later(conn, waker);
+    }
+
+    fn store(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    fn report(&mut self, report: Report<'_>) {
+        self.after.lines.extend(Line::of(report, self.log));
+    }
+}
+
+impl Afterwards {
+    /// Does it: wakes connections, writes lines.
+    pub(super) fn run(&mut self, org: &OrgId, log: ConnectionLog) {
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+        for line in self.lines.drain(..) {
+            line.write(org, log);
+        }
+        if self.wakes.capacity() > KEPT_ENTRIES_MAX {
+            self.wakes = Vec::new();
+        }
+        if self.lines.capacity() > KEPT_ENTRIES_MAX {
+            self.lines = Vec::new();
+        }
+    }
+}
+
+impl Line {
+    /// The line, if anybody would read it.
+    fn of(report: Report<'_>, log: ConnectionLog) -> Option<Self> {
+        let about_connections = match log {
+            ConnectionLog::Info => tracing::enabled!(tracing::Level::INFO),
+            ConnectionLog::Debug => tracing::enabled!(tracing::Level::DEBUG),
+        };
+        let decisions = tracing::enabled!(tracing::Level::DEBUG);
+        match report {
+            Report::Connected {
+                conn: _,
+                client_id,
+                username,
+                session_present,
+            } => about_connections.then(|| Self::Connected {
+                client_id: client_id.into(),
+                username: username.into(),
+                session_present,
+            }),
+            Report::Disconnected {
+                conn: _,
+                client_id,
+                cause,
+            } => about_connections.then(|| Self::Disconnected {
+                client_id: client_id.into(),
+                cause,
+            }),
+            Report::Denied {
+                client_id,
+                action,
+                topic,
+            } => decisions.then(|| Self::Denied {
+                client_id: client_id.into(),
+                action,
+                topic: topic.into(),
+            }),
+            Report::Fault { client_id, what } => decisions.then(|| Self::Fault {
+                client_id: client_id.into(),
+                what,
+            }),
+            Report::SessionEnded { client_id } => decisions.then(|| Self::SessionEnded {
+                client_id: client_id.into(),
+            }),
+        }
+    }
+
+    fn write(self, org: &OrgId, log: ConnectionLog) {
+        match (self, log) {
+            (
+                Self::Connected {
+                    client_id: client,
+                    username,
+                    session_present,
+                },
+                ConnectionLog::Info,
+            ) => {
+                tracing::info!(%org, client, username, session_present, "connected");
+            }
+            (
+                Self::Connected {
+                    client_id: client,
+                    username,
+                    session_present,
+                },
+                ConnectionLog::Debug,
+            ) => {
+                tracing::debug!(%org, client, username, session_present, "connected");
+            }
+            (
+                Self::Disconnected {
+                    client_id: client,
+                    cause,
+                },
+                ConnectionLog::Info,
+            ) => {
+                tracing::info!(%org, client, %cause, "disconnected");
+            }
+            (
+                Self::Disconnected {
+                    client_id: client,
+                    cause,
+                },
+                ConnectionLog::Debug,
+            ) => {
+                tracing::debug!(%org, client, %cause, "disconnected");
+            }
+            (
+                Self::Denied {
+                    client_id: client,
+                    action,
+                    topic,
+                },
+                _,
+            ) => {
+                tracing::debug!(%org, client, action, topic, "denied");
+            }
+            (
+                Self::Fault {
+                    client_id: client,
+                    what,
+                },
+                _,
+            ) => {
+                tracing::debug!(%org, client, what, "protocol broken");
+            }
+            (Self::SessionEnded { client_id: client }, _) => {
+                tracing::debug!(%org, client, "session ended");
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `cloudsignal serve`: from the flags to the end of the process.
+
+use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::cli::serve::ServeArgs;
+use crate::config::Config;
+use crate::logging;
+use crate::server::Server;
+use crate::shutdown::{Signals, Wish};
+
+/// Files that the process has open beside its connections.
+const OTHER_FILES: u64 = 256;
+
+/// Runs the broker until it is told to stop. `print` shows a text to whoever started it.
+///
+/// # Errors
+/// What keeps the broker from running, in words for an operator.
+pub fn serve(args: &ServeArgs, print: impl FnOnce(&str)) -> anyhow::Result<()> {
+    let config = Config::load(args)?;
+    logging::start(&config.log);
+    raise_file_limit(u64::from(config.connections.total_max));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.worker_threads > 0 {
+        builder.worker_threads(config.worker_threads);
+    }
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("the system gives no event queue")?;
+    runtime.block_on(run(config, print))
+}
+
+async fn run(config: Config, print: impl FnOnce(&str)) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("signals cannot be received")?;
+    let mut server = Server::start(config).await?;
+    if let Some(announcement) = server.take_announcement() {
+        print(&announcement);
+    }
+    while signals.next().await == Wish::Reload {
+        server.reload();
+    }
+    tokio::select! {
+        () = server.stop() => tracing::info!("stopped"),
+        () = told_again(&mut signals) => tracing::warn!("told to stop again: cutting everything"),
+    }
+    Ok(())
+}
+
+async fn told_again(signals: &mut Signals) {
+    while signals.next().await != Wish::Stop {}
+}
+
+/// Every connection is an open file: asks the system for as many as it allows, and says so if they are too few.
+fn raise_file_limit(connections_max: u64) {
+    let mut limit = getrlimit(Resource::Nofile);
+    let needed = connections_max + OTHER_FILES;
+    let wanted = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, wanted, "the limit of open files cannot be raised");
+        }
+    }
+    if let Some(files) = getrlimit(Resource::Nofile)
+        .current
+        .filter(|files| *files < needed)
+    {
+        tracing::warn!(
+            files,
+            needed,
+            "the system allows fewer open files than connections.total_max needs (ulimit -n)"
+        );
+    }
+}
