@@ -330,6 +330,36 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_names_of_packets() {
+        let names = [
+            "CONNECT",
+            "CONNACK",
+            "PUBLISH",
+            "PUBACK",
+            "PUBREC",
+            "PUBREL",
+            "PUBCOMP",
+            "SUBSCRIBE",
+            "SUBACK",
+            "UNSUBSCRIBE",
+            "UNSUBACK",
+            "PINGREQ",
+            "PINGRESP",
+            "DISCONNECT",
+            "AUTH",
+        ];
+        for (bits, name) in (1..).zip(names) {
+            let packet = PacketType::from_bits(bits).unwrap();
+            assert_eq!((packet as u8, packet.name()), (bits, name));
+        }
+        assert_eq!(
+            (PacketType::from_bits(0), PacketType::from_bits(16)),
+            (None, None)
+        );
+        assert_eq!(Packet::PingReq.name(), "PINGREQ");
+    }
+
+    #[test]
     fn type_0_does_not_exist() {
         for version in VERSIONS {
             let error = decode(version, &[0x00, 0]).unwrap_err();

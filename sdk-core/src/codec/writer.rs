@@ -153,3 +153,37 @@ fn remaining_length(fields: &impl Fields, version: Version) -> Result<u32, Encod
     fields.write(version, &mut count)?;
     length(count.0)
 }
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::codec::reader::Varint;
+
+    #[test]
+    fn variable_byte_integers_have_the_length_of_table_1_1() {
+        let first_and_last = [
+            (1, 0, 0x7F),
+            (2, 0x80, 0x3FFF),
+            (3, 0x4000, 0x1F_FFFF),
+            (4, 0x20_0000, VARINT_MAX),
+        ];
+        for (bytes, first, last) in first_and_last {
+            for value in [first, last] {
+                let mut out = Vec::new();
+                out.varint(value);
+                assert_eq!((out.len(), varint_len(value)), (bytes, bytes), "{value}");
+                let Varint::Value {
+                    value: read,
+                    bytes: taken,
+                    minimal: true,
+                } = Varint::read(&out)
+                else {
+                    panic!("{out:?}")
+                };
+                assert_eq!((read, taken), (value, bytes));
+            }
+        }
+        assert!(length(VARINT_MAX as usize).is_ok() && length(VARINT_MAX as usize + 1).is_err());
+    }
+}

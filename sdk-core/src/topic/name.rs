@@ -134,7 +134,10 @@ mod tests {
         ] {
             let name = TopicName::parse(text).expect(text);
             assert_eq!(name.as_str(), text);
-            assert_eq!(name.to_owned().as_ref(), name);
+            let owned = name.to_owned();
+            assert_eq!(owned.as_ref(), name);
+            assert_eq!((owned.as_str(), Borrow::<str>::borrow(&owned)), (text, text));
+            assert_eq!(TopicNameBuf::parse(text), Ok(owned));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Filters against names: the examples of the specification, then every small case there is.
 
+use core::borrow::Borrow;
 use std::string::String;
 use std::vec::Vec;
 
@@ -25,7 +26,9 @@ fn what_is_a_filter() {
         assert_eq!(filter(text).as_str(), text);
         assert_eq!(filter(text).path(), text);
         assert_eq!(filter(text).share(), None);
-        assert_eq!(filter(text).to_owned().as_ref(), filter(text));
+        let owned = filter(text).to_owned();
+        assert_eq!(owned.as_ref(), filter(text));
+        assert_eq!((owned.as_str(), Borrow::<str>::borrow(&owned)), (text, text));
     }
     assert!(filter("a/+").has_wildcard() && filter("#").has_wildcard());
     assert!(!filter("a/b").has_wildcard());

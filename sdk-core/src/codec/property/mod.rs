@@ -144,3 +144,53 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
+
+#[cfg(test)]
+mod tests {
+
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// The shortest value of each kind, but with a varint of two bytes.
+    fn sample(kind: Kind) -> &'static [u8] {
+        match kind {
+            Kind::Byte => &[1],
+            Kind::TwoBytes => &[0, 1],
+            Kind::FourBytes => &[0, 0, 0, 1],
+            Kind::Varint => &[0x80, 1],
+            Kind::Counted => &[0, 2, b'a', b'b'],
+            Kind::Pair => &[0, 1, b'k', 0, 1, b'v'],
+        }
+    }
+
+    #[test]
+    fn every_property_can_be_stepped_over() {
+        let table: Vec<_> = (0..=255).filter_map(|id| Some((id, property(id)?))).collect();
+        assert_eq!(table.len(), 27, "table 2-4 has 27 rows");
+        let names: BTreeSet<_> = table.iter().map(|(id, _)| property_name(*id)).collect();
+        assert_eq!(names.len(), 27);
+        assert_eq!(property_name(0x7F), "unknown property");
+        let mut wire = Vec::new();
+        for (id, (_, kind)) in &table {
+            wire.push(*id);
+            wire.extend_from_slice(sample(*kind));
+        }
+        let expected = table.iter().map(|(id, (_, kind))| (*id, sample(*kind)));
+        assert!(Encoded(&wire).eq(expected));
+    }
+
+    #[test]
+    fn stepping_ends_where_nothing_valid_follows() {
+        for broken in [
+            &[0x7F, 0][..],
+            &[0x02, 0, 0],
+            &[0x03, 0, 2, b'a'],
+            &[0x0B, 0x80],
+            &[0x26, 0, 0, 0],
+        ] {
+            assert_eq!(Encoded(broken).next(), None, "{broken:?}");
+        }
+    }
+}

@@ -93,7 +93,12 @@ mod tests {
             SubscriptionIds::from_valid(&wire),
             SubscriptionIds::from_slice(&ids)
         );
+        assert_ne!(
+            SubscriptionIds::from_valid(&wire),
+            SubscriptionIds::from_slice(&ids[..2])
+        );
         assert!(!SubscriptionIds::from_valid(&wire).is_empty());
+        assert!(!SubscriptionIds::from_slice(&ids).is_empty());
         assert!(SubscriptionIds::EMPTY.is_empty());
     }
 
