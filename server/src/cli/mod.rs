@@ -10,6 +10,8 @@
 
 pub mod admin;
 pub mod client;
+#[cfg(test)]
+mod examples;
 pub mod exit;
 pub mod output;
 pub mod serve;

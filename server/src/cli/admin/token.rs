@@ -64,7 +64,7 @@ Examples:
   cloudsignal token create ada@example.com --ttl 300 --replace --json
   cloudsignal token revoke 0c4b6f0e-6d0e-4c43-9d8e-1f5ce1a3f7a9
 Browsers get their tokens from your own server, which asks for them with a secret key:
-  curl https://localhost:8443/v2/tokens/create --cacert data/ca.pem -H 'content-type: application/json' \\
+  curl https://localhost:8443/v2/tokens/create --cacert data/tls/ca.pem -H 'content-type: application/json' \\
        -d '{\"organization_id\": \"ORG\", \"secret_key\": \"sk_…\", \"user_email\": \"ada@example.com\"}'";
 
 impl TokenAction {

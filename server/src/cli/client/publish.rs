@@ -89,7 +89,7 @@ pub struct PropertyArgs {
 const EXAMPLES: &str = "\
 Examples:
   cloudsignal pub -t rooms/1/light -m on
-  cloudsignal pub --url mqtts://localhost:8883 --ca data/ca.pem -u alice@org_k7xm4pqr2n5t \\
+  cloudsignal pub --url mqtts://localhost:8883 --ca data/tls/ca.pem -u alice@org_k7xm4pqr2n5t \\
         --password-file alice.txt -t rooms/1/light -m on -q 1 --retain
   tail -f app.log | cloudsignal pub -t logs/app -l
         one message a line, until the pipe ends

@@ -84,7 +84,7 @@ pub struct SubArgs {
 const EXAMPLES: &str = "\
 Examples:
   cloudsignal sub -t 'rooms/+/light' -v
-  cloudsignal sub --url wss://localhost:18885 --ca data/ca.pem -u alice@org_k7xm4pqr2n5t \\
+  cloudsignal sub --url wss://localhost:18885 --ca data/tls/ca.pem -u alice@org_k7xm4pqr2n5t \\
         --password-file alice.txt -t 'rooms/#' --json | jq .payload
   cloudsignal sub -t answers/42 -C 1 -W 10
         waits for one message, at most 10 seconds
