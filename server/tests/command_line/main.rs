@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod foreign_broker;
+mod own_broker;
 mod process;
 
 use process::{cloudsignal, stderr, stdout};
@@ -9,7 +10,8 @@ use process::{cloudsignal, stderr, stdout};
 #[test]
 fn every_command_helps_by_example() {
     let commands = [
-        &["pub"][..],
+        &["serve"][..],
+        &["pub"],
         &["sub"],
         &["org"],
         &["user"],

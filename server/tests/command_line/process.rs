@@ -71,6 +71,17 @@ impl Running {
         }
     }
 
+    /// Asks it to stop, as a supervisor would.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        let child = self.child.as_ref().expect("it is taken last");
+        let told = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(told.success());
+    }
+
     /// Waits until it ends by itself, and gives its standard output if that is piped.
     pub(crate) fn output(mut self) -> Output {
         let child = self.child.take().expect("it is taken once");
