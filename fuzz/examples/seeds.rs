@@ -291,6 +291,10 @@ const DAMAGED: &[(&str, &[u8])] = &[
         &[4, 9, 0x82, 7, 0, 1, 0, 2, b'a', b'+', 0],
     ),
     ("dup-of-3.1", &[3, 2, 0x6A, 2, 0, 1]),
+    (
+        "second-connect",
+        b"\x05\x03\x10\x0C\x00\x04MQTT\x06\x02\x00\x00\x00\x00",
+    ),
     ("trailing-bytes", &[4, 2, 0xD0, 1, 0]),
 ];
 

@@ -4,6 +4,7 @@
 //! stream is cut, then the stream.
 #![no_main]
 
+use cloudsignal_core::codec::PacketType;
 use cloudsignal_core::{DecodeError, Decoded, Decoder, Version};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,13 +25,18 @@ fuzz_target!(|input: &[u8]| {
     loop {
         let early = &rest[..rest.len().min(usize::from(*cut))];
         check_split(decoder, early, rest);
+        let answer = if decoder.version().is_some() {
+            PacketType::Disconnect
+        } else {
+            PacketType::ConnAck
+        };
         match decoder.decode(rest) {
             Ok(Decoded::Packet { bytes, .. }) => rest = &rest[bytes..],
             Ok(Decoded::Incomplete { bytes }) => {
                 assert!(bytes > rest.len() && bytes <= PACKET_BYTES_MAX as usize);
                 return;
             }
-            Err(error) => return check_error(&error),
+            Err(error) => return check_error(&error, answer),
         }
     }
 });
@@ -50,7 +56,11 @@ fn check_split(decoder: Decoder, early: &[u8], whole: &[u8]) {
     }
 }
 
-fn check_error(error: &DecodeError) {
-    assert!(error.reason().is_error());
+/// The answer can be sent, and an operator can read why.
+fn check_error(error: &DecodeError, answer: PacketType) {
+    assert!(
+        error.reason().is_error() && error.reason().allowed_in(answer),
+        "{error}"
+    );
     assert!(!error.to_string().is_empty());
 }

@@ -50,7 +50,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The reason code that a DISCONNECT or CONNACK should carry.
+    /// The reason code that the answer should carry: a CONNACK when the connection is new, else a DISCONNECT.
+    /// Either may carry it.
     #[must_use]
     pub const fn reason(&self) -> ReasonCode {
         match self {
@@ -167,6 +168,9 @@ pub enum Malformed {
 /// How a well-encoded packet breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolFault {
+    /// A CONNECT that is not the first packet, in a version that we do not speak either (section 3.1).
+    #[error("a second CONNECT")]
+    SecondConnect,
     /// A property that may be given once is given again.
     #[error("property {id:#04X} ({name}) is given twice", name = property_name(*.id))]
     DuplicateProperty {

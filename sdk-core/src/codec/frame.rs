@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 
 use super::reader::{Reader, Varint};
 use super::{
-    Ack, At, Auth, ConnAck, Connect, DecodeError, Disconnect, Malformed, Packet, PacketType, Publish, SubAck,
-    Subscribe, UnsubAck, Unsubscribe,
+    Ack, At, Auth, ConnAck, Connect, DecodeError, Disconnect, Malformed, Packet, PacketType, ProtocolFault,
+    Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
 use crate::Version;
 
@@ -95,14 +95,27 @@ impl Decoder {
         };
         let mut reader = Reader::new(header.packet, body, header.packet_bytes);
         let version = if header.packet == PacketType::Connect {
-            let version = Connect::decode_version(&mut reader)?;
-            self.version.get_or_insert(version);
+            let version = self.connect_version(&mut reader)?;
             header.check_minimal(version)?;
             version
         } else {
             self.version.ok_or(DecodeError::NotConnected)?
         };
         read_fields(version, &header, &mut reader)
+    }
+
+    /// The version that a CONNECT asks for; the first one on a connection decides how everything else is read.
+    fn connect_version(&mut self, packet: &mut Reader<'_>) -> Result<Version, DecodeError> {
+        let offset = packet.offset();
+        match (Connect::decode_version(packet), self.version) {
+            // "Unsupported version" answers the first CONNECT only.
+            (Err(DecodeError::UnsupportedVersion { .. }), Some(_)) => {
+                Err(packet.protocol_at(offset, ProtocolFault::SecondConnect))
+            }
+            (version, _) => version.inspect(|version| {
+                self.version.get_or_insert(*version);
+            }),
+        }
     }
 }
 
@@ -327,6 +340,14 @@ mod tests {
             })
         ));
         assert_eq!(decoder.version(), Some(Version::V5));
+        // One that nobody could read is refused here, for being the second.
+        let unreadable = b"\x10\x0C\0\x04MQTT\x06\x02\0\0\0\0";
+        let at = At {
+            packet: PacketType::Connect,
+            offset: 2,
+            fault: ProtocolFault::SecondConnect,
+        };
+        assert_eq!(decoder.decode(unreadable), Err(DecodeError::Protocol(at)));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::{
-    Ack, ConnAck, Connect, Decoded, Decoder, Disconnect, EncodeError, PACKET_BYTES_MAX, Packet, Publish,
-    PublishProperties, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will,
+    Ack, ConnAck, Connect, Decoded, Decoder, Disconnect, EncodeError, PACKET_BYTES_MAX, Packet, PacketType,
+    Publish, PublishProperties, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will,
 };
 use super::arbitrary::packet;
 use super::{V3, VERSIONS, decode, encode, frame};
@@ -109,8 +109,21 @@ fn decoder_for(packet: &Packet<'_>) -> Decoder {
 pub(super) fn answer_any_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
     let connected = VERSIONS.map(|version| Decoder::with_version(version, PACKET_BYTES_MAX));
     for mut decoder in connected.into_iter().chain([Decoder::new(PACKET_BYTES_MAX)]) {
-        let Ok(Decoded::Packet { packet, bytes: taken }) = decoder.decode(bytes) else {
-            continue;
+        let answer = if decoder.version().is_some() {
+            PacketType::Disconnect
+        } else {
+            PacketType::ConnAck
+        };
+        let (packet, taken) = match decoder.decode(bytes) {
+            Ok(Decoded::Packet { packet, bytes: taken }) => (packet, taken),
+            Ok(Decoded::Incomplete { .. }) => continue,
+            Err(error) => {
+                prop_assert!(
+                    error.reason().is_error() && error.reason().allowed_in(answer),
+                    "{error}"
+                );
+                continue;
+            }
         };
         prop_assert!(taken <= bytes.len());
         if has_bad_filter(&packet) {
