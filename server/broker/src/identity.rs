@@ -84,6 +84,11 @@ pub struct Identity {
 pub const CLAIMS_MAX: usize = 32;
 
 impl Identity {
+    /// Whether a policy says the same about both, so that a client that comes back is no other than it was.
+    pub(crate) fn has_rights_of(&self, other: &Self) -> bool {
+        self.username == other.username && self.claims == other.claims && self.access == other.access
+    }
+
     /// The value of a claim.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {

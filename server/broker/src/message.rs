@@ -157,6 +157,11 @@ pub(crate) struct Publication<'a> {
 }
 
 impl Publication<'_> {
+    /// About what keeping it would cost, in bytes: its properties are not looked at.
+    pub(crate) const fn size_about(&self) -> usize {
+        OVERHEAD_BYTES + self.topic.as_str().len() + self.payload.len()
+    }
+
     /// Copies the message, so that it can be kept.
     pub(crate) fn keep(&self, number: u64) -> Arc<Message> {
         Arc::new(Message {

@@ -45,6 +45,14 @@ impl Desk {
         }
     }
 
+    /// Replies of a connection wait for what is being changed.
+    pub(crate) fn wait(&mut self, conn: ConnId) {
+        let entry = (self.ticket, conn);
+        if self.waiting.back() != Some(&entry) {
+            self.waiting.push_back(entry);
+        }
+    }
+
     /// The number of the next message that is kept.
     pub(crate) const fn next_message(&mut self) -> u64 {
         self.message_number += 1;

@@ -161,7 +161,8 @@ impl Org {
             return;
         };
         let version = conn.version;
-        let completes = if kind == AckKind::PubComp {
+        // PUBCOMP ends a publish of the client, if there was one.
+        let completes = if kind == AckKind::PubComp && ack.reason == ReasonCode::Success {
             Completes::Publish
         } else {
             Completes::Nothing

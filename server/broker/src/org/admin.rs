@@ -35,7 +35,8 @@ impl Org {
         self.cache.forget();
     }
 
-    fn drop_forbidden(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+    /// What waits for a session and may no longer be delivered is dropped and counted.
+    pub(super) fn drop_forbidden(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
         let Self { sessions, desk, .. } = self;
         let session = &mut sessions[place as usize];
         let (grants, mut gone) = (&session.grants, Vec::new());

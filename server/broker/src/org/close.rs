@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use cloudsignal_core::codec::{Disconnect, ReasonCode};
+use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::packet::Fault;
@@ -78,6 +78,12 @@ impl Org {
         let Self { sessions, desk, .. } = self;
         let Some(conn) = sessions[place as usize].conn.as_deref() else {
             return;
+        };
+        // [MQTT-3.14.2-1]: a code that DISCONNECT cannot carry is no reason to keep the connection.
+        let reason = if reason.allowed_in(PacketType::Disconnect) {
+            reason
+        } else {
+            ReasonCode::UnspecifiedError
         };
         conn.close(
             &mut Turn {
@@ -221,7 +227,7 @@ impl Org {
     }
 
     /// A member of shared groups goes: others get what it has not acknowledged, if one is at least as
-    /// fit as `fit_min`. [MQTT-4.8.2-6]
+    /// fit as `fit_min`. [MQTT-4.8.2-5]
     fn offer_shared(&mut self, place: u32, fit_min: Fitness, now: Instant, sink: &mut impl Sink) {
         let session = &mut self.sessions[place as usize];
         if !session
@@ -232,7 +238,8 @@ impl Org {
             return;
         }
         let mut outbound = core::mem::take(&mut session.outbound);
-        let mut taken: Vec<(GroupKey, Member, Arc<Message>, bool)> = Vec::new();
+        let limits = self.desk.limits.clone();
+        let mut taken: Vec<(GroupKey, Member, Arc<Message>)> = Vec::new();
         let Self {
             sessions,
             groups,
@@ -241,8 +248,9 @@ impl Org {
         } = self;
         outbound.offer_shared(desk, |group, pending| {
             let message = &pending.message;
+            let publication = message.publication();
             let picked = groups.pick(group, |member| {
-                let fit = fitness(sessions, member, message.topic(), message.qos());
+                let fit = fitness(sessions, &limits, member, &publication, now);
                 if member.session == place || fit < fit_min {
                     Fitness::Unfit
                 } else {
@@ -250,12 +258,12 @@ impl Org {
                 }
             });
             picked.is_some_and(|member| {
-                taken.push((group, member, Arc::clone(message), pending.delivery().retain));
+                taken.push((group, member, Arc::clone(message)));
                 true
             })
         });
         self.sessions[place as usize].outbound = outbound;
-        for (_, _, message, _) in &taken {
+        for (_, _, message) in &taken {
             let mut turn = Turn {
                 desk: &mut self.desk,
                 now,

@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroU32};
 
 use cloudsignal_core::codec::{ConnAck, Connect, ReasonCode};
+use cloudsignal_core::topic::TOPIC_BYTES_MAX;
 use cloudsignal_core::{Instant, Version};
 
 use super::{Org, rearm};
@@ -86,29 +87,42 @@ impl Org {
         }
         match self.by_client_id.get(connect.client_id) {
             None => self.room_for_one_more()?,
-            Some(&place) if *self.sessions[place as usize].identity.principal != *identity.principal => {
-                return Err(Refusal::new(
-                    ReasonCode::ClientIdentifierNotValid,
-                    "the client id belongs to another user",
-                ));
-            }
-            Some(_) => {}
+            Some(&place) => self.may_return(&self.sessions[place as usize], identity)?,
         }
         Ok(connect.client_id.into())
     }
 
-    fn room_for_one_more(&self) -> Result<(), Refusal> {
-        let (limits, counters) = (&self.desk.limits, &self.desk.counters);
-        if counters.connections_now >= u64::from(limits.connections_max) {
+    /// May this client have the session that goes by its client id?
+    fn may_return(&self, session: &Session, identity: &Identity) -> Result<(), Refusal> {
+        if *session.identity.principal != *identity.principal {
             return Err(Refusal::new(
-                ReasonCode::QuotaExceeded,
-                "the organization has no connection left",
+                ReasonCode::ClientIdentifierNotValid,
+                "the client id belongs to another user",
             ));
         }
-        if counters.sessions_now >= u64::from(limits.sessions_max) {
+        // Who takes over brings no connection more.
+        if session.conn.is_none() {
+            self.room_for_a_connection()?;
+        }
+        Ok(())
+    }
+
+    fn room_for_one_more(&self) -> Result<(), Refusal> {
+        self.room_for_a_connection()?;
+        if self.desk.counters.sessions_now >= u64::from(self.desk.limits.sessions_max) {
             return Err(Refusal::new(
                 ReasonCode::QuotaExceeded,
                 "the organization has no session left",
+            ));
+        }
+        Ok(())
+    }
+
+    fn room_for_a_connection(&self) -> Result<(), Refusal> {
+        if self.desk.counters.connections_now >= u64::from(self.desk.limits.connections_max) {
+            return Err(Refusal::new(
+                ReasonCode::QuotaExceeded,
+                "the organization has no connection left",
             ));
         }
         Ok(())
@@ -133,23 +147,33 @@ impl Org {
     ) {
         let Refusal { reason, why } = refusal;
         self.desk.counters.connects_refused += 1;
-        let mut packet = ConnAck::new(reason);
-        packet.reason_string = connect.request_problem_info.then_some(why);
         let turn = Turn {
             desk: &mut self.desk,
             now,
             sink,
         };
-        packet
-            .encode(connect.version, &mut turn.desk.scratch)
-            .expect("invariant: a refusal fits a packet");
-        turn.sink.send(id, &turn.desk.scratch);
-        turn.desk.scratch.clear();
+        let bytes_max = connect.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get) as usize;
+        let mut packet = ConnAck::new(reason);
+        // [MQTT-3.2.2-19]: with the explanation if it fits, else without, else not at all.
+        for why in [connect.request_problem_info.then_some(why), None] {
+            packet.reason_string = why;
+            packet
+                .encode(connect.version, &mut turn.desk.scratch)
+                .expect("invariant: a refusal fits a packet");
+            let fits = turn.desk.scratch.len() <= bytes_max;
+            if fits {
+                turn.sink.send(id, &turn.desk.scratch);
+            }
+            turn.desk.scratch.clear();
+            if fits {
+                break;
+            }
+        }
         turn.sink.report(Report::Fault {
             client_id: connect.client_id,
             what: why,
         });
-        turn.sink.close(id, CloseCause::Refused(reason)); // [MQTT-3.1.4-1]
+        turn.sink.close(id, CloseCause::Refused(reason)); // [MQTT-3.2.2-7]
     }
 
     fn open(
@@ -166,8 +190,12 @@ impl Org {
         self.bind(id, place);
         self.desk.counters.connects += 1;
         self.desk.counters.connections_now += 1;
+        let is_same = self.sessions[place as usize].identity.has_rights_of(&identity);
         self.attach(id, place, connect, &identity, now);
         self.refresh_permits(place);
+        if !is_same {
+            self.drop_forbidden(place, now, sink);
+        }
 
         let session = &mut self.sessions[place as usize];
         let client_id = &session.client_id;
@@ -177,7 +205,8 @@ impl Org {
             username: &identity.username,
             session_present,
         });
-        if session.is_persistent() {
+        // One that will not outlive this connection is told of too, if the store knows it.
+        if session.is_persistent() || session.stored {
             session.stored = true;
             Turn {
                 desk: &mut self.desk,
@@ -187,7 +216,10 @@ impl Org {
             .store(session.change());
         }
         self.send_connack(place, connect, session_present, now, sink);
-        self.pump(place, now, sink);
+        self.close_outgrown(id, now, sink);
+        if let Some(place) = self.place_of(id) {
+            self.pump(place, now, sink);
+        }
     }
 
     /// The session the client gets: the one it left, if it wants it, or a new one. [MQTT-3.1.2-4]
@@ -199,6 +231,7 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> (u32, bool) {
+        self.end_overdue(client_id, now, sink);
         if let Some(&place) = self.by_client_id.get(client_id)
             && self.sessions[place as usize].conn.is_some()
         {
@@ -227,6 +260,21 @@ impl Org {
         (place, false)
     }
 
+    /// What was due before the client came back happens before it, also when the timers are late.
+    fn end_overdue(&mut self, client_id: &Arc<str>, now: Instant, sink: &mut impl Sink) {
+        let Some(&place) = self.by_client_id.get(client_id) else {
+            return;
+        };
+        let session = &self.sessions[place as usize];
+        let (expires_at, will_at) = (session.expires_at, session.will_at);
+        if will_at <= now {
+            self.publish_due_will(place, now, sink); // [MQTT-3.1.2-8]
+        }
+        if expires_at <= now {
+            self.end_session(place, now, sink); // [MQTT-4.1.0-2]
+        }
+    }
+
     /// Binds the connection to its session and arms its timers.
     fn attach(
         &mut self,
@@ -237,7 +285,7 @@ impl Org {
         now: Instant,
     ) {
         let limits = &self.desk.limits;
-        let keep_alive_secs = keep_alive_granted(connect.keep_alive_secs, limits.keep_alive_secs_max);
+        let keep_alive_secs = keep_alive_granted(connect, limits.keep_alive_secs_max);
         let session = &mut self.sessions[place as usize];
         session.grants = Arc::new(Grants::compile(&self.policy, identity, &session.client_id));
         session.identity = Arc::clone(identity);
@@ -256,6 +304,8 @@ impl Org {
             .packet_bytes_max
             .map_or(usize::MAX, |max| max.get() as usize);
         let limits = &self.desk.limits;
+        conn.receive_max = limits.receive_max;
+        conn.alias_max = limits.topic_alias_max;
         conn.quota = connect
             .receive_max
             .map_or(u16::MAX, NonZeroU16::get)
@@ -299,7 +349,7 @@ impl Org {
             return;
         };
         let limits = &desk.limits;
-        let keep_alive_secs = keep_alive_granted(connect.keep_alive_secs, limits.keep_alive_secs_max);
+        let keep_alive_secs = keep_alive_granted(connect, limits.keep_alive_secs_max);
         let mut packet = ConnAck::new(ReasonCode::Success);
         packet.session_present = session_present;
         packet.assigned_client_id = connect.client_id.is_empty().then_some(&*session.client_id); // [MQTT-3.2.2-16]
@@ -312,19 +362,23 @@ impl Org {
         packet.topic_alias_max = Some(limits.topic_alias_max);
         let response: Option<String> = connect
             .request_response_info
-            .then(|| format!("response/{}", session.client_id));
+            .then(|| format!("response/{}", session.client_id))
+            .filter(|topic| topic.len() <= TOPIC_BYTES_MAX);
         packet.response_information = response.as_deref();
         let version = connect.version;
         let mut turn = Turn { desk, now, sink };
         conn.opening = turn.desk.changed;
         conn.reply(&mut turn, Completes::Nothing, |out| packet.encode(version, out));
+        conn.opening |= conn.outgrown;
     }
 }
 
-/// The keep alive that holds: the client's, or ours where the client's is longer or missing.
-const fn keep_alive_granted(asked_secs: u16, secs_max: u16) -> u16 {
+/// The keep alive that holds: the client's, or ours where the client's is longer or missing. Before v5
+/// a client cannot be told, so its own holds. [MQTT-3.2.2-22]
+const fn keep_alive_granted(connect: &Connect<'_>, secs_max: u16) -> u16 {
+    let asked_secs = connect.keep_alive_secs;
     let is_longer = asked_secs == 0 || asked_secs > secs_max;
-    if secs_max > 0 && is_longer {
+    if secs_max > 0 && is_longer && connect.version.is_v5() {
         secs_max
     } else {
         asked_secs

@@ -4,6 +4,7 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::{DecodeError, Packet, ReasonCode};
 
 use super::Org;
+use crate::session::Connection;
 use crate::session::connection::Completes;
 use crate::sink::{ConnId, Report, Sink};
 use crate::turn::Turn;
@@ -27,6 +28,9 @@ impl Fault {
     }
 }
 
+/// [MQTT-3.1.0-2]
+const SECOND_CONNECT: Fault = Fault::protocol("a second CONNECT");
+
 impl Org {
     /// One packet of an open connection, in the order received. Packets of a connection that the
     /// machine has closed are ignored.
@@ -49,7 +53,7 @@ impl Org {
                 Ok(())
             }
             Packet::Disconnect(disconnect) => self.on_disconnect(place, disconnect, now, sink),
-            Packet::Connect(_) => Err(Fault::protocol("a second CONNECT")), // [MQTT-3.1.0-2]
+            Packet::Connect(_) => Err(SECOND_CONNECT),
             Packet::Auth(_) => Err(Fault::protocol("AUTH without an authentication method")),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Fault::protocol("a packet that only a broker sends"))
@@ -57,6 +61,21 @@ impl Org {
         };
         if let Err(fault) = handled {
             self.on_fault(place, fault, now, sink);
+        }
+        self.close_outgrown(conn, now, sink);
+    }
+
+    /// Ends a connection that a reply was too large for: without the reply the client would wait for ever.
+    pub(super) fn close_outgrown(&mut self, conn: ConnId, now: Instant, sink: &mut impl Sink) {
+        let Some(place) = self.place_of(conn) else { return };
+        let is_outgrown = |conn: &Connection| conn.outgrown;
+        if self.sessions[place as usize]
+            .conn
+            .as_deref()
+            .is_some_and(is_outgrown)
+        {
+            let why = "a reply is larger than the client's Maximum Packet Size";
+            self.close_connection(place, ReasonCode::PacketTooLarge, why, now, sink);
         }
     }
 
@@ -69,15 +88,21 @@ impl Org {
         sink: &mut impl Sink,
     ) {
         let Some(place) = self.place_of(conn) else { return };
-        self.on_fault(
-            place,
-            Fault {
+        self.desk.changed = false;
+        let fault = match error {
+            DecodeError::UnsupportedVersion { .. } => SECOND_CONNECT,
+            DecodeError::Malformed(_)
+            | DecodeError::Protocol(_)
+            | DecodeError::BadTopicName(_)
+            | DecodeError::BadTopicAlias { .. }
+            | DecodeError::UnknownPacketType { .. }
+            | DecodeError::TooLarge { .. }
+            | DecodeError::NotConnected => Fault {
                 reason: error.reason(),
                 what: "bytes that are not MQTT",
             },
-            now,
-            sink,
-        );
+        };
+        self.on_fault(place, fault, now, sink);
     }
 
     pub(super) fn on_fault(&mut self, place: u32, fault: Fault, now: Instant, sink: &mut impl Sink) {

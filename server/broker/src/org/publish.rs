@@ -11,11 +11,12 @@ use super::Org;
 use super::packet::Fault;
 use crate::authz::{Denied, PublishPermit};
 use crate::change::Change;
+use crate::limits::Limits;
 use crate::message::{Message, Publication};
 use crate::router::shared::Fitness;
 use crate::router::{GroupKey, Member};
 use crate::session::connection::Completes;
-use crate::session::{Connection, Delivered, Delivery, FanOut, Session};
+use crate::session::{Connection, Delivered, Delivery, FanOut, Session, accepts};
 use crate::sink::{DropReason, Report, Sink};
 use crate::turn::Turn;
 
@@ -40,16 +41,20 @@ impl Org {
         };
         self.desk.counters.messages_received[usize::from(publish.qos.bits())] += 1;
         self.desk.counters.bytes_received += publish.payload.len() as u64;
-        check_receive_max(conn, publish, self.desk.limits.receive_max)?;
+        if !publish.properties.subscription_ids.is_empty() {
+            return Err(Fault::protocol("a subscription identifier from a client")); // [MQTT-3.3.4-6]
+        }
+        let alias = Alias::resolve(conn, publish)?;
         if let Some(packet_id) = publish.packet_id {
-            conn.receiving = conn.receiving.saturating_add(1);
-            if publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id.get()) {
+            let is_known = publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id.get());
+            if is_known {
                 // It was routed when it came first. [MQTT-4.3.3-10]
+                alias.put_back(conn);
                 self.acknowledge(place, publish, packet_id, ReasonCode::Success, now, sink);
                 return Ok(());
             }
+            conn.begin_receiving()?;
         }
-        let alias = Alias::resolve(conn, publish, self.desk.limits.topic_alias_max)?;
         let Some(topic) = publish.topic.or_else(|| alias.topic()) else {
             return Err(Fault::protocol(
                 "a PUBLISH without a topic and without a known topic alias",
@@ -233,7 +238,7 @@ impl Org {
         let mut reached = 0;
         for found in &matches.sessions {
             let session = &mut sessions[found.session as usize];
-            if found.no_local && session.serial == publication.publisher {
+            if !found.audience.includes(session.serial == publication.publisher) {
                 continue; // [MQTT-3.8.3-3]
             }
             let delivery = Delivery {
@@ -245,15 +250,13 @@ impl Org {
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
         for &group in &matches.groups {
-            let picked = groups.pick(group, |member| fitness(sessions, member, topic, publication.qos));
+            let limits = &turn.desk.limits;
+            let picked = groups.pick(group, |member| {
+                fitness(sessions, limits, member, publication, now)
+            });
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = Delivery {
-                qos: publication.qos.min(member.qos),
-                retain: publication.retain && member.retain_as_published,
-                ids: ids.as_slice(),
-                group: Some(group),
-            };
+            let delivery = shared_delivery(&member, publication, ids.as_slice(), Some(group));
             let session = &mut sessions[member.session as usize];
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -264,11 +267,11 @@ impl Org {
     /// Gives messages that a member of a shared group leaves behind to other members.
     pub(super) fn hand_over(
         &mut self,
-        left: impl IntoIterator<Item = (GroupKey, Member, Arc<Message>, bool)>,
+        left: impl IntoIterator<Item = (GroupKey, Member, Arc<Message>)>,
         now: Instant,
         sink: &mut impl Sink,
     ) {
-        for (group, member, message, retain) in left {
+        for (group, member, message) in left {
             let mut turn = Turn {
                 desk: &mut self.desk,
                 now,
@@ -277,13 +280,7 @@ impl Org {
             let publication = message.publication();
             let mut fan = FanOut::of(&message, &publication, turn.desk, now);
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let qos = publication.qos.min(member.qos);
-            let delivery = Delivery {
-                qos,
-                retain,
-                ids: ids.as_slice(),
-                group: Some(group),
-            };
+            let delivery = shared_delivery(&member, &publication, ids.as_slice(), Some(group));
             self.sessions[member.session as usize].deliver(&mut turn, &mut fan, &delivery);
             fan.finish(turn.desk);
         }
@@ -328,40 +325,70 @@ impl Org {
     }
 }
 
-fn check_receive_max(conn: &Connection, publish: &Publish<'_>, receive_max: u16) -> Result<(), Fault> {
-    let is_over = publish.packet_id.is_some() && conn.version.is_v5() && conn.receiving >= receive_max;
-    if is_over {
-        let what = "more unacknowledged publishes than our Receive Maximum";
-        return Err(Fault {
-            reason: ReasonCode::ReceiveMaximumExceeded,
-            what,
-        }); // [MQTT-3.3.4-9]
+impl Connection {
+    /// One more QoS 1 or 2 publish that is not finally acknowledged.
+    fn begin_receiving(&mut self) -> Result<(), Fault> {
+        if self.version.is_v5() && self.receiving >= self.receive_max {
+            return Err(Fault {
+                reason: ReasonCode::ReceiveMaximumExceeded,
+                what: "more unacknowledged publishes than our Receive Maximum",
+            }); // [MQTT-3.3.4-7]
+        }
+        self.receiving = self.receiving.saturating_add(1);
+        Ok(())
     }
-    Ok(())
 }
 
+/// How a member of a shared group gets a message. [MQTT-4.8.2-3]
+fn shared_delivery<'a>(
+    member: &Member,
+    publication: &Publication<'_>,
+    ids: &'a [u32],
+    group: Option<GroupKey>,
+) -> Delivery<'a> {
+    Delivery {
+        qos: publication.qos.min(member.qos),
+        retain: publication.retain && member.retain_as_published,
+        ids,
+        group,
+    }
+}
+
+/// How well a member of a shared group could take a message now.
 pub(super) fn fitness(
     sessions: &slab::Slab<Session>,
+    limits: &Limits,
     member: &Member,
-    topic: TopicName<'_>,
-    qos: Qos,
+    publication: &Publication<'_>,
+    now: Instant,
 ) -> Fitness {
     let Some(session) = sessions.get(member.session as usize) else {
         return Fitness::Unfit;
     };
-    if !member.covered && !session.grants.allows_delivery(topic) {
+    if !member.covered && !session.grants.allows_delivery(publication.topic) {
         return Fitness::Unfit;
     }
-    let reliable = qos.min(member.qos) > Qos::AtMostOnce;
-    match session.conn.as_deref() {
-        Some(conn)
-            if conn.is_writable() && session.outbound.is_idle(conn) && (!reliable || conn.quota > 0) =>
-        {
-            Fitness::Ready
-        }
-        Some(_) => Fitness::Busy,
-        None if reliable => Fitness::Away,
-        None => Fitness::Unfit,
+    let reliable = publication.qos.min(member.qos) > Qos::AtMostOnce;
+    let may_take = || session.outbound.may_take(limits, publication.size_about());
+    let Some(conn) = session.conn.as_deref() else {
+        return match (reliable, may_take()) {
+            (true, true) => Fitness::Away,
+            (true, false) => Fitness::Full,
+            (false, _) => Fitness::Unfit,
+        };
+    };
+    let ids = member.id.map(core::num::NonZeroU32::get);
+    let delivery = shared_delivery(member, publication, ids.as_slice(), None);
+    if !accepts(conn, publication, &delivery, now) {
+        return Fitness::Full;
+    }
+    let is_free = conn.is_writable() && session.outbound.is_idle(conn);
+    if is_free && (!reliable || conn.quota > 0) {
+        Fitness::Ready
+    } else if may_take() {
+        Fitness::Busy
+    } else {
+        Fitness::Full
     }
 }
 
@@ -373,11 +400,11 @@ enum Alias {
 
 impl Alias {
     /// Finds the topic that an alias stands for, or learns it.
-    fn resolve(conn: &mut Connection, publish: &Publish<'_>, alias_max: u16) -> Result<Self, Fault> {
+    fn resolve(conn: &mut Connection, publish: &Publish<'_>) -> Result<Self, Fault> {
         let Some(alias) = publish.properties.topic_alias else {
             return Ok(Self::None);
         };
-        if alias.get() > alias_max {
+        if alias.get() > conn.alias_max {
             let what = "a topic alias above our Topic Alias Maximum";
             return Err(Fault {
                 reason: ReasonCode::TopicAliasInvalid,

@@ -46,12 +46,13 @@ impl Org {
 }
 
 impl Session {
-    /// Sends the window of an earlier connection again, in the original order. [MQTT-4.6.0-1]
+    /// Sends the window of an earlier connection again, in the original order. [MQTT-4.4.0-1] [MQTT-4.6.0-1]
     fn send_again<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
-        let Some(conn) = self.conn.as_deref_mut() else {
-            return;
-        };
-        while conn.unsent > 0 && conn.is_writable() {
+        while let Some(conn) = self
+            .conn
+            .as_deref_mut()
+            .filter(|conn| conn.unsent > 0 && conn.is_writable())
+        {
             let Some(entry) = self.outbound.first_unsent() else {
                 return;
             };
@@ -66,17 +67,28 @@ impl Session {
                 }
                 Stage::Published(_) if conn.quota == 0 => return,
                 Stage::Published(pending) => {
-                    // Too large for this connection: it stays in the window until a larger one comes.
-                    if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0) {
-                        turn.count_sent(pending.qos, pending.message.payload().len());
-                        conn.quota -= 1;
-                        entry.counted = true;
+                    let (qos, number) = (pending.qos, pending.message.number());
+                    if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0).is_none() {
+                        self.outbound.discard(conn, packet_id);
+                        self.give_up(turn, qos, number);
+                        continue;
                     }
+                    turn.count_sent(qos, pending.message.payload().len());
+                    conn.quota -= 1;
+                    entry.counted = true;
                 }
             }
             entry.sent = true;
             conn.unsent -= 1;
         }
+    }
+
+    /// A message was sent on an earlier connection and is too large for this one: it counts as delivered.
+    /// [MQTT-3.1.2-25]
+    fn give_up<S: Sink>(&mut self, turn: &mut Turn<'_, S>, qos: Qos, number: u64) {
+        turn.desk.counters.drop_one(DropReason::PacketTooLarge);
+        self.outbound.dropped += 1;
+        self.settle(turn, qos, number);
     }
 
     fn send_queue<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {

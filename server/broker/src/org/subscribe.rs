@@ -31,7 +31,12 @@ impl Org {
         let reasons: Vec<ReasonCode> = subscribe
             .filters
             .iter()
-            .map(|wanted| {
+            .enumerate()
+            .map(|(at, wanted)| {
+                // One packet is no way around the bound.
+                if at >= self.desk.limits.subscriptions_max as usize {
+                    return ReasonCode::QuotaExceeded;
+                }
                 self.subscribe_one(place, wanted, id, now, sink)
                     .unwrap_or_else(|refused| refused)
             })

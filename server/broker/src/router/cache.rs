@@ -17,22 +17,45 @@ use super::trie::{Direct, Trie};
 
 /// Topics remembered at once; when there are more, the next question empties the memory.
 const TOPICS_MAX: usize = 4_096;
-/// Matches remembered at once over all topics; when there are more, the next question empties the memory.
-const MATCHES_MAX: usize = 1 << 20;
+/// Bytes of topics and answers remembered at once; when there are more, the next question empties the
+/// memory. An answer that is larger is remembered alone.
+const BYTES_MAX: usize = 32 * 1_048_576;
 /// Subscription identifiers of overlapping subscriptions that one delivery names; the rest are left out.
-const IDS_MAX: usize = 64;
+const IDS_MAX: usize = u16::MAX as usize;
 
 /// One session that gets the message, all its matching subscriptions taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Match {
     pub(crate) session: u32,
+    /// Whose messages reach it so.
+    pub(crate) audience: Audience,
     /// The highest QoS of the matching subscriptions.
     pub(crate) qos: Qos,
-    /// Whether every matching subscription is No Local.
-    pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    ids_len: u16,
     ids_at: u32,
-    ids_len: u8,
+}
+
+/// Whose messages a match is about. [MQTT-3.8.3-3]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Everybody's: no subscription is No Local.
+    All,
+    /// Those of others: at least one subscription is No Local.
+    Others,
+    /// The session's own, which only the subscriptions that are not No Local bring.
+    Oneself,
+}
+
+impl Audience {
+    /// Whether a message of the session itself, or of somebody else, goes this way.
+    pub(crate) fn includes(self, is_own: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Others => !is_own,
+            Self::Oneself => is_own,
+        }
+    }
 }
 
 /// Everybody who gets messages under one topic.
@@ -50,18 +73,22 @@ impl Matches {
         &self.ids[at..at + usize::from(of.ids_len)]
     }
 
+    /// What remembering it costs, its topic included.
+    fn bytes(&self, topic: &str) -> usize {
+        topic.len() + size_of_val(&*self.sessions) + size_of_val(&*self.groups) + size_of_val(&*self.ids)
+    }
+
     fn find(trie: &Trie, topic: TopicName<'_>, allowed: impl Fn(u32) -> bool) -> Self {
         let (mut found, mut groups): (Vec<Direct>, Vec<GroupKey>) = (Vec::new(), Vec::new());
         trie.matches(topic, |direct| found.push(*direct), |group| groups.push(group));
         found.retain(|direct| direct.covered || allowed(direct.session));
         found.sort_by_key(|direct| (direct.session, direct.id));
-        let mut ids = Vec::new();
-        let sessions = found
-            .chunk_by(|a, b| a.session == b.session)
-            .map(|same| Match::merge(same, &mut ids))
-            .collect();
+        let (mut sessions, mut ids) = (Vec::new(), Vec::new());
+        for same in found.chunk_by_mut(|a, b| a.session == b.session) {
+            Match::merge_audiences(same, &mut sessions, &mut ids);
+        }
         Self {
-            sessions,
+            sessions: sessions.into_boxed_slice(),
             groups: groups.into_boxed_slice(),
             ids: ids.into_boxed_slice(),
         }
@@ -69,8 +96,24 @@ impl Matches {
 }
 
 impl Match {
-    /// Overlapping subscriptions make one delivery, at the highest QoS and with every identifier. [MQTT-3.3.4-2]
-    fn merge(same: &[Direct], ids: &mut Vec<u32>) -> Self {
+    /// No Local holds for one subscription and not for the one beside it: when a session has both, its own
+    /// messages and those of others reach it in different ways.
+    fn merge_audiences(same: &mut [Direct], matches: &mut Vec<Self>, ids: &mut Vec<u32>) {
+        let count = same.len();
+        same.sort_by_key(|direct| direct.no_local);
+        let open = same.partition_point(|direct| !direct.no_local);
+        if open == count {
+            return matches.push(Self::merge(same, Audience::All, ids));
+        }
+        if let Some(open @ [_, ..]) = same.get(..open) {
+            matches.push(Self::merge(open, Audience::Oneself, ids));
+        }
+        matches.push(Self::merge(same, Audience::Others, ids));
+    }
+
+    /// Overlapping subscriptions make one delivery, at the highest QoS and with every identifier.
+    /// [MQTT-3.3.4-2] [MQTT-3.3.4-4]
+    fn merge(same: &[Direct], audience: Audience, ids: &mut Vec<u32>) -> Self {
         let at = ids.len();
         ids.extend(
             same.iter()
@@ -80,11 +123,11 @@ impl Match {
         );
         Self {
             session: same[0].session,
+            audience,
             qos: same.iter().map(|direct| direct.qos).max().unwrap_or_default(),
-            no_local: same.iter().all(|direct| direct.no_local),
             retain_as_published: same.iter().any(|direct| direct.retain_as_published),
+            ids_len: u16::try_from(ids.len() - at).expect("invariant: IDS_MAX fits"),
             ids_at: u32::try_from(at).expect("invariant: identifiers are bounded by subscriptions"),
-            ids_len: u8::try_from(ids.len() - at).expect("invariant: IDS_MAX fits"),
         }
     }
 }
@@ -93,14 +136,14 @@ impl Match {
 #[derive(Debug)]
 pub(crate) struct MatchCache {
     answers: HashMap<Box<str>, Matches, FixedState>,
-    matches: usize,
+    bytes: usize,
 }
 
 impl MatchCache {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             answers: HashMap::with_hasher(FixedState::with_seed(seed)),
-            matches: 0,
+            bytes: 0,
         }
     }
 
@@ -108,7 +151,7 @@ impl MatchCache {
     pub(crate) fn forget(&mut self) {
         if !self.answers.is_empty() {
             self.answers.clear();
-            self.matches = 0;
+            self.bytes = 0;
         }
     }
 
@@ -120,14 +163,14 @@ impl MatchCache {
         topic: TopicName<'_>,
         allowed: impl Fn(u32) -> bool,
     ) -> &Matches {
-        if self.answers.len() > TOPICS_MAX || self.matches > MATCHES_MAX {
+        if self.answers.len() > TOPICS_MAX || self.bytes > BYTES_MAX {
             self.forget();
         }
         match self.answers.entry_ref(topic.as_str()) {
             EntryRef::Occupied(known) => known.into_mut(),
             EntryRef::Vacant(unknown) => {
                 let found = Matches::find(trie, topic, allowed);
-                self.matches += found.sessions.len();
+                self.bytes += found.bytes(topic.as_str());
                 unknown.insert_with_key(topic.as_str().into(), found)
             }
         }
@@ -177,28 +220,44 @@ mod tests {
                 .iter()
                 .map(|found| found.session)
                 .collect::<Vec<_>>(),
-            [3, 5]
+            [3, 5, 5]
         );
-        let both = &matches.sessions[1];
+        let [all, own, others] = &*matches.sessions else {
+            panic!("three ways");
+        };
+        assert_eq!(matches.ids(all), [0_u32; 0]);
+        assert_eq!((all.audience, all.qos), (Audience::All, Qos::AtLeastOnce));
+        assert_eq!((own.audience, own.qos), (Audience::Oneself, Qos::AtMostOnce));
+        assert_eq!(matches.ids(own), [2]);
         assert_eq!(
-            (both.qos, both.no_local, both.retain_as_published),
-            (Qos::ExactlyOnce, false, true)
+            (others.audience, others.qos),
+            (Audience::Others, Qos::ExactlyOnce)
         );
-        assert_eq!(matches.ids(both), [1, 2]);
-        assert_eq!(matches.ids(&matches.sessions[0]), [0_u32; 0]);
+        assert!(others.retain_as_published);
+        assert_eq!(matches.ids(others), [2, 1]);
+    }
+
+    #[test]
+    fn everybodys_message_goes_exactly_one_way() {
+        let ways = |is_own: bool| {
+            let ways = [Audience::Oneself, Audience::Others];
+            ways.into_iter().filter(|way| way.includes(is_own)).count()
+        };
+        assert_eq!((ways(true), ways(false)), (1, 1));
+        assert!(Audience::All.includes(true) && Audience::All.includes(false));
     }
 
     #[test]
     fn an_answer_is_kept_until_something_changes() {
         let (mut cache, trie) = (MatchCache::new(1), trie());
-        assert_eq!(cache.lookup(&trie, topic(), |_| true).sessions.len(), 3);
+        assert_eq!(cache.lookup(&trie, topic(), |_| true).sessions.len(), 4);
         assert_eq!(
             cache.lookup(&trie, topic(), |_| false).sessions.len(),
-            3,
+            4,
             "not asked again"
         );
         cache.forget();
-        assert_eq!(cache.lookup(&trie, topic(), |_| false).sessions.len(), 2);
+        assert_eq!(cache.lookup(&trie, topic(), |_| false).sessions.len(), 3);
     }
 
     #[test]
@@ -209,13 +268,17 @@ mod tests {
             cache.lookup(&trie, TopicName::parse(&name).expect("a topic"), |_| true);
         }
         assert!(cache.answers.len() <= TOPICS_MAX + 1);
-        assert_eq!(
-            cache.matches,
-            cache
-                .answers
-                .values()
-                .map(|answer| answer.sessions.len())
-                .sum::<usize>()
-        );
+        let long = "x".repeat(65_000);
+        for n in 0..1_000 {
+            let name = alloc::format!("{n}/{long}");
+            cache.lookup(&trie, TopicName::parse(&name).expect("a topic"), |_| true);
+        }
+        let bytes: usize = cache
+            .answers
+            .iter()
+            .map(|(topic, answer)| answer.bytes(topic))
+            .sum();
+        assert_eq!(cache.bytes, bytes);
+        assert!(bytes <= BYTES_MAX + 2 * long.len());
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Member {
 pub(crate) enum Fitness {
     /// It must not or cannot take it.
     Unfit,
+    /// It would lose it: the message is too large for its client, or its queue is full.
+    Full,
     /// It is away; the message would wait for its return.
     Away,
     /// It is connected, but its queue is not empty.

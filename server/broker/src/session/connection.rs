@@ -35,6 +35,10 @@ pub(crate) struct Connection {
     pub(crate) ends_at: Instant,
 
     // From the client.
+    /// The Receive Maximum it was told.
+    pub(crate) receive_max: u16,
+    /// The Topic Alias Maximum it was told.
+    pub(crate) alias_max: u16,
     pub(crate) aliases_in: Vec<Option<TopicNameBuf>>,
     /// QoS 1 and 2 publishes of this connection that we have not finally acknowledged.
     pub(crate) receiving: u16,
@@ -49,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) output_full: bool,
     /// Whether CONNACK still waits for the store: nothing may overtake it.
     pub(crate) opening: bool,
+    /// Whether a reply was due that is larger than the client accepts: the connection has to end.
+    pub(crate) outgrown: bool,
     /// Entries of the window that this connection has to send again.
     pub(crate) unsent: usize,
     held: VecDeque<Held>,
@@ -84,6 +90,8 @@ impl Connection {
             heard_at: now,
             keep_alive_at: Instant::MAX,
             ends_at: Instant::MAX,
+            receive_max: u16::MAX,
+            alias_max: 0,
             aliases_in: Vec::new(),
             receiving: 0,
             packet_bytes_max: usize::MAX,
@@ -91,6 +99,7 @@ impl Connection {
             aliases_out: AliasesOut::default(),
             output_full: false,
             opening: false,
+            outgrown: false,
             unsent: 0,
             held: VecDeque::new(),
         }
@@ -119,9 +128,11 @@ impl Connection {
     ) {
         let start = turn.desk.scratch.len();
         encode(&mut turn.desk.scratch).expect("invariant: our replies fit a packet");
-        if turn.desk.changed {
+        if turn.desk.scratch.len() - start > self.packet_bytes_max {
+            self.outgrown = true; // [MQTT-3.1.2-24]
+        } else if turn.desk.changed {
             self.hold(turn.desk.ticket, &turn.desk.scratch[start..], completes);
-            turn.desk.waiting.push_back((turn.desk.ticket, self.id));
+            turn.desk.wait(self.id);
         } else if let Some(last) = self.held.back() {
             self.hold(last.ticket, &turn.desk.scratch[start..], completes);
         } else {
@@ -184,19 +195,30 @@ impl Connection {
 
     /// Says goodbye as far as the version allows, and closes.
     pub(crate) fn close<S: Sink>(&self, turn: &mut Turn<'_, S>, reason: ReasonCode, why: &str) {
+        // [MQTT-3.14.0-1]: not before CONNACK.
         if self.version.is_v5() && !self.opening {
-            let start = turn.desk.scratch.len();
-            let mut packet = Disconnect::new(reason);
-            packet.reason_string = (self.problem_info && !why.is_empty()).then_some(why);
-            packet
-                .encode(self.version, &mut turn.desk.scratch)
-                .expect("invariant: our reasons are short");
-            if turn.desk.scratch.len() - start <= self.packet_bytes_max {
-                turn.sink.send(self.id, &turn.desk.scratch[start..]);
+            let why = (self.problem_info && !why.is_empty()).then_some(why);
+            if !self.say_goodbye(turn, reason, why) {
+                self.say_goodbye(turn, reason, None); // [MQTT-3.14.2-3]
             }
-            turn.desk.scratch.truncate(start);
         }
         turn.sink.close(self.id, CloseCause::Server(reason));
+    }
+
+    /// Answers false when DISCONNECT would be larger than the client accepts.
+    fn say_goodbye<S: Sink>(&self, turn: &mut Turn<'_, S>, reason: ReasonCode, why: Option<&str>) -> bool {
+        let start = turn.desk.scratch.len();
+        let mut packet = Disconnect::new(reason);
+        packet.reason_string = why;
+        packet
+            .encode(self.version, &mut turn.desk.scratch)
+            .expect("invariant: our reasons are short");
+        let fits = turn.desk.scratch.len() - start <= self.packet_bytes_max;
+        if fits {
+            turn.sink.send(self.id, &turn.desk.scratch[start..]);
+        }
+        turn.desk.scratch.truncate(start);
+        fits
     }
 }
 

@@ -91,15 +91,27 @@ impl<'p> FanOut<'p> {
         desk.scratch.truncate(self.scratch_start);
     }
 
-    /// The message as it looks to everybody of this version, QoS and retain flag.
-    fn shape(&mut self, desk: &mut Desk, version: Version, delivery: &Delivery<'_>) -> PublishLayout {
+    /// The message as it looks to everybody of this version, QoS and retain flag; `None` when MQTT has no
+    /// packet that large.
+    fn shape(&mut self, desk: &mut Desk, version: Version, delivery: &Delivery<'_>) -> Option<PublishLayout> {
         let at = usize::from(delivery.qos.bits())
             + 3 * usize::from(delivery.retain)
             + 6 * usize::from(version.is_v5());
-        *self.shapes[at].get_or_insert_with(|| {
+        if self.shapes[at].is_none() {
             let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
-            encode(&packet, version, self.shares_payload, desk)
-        })
+            self.shapes[at] = encode(&packet, version, self.shares_payload, desk);
+        }
+        self.shapes[at]
+    }
+
+    /// Bytes of a packet of this shape, wherever its payload is.
+    const fn packet_bytes(&self, layout: &PublishLayout) -> usize {
+        let shared = if self.shares_payload {
+            self.publication.payload.len()
+        } else {
+            0
+        };
+        layout.end - layout.start + shared
     }
 }
 
@@ -130,13 +142,38 @@ fn publish<'a>(
     }
 }
 
-fn encode(packet: &Publish<'_>, version: Version, shares_payload: bool, desk: &mut Desk) -> PublishLayout {
+/// Appends the packet to the scratch buffer. `None` when it is larger than MQTT can express: what came in
+/// goes out with properties that it did not have.
+fn encode(
+    packet: &Publish<'_>,
+    version: Version,
+    shares_payload: bool,
+    desk: &mut Desk,
+) -> Option<PublishLayout> {
     let encoded = if shares_payload {
         packet.encode_head(version, packet.payload.len(), &mut desk.scratch)
     } else {
         packet.encode(version, &mut desk.scratch)
     };
-    encoded.expect("invariant: a packet that came in goes out, give or take properties that fit")
+    encoded.ok()
+}
+
+/// Whether the client of `conn` accepts a packet as large as this delivery, with nothing added to it.
+pub(crate) fn accepts(
+    conn: &Connection,
+    publication: &Publication<'_>,
+    delivery: &Delivery<'_>,
+    now: Instant,
+) -> bool {
+    conn.packet_bytes_max == usize::MAX
+        || publish(
+            publication,
+            delivery,
+            PacketId::MIN,
+            expiry_secs(publication.expires_at, now),
+        )
+        .encoded_len(conn.version)
+        .is_ok_and(|bytes| bytes <= conn.packet_bytes_max)
 }
 
 impl Session {
@@ -170,13 +207,11 @@ impl Session {
             return delivered;
         }
         let layout = fan.shape(turn.desk, conn.version, delivery);
-        let payload_bytes = fan.publication.payload.len();
-        let shared_bytes = if fan.shares_payload { payload_bytes } else { 0 };
-        if layout.end - layout.start + shared_bytes > conn.packet_bytes_max {
-            turn.desk.counters.drop_one(DropReason::PacketTooLarge);
+        let Some(layout) = layout.filter(|layout| fan.packet_bytes(layout) <= conn.packet_bytes_max) else {
+            turn.desk.counters.drop_one(DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
             self.outbound.dropped += 1;
             return Delivered::No;
-        }
+        };
         if reliable {
             let message = fan.keep(turn.desk);
             let at = layout
@@ -190,7 +225,7 @@ impl Session {
         }
         let shared = fan.shares_payload.then(|| fan.keep(turn.desk));
         conn.send_publish(turn, layout, shared.as_ref());
-        turn.count_sent(delivery.qos, payload_bytes);
+        turn.count_sent(delivery.qos, fan.publication.payload.len());
         if reliable {
             self.store_queued(turn, fan, delivery.qos);
         }
@@ -208,8 +243,8 @@ impl Session {
         }
     }
 
-    /// Puts a message at the end of the queue. QoS 0 messages make room, oldest first; without room
-    /// the message is dropped and counted.
+    /// Puts a message at the end of the queue. Expired messages make room, then QoS 0 messages, oldest
+    /// first; without room the message is dropped and counted.
     fn enqueue<S: Sink>(
         &mut self,
         turn: &mut Turn<'_, S>,
@@ -217,6 +252,9 @@ impl Session {
         delivery: &Delivery<'_>,
     ) -> Delivered {
         let message = fan.keep(turn.desk);
+        if !self.outbound.fits(&turn.desk.limits, message.size()) {
+            self.drop_expired(turn);
+        }
         if !self.outbound.make_room(turn.desk, message.size()) {
             turn.desk.counters.drop_one(DropReason::QueueFull);
             self.outbound.dropped += 1;
@@ -241,21 +279,27 @@ impl Session {
         } else {
             PacketId::MIN
         };
-        let told = core::mem::take(&mut self.outbound.dropped);
-        if !send_alone(conn, turn, &pending, packet_id, Resent::No, told) {
-            turn.desk.counters.drop_one(DropReason::PacketTooLarge);
-            self.outbound.dropped = told + 1;
+        let dropped = self.outbound.dropped;
+        let Some(told) = send_alone(conn, turn, &pending, packet_id, Resent::No, dropped) else {
+            turn.desk.counters.drop_one(DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
+            self.outbound.dropped += 1;
             return Delivered::No;
-        }
-        if !conn.version.is_v5() {
-            self.outbound.dropped = told;
-        }
+        };
+        self.outbound.dropped -= told;
         turn.count_sent(qos, payload_bytes);
         if reliable {
             conn.quota = conn.quota.saturating_sub(1);
             self.outbound.open_window(packet_id, pending);
         }
         Delivered::Yes
+    }
+
+    /// What expired while it waited is deleted. [MQTT-3.3.2-5]
+    fn drop_expired<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
+        for (qos, number) in self.outbound.take_expired(turn.desk, turn.now) {
+            turn.desk.counters.drop_one(DropReason::Expired);
+            self.settle(turn, qos, number);
+        }
     }
 
     /// A QoS 1 or 2 message left the session for good.
@@ -278,8 +322,11 @@ pub(crate) enum Resent {
     Yes,
 }
 
-/// Sends a message in a packet of its own: with identifiers, alias and the count of what was dropped.
-/// Answers false when it is larger than the client accepts.
+/// Sends a message in a packet of its own: with identifiers, alias and the count of what was dropped. What
+/// we add is left out when the packet would be too large because of it.
+///
+/// Answers how many dropped messages the client was told of; `None` when the packet is larger than the
+/// client accepts.
 pub(crate) fn send_alone<S: Sink>(
     conn: &mut Connection,
     turn: &mut Turn<'_, S>,
@@ -287,7 +334,7 @@ pub(crate) fn send_alone<S: Sink>(
     packet_id: PacketId,
     resent: Resent,
     dropped: u32,
-) -> bool {
+) -> Option<u32> {
     let publication = pending.message.publication();
     let mut packet = publish(
         &publication,
@@ -297,30 +344,46 @@ pub(crate) fn send_alone<S: Sink>(
     );
     packet.dup = resent == Resent::Yes;
     let alias = conn.aliases_out.find(publication.topic.as_str());
-    match alias {
-        AliasUse::None => {}
-        AliasUse::Set(alias) => packet.properties.topic_alias = Some(alias),
-        AliasUse::Known(alias) => {
-            packet.properties.topic_alias = Some(alias);
-            packet.topic = None;
-        }
+    if let AliasUse::Known(alias) = alias {
+        packet.properties.topic_alias = Some(alias);
+        packet.topic = None;
     }
     let mut user = Vec::new();
-    if dropped > 0 && conn.version.is_v5() {
-        packet.properties.user_properties.write_wire(&mut user);
-        UserProperties::push(&mut user, DROPPED_PROPERTY, &alloc::format!("{dropped}"))
-            .expect("invariant: a number is short");
-        packet.properties.user_properties =
-            UserProperties::from_wire(&user).expect("invariant: just written");
+    let told = if conn.version.is_v5() { dropped } else { 0 };
+    let mut full = packet.clone();
+    if let AliasUse::Set(alias) = alias {
+        full.properties.topic_alias = Some(alias);
     }
-    let shares_payload = packet.payload.len() >= turn.desk.limits.shared_payload_bytes_min;
-    let layout = encode(&packet, conn.version, shares_payload, turn.desk);
-    let shared_bytes = if shares_payload { packet.payload.len() } else { 0 };
-    let fits = layout.end - layout.start + shared_bytes <= conn.packet_bytes_max;
-    if fits {
+    if told > 0 {
+        full.properties.user_properties.write_wire(&mut user);
+        UserProperties::push(&mut user, DROPPED_PROPERTY, &alloc::format!("{told}"))
+            .expect("invariant: a number is short");
+        full.properties.user_properties = UserProperties::from_wire(&user).expect("invariant: just written");
+    }
+    if send_packet(conn, turn, &full, pending) {
         if let AliasUse::Set(_) = alias {
             conn.aliases_out.keep(publication.topic.as_str());
         }
+        return Some(told);
+    }
+    let has_additions = told > 0 || matches!(alias, AliasUse::Set(_));
+    (has_additions && send_packet(conn, turn, &packet, pending)).then_some(0)
+}
+
+/// Sends the packet if the client accepts one so large.
+fn send_packet<S: Sink>(
+    conn: &mut Connection,
+    turn: &mut Turn<'_, S>,
+    packet: &Publish<'_>,
+    pending: &Pending,
+) -> bool {
+    let shares_payload = packet.payload.len() >= turn.desk.limits.shared_payload_bytes_min;
+    let Some(layout) = encode(packet, conn.version, shares_payload, turn.desk) else {
+        return false;
+    };
+    let shared_bytes = if shares_payload { packet.payload.len() } else { 0 };
+    let fits = layout.end - layout.start + shared_bytes <= conn.packet_bytes_max;
+    if fits {
         conn.send_publish(turn, layout, shares_payload.then_some(&pending.message));
     }
     turn.desk.scratch.truncate(layout.start);

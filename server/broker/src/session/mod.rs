@@ -29,7 +29,7 @@ use crate::message::Message;
 use crate::router::Scan;
 
 pub(crate) use connection::Connection;
-pub(crate) use fan_out::{Delivered, Delivery, FanOut, Resent, send_alone};
+pub(crate) use fan_out::{Delivered, Delivery, FanOut, Resent, accepts, send_alone};
 pub(crate) use outbound::{Acknowledged, Outbound, Pending, Stage};
 
 /// One client's state in one organization.

@@ -4,13 +4,15 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
-use cloudsignal_core::Qos;
 use cloudsignal_core::codec::PacketId;
+use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
 use super::fan_out::Delivery;
+use crate::limits::Limits;
 use crate::message::Message;
 use crate::router::GroupKey;
 use crate::sink::DropReason;
@@ -88,8 +90,12 @@ pub(crate) struct Outbound {
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     queued_qos0: usize,
+    /// No message in the queue expires before this; `None` when none expires at all.
+    queue_ends_at: Option<Instant>,
     window: VecDeque<InFlight>,
     last_packet_id: u16,
+    /// Whether ids have come round to one that was still in use, so that the window is not in their order.
+    stepped_over: bool,
     /// Messages that the client missed and has not been told of.
     pub(crate) dropped: u32,
 }
@@ -117,13 +123,23 @@ impl Outbound {
         self.window.len()
     }
 
+    /// Whether a message of `size` bytes fits into the queue as it is.
+    pub(crate) fn fits(&self, limits: &Limits, size: usize) -> bool {
+        self.queue.len() < limits.queue_messages_max
+            && self.queue_bytes.saturating_add(size) <= limits.queue_bytes_max
+    }
+
+    /// Whether a message of `size` bytes would find room, or perhaps make it.
+    pub(crate) fn may_take(&self, limits: &Limits, size: usize) -> bool {
+        self.fits(limits, size) || (self.queued_qos0 > 0 && size <= limits.queue_bytes_max)
+    }
+
     /// Makes room for a message of `size` bytes by dropping QoS 0 messages, oldest first.
     pub(crate) fn make_room(&mut self, desk: &mut Desk, size: usize) -> bool {
-        let fits = |queue: &Self, desk: &Desk| {
-            queue.queue.len() < desk.limits.queue_messages_max
-                && queue.queue_bytes + size <= desk.limits.queue_bytes_max
-        };
-        while !fits(self, desk) && self.queued_qos0 > 0 {
+        if size > desk.limits.queue_bytes_max {
+            return false;
+        }
+        while !self.fits(&desk.limits, size) && self.queued_qos0 > 0 {
             let Some(at) = self
                 .queue
                 .iter()
@@ -135,12 +151,33 @@ impl Outbound {
             desk.counters.drop_one(DropReason::QueueFullQos0);
             self.dropped += 1;
         }
-        fits(self, desk)
+        self.fits(&desk.limits, size)
+    }
+
+    /// Takes messages that have expired out of the queue. Answers the QoS and number of each.
+    pub(crate) fn take_expired(&mut self, desk: &mut Desk, now: Instant) -> Vec<(Qos, u64)> {
+        let mut expired = Vec::new();
+        if self.queue_ends_at.is_none_or(|at| at > now) {
+            return expired;
+        }
+        let mut ends_at: Option<Instant> = None;
+        self.retain_queue(desk, |pending| {
+            let is_expired = pending.message.is_expired(now);
+            if is_expired {
+                expired.push((pending.qos, pending.message.number()));
+            } else {
+                ends_at = sooner(ends_at, pending.message.expires_at());
+            }
+            !is_expired
+        });
+        self.queue_ends_at = ends_at;
+        expired
     }
 
     /// Puts a message at the end of the queue.
     pub(crate) fn push(&mut self, desk: &mut Desk, pending: Pending) {
         let size = pending.message.size();
+        self.queue_ends_at = sooner(self.queue_ends_at, pending.message.expires_at());
         self.queue_bytes += size;
         self.queued_qos0 += usize::from(pending.qos == Qos::AtMostOnce);
         desk.counters.queue_messages_now += 1;
@@ -188,18 +225,32 @@ impl Outbound {
         self.window.clear();
     }
 
-    /// A packet id that no exchange uses: they begin at 1 and rise. [MQTT-2.2.1-3]
+    /// A packet id that no exchange uses: they begin at 1 and rise. The caller has made sure that one is
+    /// free. [MQTT-2.2.1-4]
     pub(crate) fn next_packet_id(&mut self) -> PacketId {
-        loop {
-            self.last_packet_id = self.last_packet_id.wrapping_add(1);
-            let Some(packet_id) = NonZeroU16::new(self.last_packet_id) else {
-                continue;
-            };
-            // The window is far smaller than the 65 535 ids, so this ends. [MQTT-2.2.1-4]
-            if self.window.iter().all(|entry| entry.packet_id != packet_id) {
-                return packet_id;
-            }
+        let next = NonZeroU16::new(self.last_packet_id.wrapping_add(1)).unwrap_or(NonZeroU16::MIN);
+        // As long as none was stepped over, the oldest exchange is the first that rising ids can meet.
+        match self.window.front() {
+            None => self.stepped_over = false,
+            Some(oldest) => self.stepped_over |= oldest.packet_id == next,
         }
+        let packet_id = if self.stepped_over { self.next_free() } else { next };
+        self.last_packet_id = packet_id.get();
+        packet_id
+    }
+
+    /// The first id behind the last one that no exchange uses, found by looking at all of them.
+    fn next_free(&self) -> PacketId {
+        let mut used = [0_u64; (u16::MAX as usize + 1) / 64];
+        for entry in &self.window {
+            let id = usize::from(entry.packet_id.get());
+            used[id / 64] |= 1 << (id % 64);
+        }
+        let is_used = |id: PacketId| used[usize::from(id.get()) / 64] >> (id.get() % 64) & 1 == 1;
+        let behind = (self.last_packet_id..=u16::MAX).skip(1);
+        let mut ids = behind.chain(1..=u16::MAX).filter_map(NonZeroU16::new);
+        ids.find(|&id| !is_used(id))
+            .expect("invariant: the window holds fewer exchanges than there are ids")
     }
 
     /// The message is being sent under `packet_id` and not yet acknowledged.
@@ -289,6 +340,13 @@ impl Outbound {
         self.window.iter().position(|entry| entry.packet_id == packet_id)
     }
 
+    /// The message will not be sent again, although the client has not acknowledged it.
+    pub(crate) fn discard(&mut self, conn: &mut Connection, packet_id: PacketId) {
+        if let Some(at) = self.find(packet_id) {
+            self.close_window(conn, at);
+        }
+    }
+
     fn close_window(&mut self, conn: &mut Connection, at: usize) {
         let entry = self.window.remove(at).expect("invariant: just found");
         conn.unsent -= usize::from(!entry.sent);
@@ -297,7 +355,7 @@ impl Outbound {
 
     /// The member of a shared group goes: every message that came through a group and may be given to
     /// another member is offered to `take`, in order, and leaves the session if it is taken. What QoS 2
-    /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-5]
+    /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-4] [MQTT-4.8.2-5]
     pub(crate) fn offer_shared(&mut self, desk: &mut Desk, mut take: impl FnMut(GroupKey, &Pending) -> bool) {
         self.window.retain(|entry| match &entry.stage {
             Stage::Published(pending) if pending.qos == Qos::AtLeastOnce => {
@@ -332,10 +390,22 @@ impl Outbound {
             self.window.len() <= usize::from(desk.limits.inflight_max),
             "the window is bounded"
         );
+        let mut ids: Vec<_> = self.window.iter().map(|entry| entry.packet_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), self.window.len(), "packet ids are used once");
         let unsent = self.window.iter().filter(|entry| !entry.sent).count();
         assert!(
             conn.is_none_or(|conn| conn.unsent == unsent),
             "unsent entries are counted right"
         );
+    }
+}
+
+/// The earlier of two moments, either of which may be never.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
