@@ -1,0 +1,378 @@
+//! A small world for stories: one organization, clients in memory, a clock that only tests move, and a
+//! store that answers at once unless it is told to wait.
+//!
+//! Clients speak bytes: what they send is encoded and decoded by the codec, and so is what they get. After
+//! every step the world ends the turn as a shell does, fires what is due, and checks the invariants.
+//! A byte for a connection that is closed fails the test wherever it happens. [MQTT-3.14.4-1]
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cloudsignal_broker::change::Change;
+use cloudsignal_broker::sink::DropReason;
+use cloudsignal_broker::{
+    Access, CloseCause, ConnId, Credential, Identity, Limits, Message, Org, OrgId, Policy, Report, Sink,
+    Ticket,
+};
+use cloudsignal_core::codec::{Decoded, PACKET_BYTES_MAX};
+use cloudsignal_core::{Decoder, Instant, Packet, TopicName, Version};
+
+/// The sender of a client's packets and the reader of what it gets; see `client.rs`.
+pub(crate) use crate::client::{Client, Connecting};
+
+/// Seed of every organization here; nothing in the stories depends on it.
+const SEED: u64 = 7;
+/// Timers that may be due at one moment before a story counts as endless.
+const TURNS_MAX: usize = 10_000;
+
+/// One organization and everything around it.
+#[derive(Clone)]
+pub(crate) struct World(Rc<RefCell<Inner>>);
+
+pub(crate) struct Inner {
+    pub(crate) org: Org,
+    pub(crate) now: Instant,
+    pub(crate) tape: Tape,
+    stores: Stores,
+    /// Groups of changes that are not stored yet.
+    unstored: VecDeque<Ticket>,
+}
+
+/// When the store answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stores {
+    AtOnce,
+    WhenAsked,
+}
+
+/// The sink of the world: it records everything.
+#[derive(Default)]
+pub(crate) struct Tape {
+    /// Every connection that ever was, in the order they were opened.
+    pub(crate) lines: Vec<Line>,
+    /// Connection number → its line, while it is open.
+    open: BTreeMap<ConnId, usize>,
+    /// Connections that the machine closed and whose end the world has not announced yet.
+    closing: Vec<ConnId>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) reports: Vec<String>,
+    pub(crate) forwarded: Vec<Arc<Message>>,
+}
+
+/// What one connection was sent.
+pub(crate) struct Line {
+    pub(crate) conn: ConnId,
+    pub(crate) version: Version,
+    pub(crate) server: Decoder,
+    /// What the client has begun to read. It lives on: stories are short.
+    unread: &'static [u8],
+    /// What came after that.
+    bytes: Vec<u8>,
+    pub(crate) closed: Option<CloseCause>,
+    /// Whether its reader sleeps, so that everything it is sent waits in the output.
+    pub(crate) is_stalled: bool,
+    waiting: usize,
+}
+
+impl World {
+    /// An organization with default limits where everything is allowed.
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default(), Policy::permit_all())
+    }
+
+    pub(crate) fn with_limits(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Self::with(limits, Policy::permit_all())
+    }
+
+    pub(crate) fn with_policy(policy: Policy) -> Self {
+        Self::with(Limits::default(), policy)
+    }
+
+    pub(crate) fn with(limits: Limits, policy: Policy) -> Self {
+        Self(Rc::new(RefCell::new(Inner {
+            org: Org::new(OrgId::new("org_test"), limits, policy, SEED),
+            now: Instant::from_micros(1_000_000),
+            tape: Tape::default(),
+            stores: Stores::AtOnce,
+            unstored: VecDeque::new(),
+        })))
+    }
+
+    /// Begins a CONNECT: MQTT 5, clean start, no extras; the last word is `go` or `refused`.
+    pub(crate) fn connect(&self, client_id: &str) -> Connecting {
+        Connecting::new(self.clone(), client_id)
+    }
+
+    /// A plain MQTT 5 client that is in.
+    pub(crate) fn client(&self, client_id: &str) -> Client {
+        self.connect(client_id).go()
+    }
+
+    pub(crate) fn inner(&self) -> RefMut<'_, Inner> {
+        self.0.borrow_mut()
+    }
+
+    /// Does something to the organization and ends the turn.
+    pub(crate) fn step<R>(&self, act: impl FnOnce(&mut Org, Instant, &mut Tape) -> R) -> R {
+        let inner = &mut *self.inner();
+        let result = act(&mut inner.org, inner.now, &mut inner.tape);
+        inner.end_turn();
+        result
+    }
+
+    /// Time passes; everything that is due on the way happens at its moment.
+    pub(crate) fn advance_secs(&self, secs: u32) {
+        let until = self.inner().now.after_secs(secs);
+        self.advance_to(until);
+    }
+
+    pub(crate) fn advance_micros(&self, micros: u64) {
+        let until = Instant::from_micros(self.inner().now.as_micros() + micros);
+        self.advance_to(until);
+    }
+
+    fn advance_to(&self, until: Instant) {
+        let inner = &mut *self.inner();
+        while let Some(at) = inner.org.poll_timeout().filter(|&at| at <= until) {
+            inner.now = inner.now.max(at);
+            inner.end_turn();
+        }
+        inner.now = until;
+        inner.end_turn();
+    }
+
+    /// Time passes and nobody looks at the timers: as if the shell were late.
+    pub(crate) fn advance_unnoticed(&self, secs: u32) {
+        let inner = &mut *self.inner();
+        inner.now = inner.now.after_secs(secs);
+    }
+
+    /// From here on the store answers only when it is asked to.
+    pub(crate) fn withhold_store(&self) {
+        self.inner().stores = Stores::WhenAsked;
+    }
+
+    /// The store answers for the oldest group of changes that waits. Answers whether one waited.
+    pub(crate) fn store_one(&self) -> bool {
+        let inner = &mut *self.inner();
+        let Some(ticket) = inner.unstored.pop_front() else {
+            return false;
+        };
+        inner.org.handle_stored(ticket, inner.now, &mut inner.tape);
+        inner.end_turn();
+        true
+    }
+
+    /// Everything that was to be stored since the last look.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        core::mem::take(&mut self.inner().tape.changes)
+    }
+
+    /// Everything that was reported since the last look, as `Debug` prints it.
+    pub(crate) fn take_reports(&self) -> Vec<String> {
+        core::mem::take(&mut self.inner().tape.reports)
+    }
+
+    /// Whether there is a retained message, and its payload.
+    pub(crate) fn retained(&self, topic: &str) -> Option<Vec<u8>> {
+        let inner = self.inner();
+        let topic = TopicName::parse(topic).expect("a topic");
+        inner
+            .org
+            .retained(topic)
+            .map(|message| message.payload().to_vec())
+    }
+
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        self.inner().org.counters().dropped[reason.index()]
+    }
+
+    pub(crate) fn counters(&self) -> cloudsignal_broker::counters::Counters {
+        self.inner().org.counters().clone()
+    }
+
+    /// What an operator sees of a session: `(connected, expiry, subscriptions, queued, unacknowledged)`.
+    pub(crate) fn session(&self, client_id: &str) -> Option<(bool, u32, usize, usize, usize)> {
+        let inner = self.inner();
+        let view = inner.org.sessions().find(|view| view.client_id == client_id)?;
+        Some((
+            view.connected,
+            view.expiry_secs,
+            view.subscriptions,
+            view.queue_messages,
+            view.unacknowledged,
+        ))
+    }
+}
+
+impl Inner {
+    /// Opens a line under the smallest free connection number, as a shell would.
+    pub(crate) fn open_line(&mut self, version: Version) -> (usize, ConnId) {
+        let free = (0..).map(ConnId).find(|id| !self.tape.open.contains_key(id));
+        let conn = free.expect("numbers do not end");
+        let packet_bytes_max = self.org.limits().packet_bytes_max;
+        self.tape.lines.push(Line {
+            conn,
+            version,
+            server: Decoder::new(packet_bytes_max),
+            unread: &[],
+            bytes: Vec::new(),
+            closed: None,
+            is_stalled: false,
+            waiting: 0,
+        });
+        let line = self.tape.lines.len() - 1;
+        self.tape.open.insert(conn, line);
+        (line, conn)
+    }
+
+    /// What a shell does after it handed something over: announces the connections that ended, seals, lets
+    /// the store answer, fires timers; and then, for the stories, everything is checked.
+    pub(crate) fn end_turn(&mut self) {
+        for _ in 0..TURNS_MAX {
+            for conn in core::mem::take(&mut self.tape.closing) {
+                self.tape.open.remove(&conn);
+                self.org.handle_closed(conn, self.now, &mut self.tape);
+            }
+            self.org.invariants();
+            if let Some(ticket) = self.org.seal() {
+                self.unstored.push_back(ticket);
+            }
+            let is_due = self.org.poll_timeout().is_some_and(|at| at <= self.now);
+            if self.stores == Stores::AtOnce
+                && let Some(ticket) = self.unstored.pop_front()
+            {
+                self.org.handle_stored(ticket, self.now, &mut self.tape);
+            } else if is_due {
+                self.org.handle_timeout(self.now, &mut self.tape);
+            } else if self.tape.closing.is_empty() {
+                return;
+            }
+        }
+        panic!("the turn does not end");
+    }
+
+    /// The client's transport is gone, without a word.
+    pub(crate) fn cut(&mut self, line: usize) {
+        let conn = self.tape.lines[line].conn;
+        if self.tape.lines[line].closed.is_none() {
+            self.tape.lines[line].closed = Some(CloseCause::Transport);
+            self.tape.open.remove(&conn);
+            self.org.handle_closed(conn, self.now, &mut self.tape);
+        }
+        self.end_turn();
+    }
+
+    /// Bytes arrive from a client: as many packets as there are, each handed over like a shell does.
+    pub(crate) fn receive(&mut self, line: usize, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.tape.lines[line].closed.is_none() {
+            let (conn, now) = (self.tape.lines[line].conn, self.now);
+            let mut decoder = self.tape.lines[line].server;
+            match decoder.decode(bytes) {
+                Ok(Decoded::Packet { packet, bytes: taken }) => {
+                    self.org.handle_packet(conn, &packet, now, &mut self.tape);
+                    bytes = bytes.get(taken..).expect("a packet ends within the bytes");
+                }
+                Ok(Decoded::Incomplete { .. }) => panic!("half a packet"),
+                Err(error) => {
+                    self.org.handle_decode_error(conn, &error, now, &mut self.tape);
+                    bytes = &[];
+                }
+            }
+            self.tape.lines[line].server = decoder;
+        }
+        self.end_turn();
+    }
+
+    /// Whoever reads the connection has caught up.
+    pub(crate) fn drained(&mut self, line: usize) {
+        let conn = self.tape.lines[line].conn;
+        self.tape.lines[line].waiting = 0;
+        self.org.handle_writable(conn, self.now, &mut self.tape);
+        self.end_turn();
+    }
+}
+
+impl Line {
+    /// The next packet the client reads.
+    pub(crate) fn read(&mut self) -> Option<Packet<'static>> {
+        if self.unread.is_empty() {
+            self.unread = core::mem::take(&mut self.bytes).leak();
+        }
+        if self.unread.is_empty() {
+            return None;
+        }
+        let mut decoder = Decoder::with_version(self.version, PACKET_BYTES_MAX);
+        match decoder.decode(self.unread).expect("the broker sends MQTT") {
+            Decoded::Packet { packet, bytes } => {
+                self.unread = self.unread.get(bytes..).expect("a packet ends within the bytes");
+                Some(packet)
+            }
+            Decoded::Incomplete { .. } => panic!("the broker sent half a packet"),
+        }
+    }
+}
+
+impl Tape {
+    fn append(&mut self, conn: ConnId, bytes: &[&[u8]]) -> usize {
+        let line = self.open.get(&conn).map(|&line| &mut self.lines[line]);
+        let line = line.expect("bytes for a connection that does not exist");
+        assert_eq!(line.closed, None, "bytes for a connection that is closed");
+        for part in bytes {
+            line.bytes.extend_from_slice(part);
+            line.waiting += part.len();
+        }
+        if !line.is_stalled {
+            line.waiting = 0;
+        }
+        line.waiting
+    }
+}
+
+impl Sink for Tape {
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
+        self.append(conn, &[bytes])
+    }
+
+    fn send_shared(&mut self, conn: ConnId, head: &[u8], message: &Arc<Message>) -> usize {
+        self.append(conn, &[head, message.payload()])
+    }
+
+    fn close(&mut self, conn: ConnId, cause: CloseCause) {
+        let line = &mut self.lines[self.open[&conn]];
+        assert_eq!(line.closed, None, "a connection is closed once");
+        line.closed = Some(cause);
+        self.closing.push(conn);
+    }
+
+    fn store(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    fn report(&mut self, report: Report<'_>) {
+        self.reports.push(format!("{report:?}"));
+    }
+
+    fn forward(&mut self, message: &Arc<Message>) {
+        self.forwarded.push(Arc::clone(message));
+    }
+}
+
+/// Who everybody in the stories is unless they say otherwise.
+pub(crate) fn identity(username: &str) -> Identity {
+    Identity {
+        org: OrgId::new("org_test"),
+        username: username.into(),
+        principal: format!("user:{username}").into(),
+        credential: Credential::Password {
+            user: username.into(),
+        },
+        claims: Vec::new(),
+        expires_at: None,
+        access: Access::Policy,
+    }
+}
