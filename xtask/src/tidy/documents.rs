@@ -14,6 +14,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         if file.path.ends_with(".md") {
             links(tree, file, findings);
             paths(tree, file, findings);
+            functions(tree, file, findings);
         }
     }
 }
@@ -58,6 +59,26 @@ fn paths(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
                     index,
                     format!("there is no file {quoted}"),
                 ));
+            }
+        }
+    }
+}
+
+/// Every function in backticks, `folder/file::name`, is in a file whose path ends so.
+fn functions(tree: &Tree, file: &File, findings: &mut Vec<Finding>) {
+    for (index, line) in file.text.lines().enumerate() {
+        for quoted in line.split('`').skip(1).step_by(2) {
+            let Some((module, name)) = quoted
+                .rsplit_once("::")
+                .filter(|(module, _)| module.contains('/'))
+            else {
+                continue;
+            };
+            let (end, start) = (format!("/{module}.rs"), format!("fn {name}("));
+            let mut files = tree.files.iter().filter(|it| it.path.ends_with(&end));
+            if !files.any(|it| it.text.contains(&start)) {
+                let text = format!("there is no function {quoted}");
+                findings.push(Finding::at(&file.path, index, text));
             }
         }
     }
@@ -126,5 +147,13 @@ mod tests {
             ("server/src/lib.rs", ""),
         ];
         assert_eq!(found(&files), [4]);
+    }
+
+    #[test]
+    fn a_function_in_a_text_must_exist() {
+        let text = "`deep/qos::a_test`\n`deep/qos::another`\n`other/qos::a_test`\n`Org::new`\n";
+        let code = "#[test]\nfn a_test() {}\n";
+        let files = [("docs/list.md", text), ("server/deep/qos.rs", code)];
+        assert_eq!(found(&files), [2, 3]);
     }
 }
