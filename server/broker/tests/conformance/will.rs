@@ -26,7 +26,8 @@ fn delayed(secs: u32) -> Will<'static> {
 
 #[test]
 fn a_will_is_published_when_the_connection_is_lost() {
-    // [MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-9] [MQTT-3.1.2-10]; 3.1.1 [MQTT-3.1.2-8] [MQTT-3.1.2-10]
+    // [MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-9] [MQTT-3.1.2-10] [MQTT-3.1.2-14]
+    // 3.1.1 [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-16]
     let world = World::new();
     let watcher = watcher(&world);
     for connect in [mortal(&world), mortal(&world).v311()] {
@@ -38,6 +39,7 @@ fn a_will_is_published_when_the_connection_is_lost() {
         world.advance_secs(100_000);
         watcher.expect_nothing();
     }
+    assert_eq!(world.retained("wills/m"), None);
     assert_eq!(world.counters().wills, 2);
 }
 
@@ -90,7 +92,7 @@ fn a_client_that_the_broker_closes_leaves_its_will() {
 
 #[test]
 fn a_will_is_an_ordinary_message() {
-    // [MQTT-3.1.2-9] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10]; 3.1.1 [MQTT-3.1.2-16] [MQTT-3.1.2-17]
+    // [MQTT-3.1.2-9] [MQTT-3.1.2-15] [MQTT-3.1.3-10]; 3.1.1 [MQTT-3.1.2-17]
     let world = World::new();
     let watcher = watcher(&world);
     let mut wire = Vec::new();
