@@ -11,9 +11,6 @@ use super::tree::Tree;
 /// Code in these folders must have its citations tested.
 const STRICT_FOLDERS: &[&str] = &["sdk-core/src/", "server/broker/src/"];
 
-/// Clauses cited there that no test cites yet, one a line. The list may only shrink.
-const UNTESTED_FILE: &str = "xtask/untested-clauses.txt";
-
 /// Whose citations are read: everything that ships, and every test.
 const CITING_FOLDERS: &[&str] = &["sdk-core/", "server/", "tests/", "fuzz/"];
 
@@ -28,21 +25,16 @@ struct Ledger {
 
 pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
     let ledger = read(tree);
-    let tolerated = tolerated(tree);
-    for (clause, (path, index)) in &ledger.strict {
-        if !ledger.tested.contains(clause) && !tolerated.contains_key(clause.as_str()) {
-            findings.push(Finding::at(
-                path,
-                *index,
-                format!("[{clause}] is cited here and by no test"),
-            ));
-        }
-    }
-    for (clause, index) in tolerated {
-        if ledger.tested.contains(clause) || !ledger.strict.contains_key(clause) {
-            let text = format!("{clause} no longer needs its place in this list");
-            findings.push(Finding::at(UNTESTED_FILE, index, text));
-        }
+    let untested = ledger
+        .strict
+        .iter()
+        .filter(|(clause, _)| !ledger.tested.contains(*clause));
+    for (clause, (path, index)) in untested {
+        findings.push(Finding::at(
+            path,
+            *index,
+            format!("[{clause}] is cited here and by no test"),
+        ));
     }
 }
 
@@ -50,19 +42,8 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
 pub(super) fn ledger(tree: &Tree) -> String {
     let ledger = read(tree);
     let proved = ledger.cited.intersection(&ledger.tested).count();
-    let (cited, waiting) = (ledger.cited.len(), tolerated(tree).len());
-    format!(
-        "MQTT clauses: {cited} cited by code, {proved} of them by tests too, {waiting} on the waiting list"
-    )
-}
-
-fn tolerated(tree: &Tree) -> BTreeMap<&str, usize> {
-    let text = tree.file(UNTESTED_FILE).map_or("", |file| file.text.as_str());
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|(index, line)| (line, index)).collect()
+    let cited = ledger.cited.len();
+    format!("MQTT clauses: {cited} cited by code, {proved} of them by tests too")
 }
 
 fn read(tree: &Tree) -> Ledger {
@@ -128,34 +109,27 @@ mod tests {
     }
 
     #[test]
-    fn a_cited_clause_needs_a_test_or_a_place_on_the_list() {
-        let code = "// [MQTT-1.1.1-1]\n// [MQTT-1.1.1-2]\n// [MQTT-1.1.1-3]\n";
+    fn a_cited_clause_needs_a_test() {
         let tree = Tree::of(&[
-            ("server/broker/src/a.rs", code),
+            ("server/broker/src/a.rs", "// [MQTT-1.1.1-1]\n// [MQTT-1.1.1-2]\n"),
+            ("server/src/b.rs", "// [MQTT-1.1.1-3]\n"),
             ("tests/conformance/a.rs", "assert!(x, \"[MQTT-1.1.1-1]\");\n"),
-            (UNTESTED_FILE, "# waiting\nMQTT-1.1.1-2\n"),
         ]);
         let mut findings = Vec::new();
         check(&tree, &mut findings);
         let lines: Vec<_> = findings.iter().map(|it| (it.path.as_str(), it.line)).collect();
-        assert_eq!(lines, [("server/broker/src/a.rs", 3)]);
+        assert_eq!(lines, [("server/broker/src/a.rs", 2)]);
         assert_eq!(
             ledger(&tree),
-            "MQTT clauses: 3 cited by code, 1 of them by tests too, 1 on the waiting list"
+            "MQTT clauses: 3 cited by code, 1 of them by tests too"
         );
     }
 
     #[test]
-    fn the_waiting_list_only_shrinks() {
-        let tree = Tree::of(&[
-            (
-                "sdk-core/src/a.rs",
-                "// [MQTT-1.1.1-1]\n#[cfg(test)]\nmod tests {\n// [MQTT-1.1.1-1]\n}\n",
-            ),
-            (UNTESTED_FILE, "MQTT-1.1.1-1\nMQTT-9.9.9-9\n"),
-        ]);
+    fn a_test_beside_the_code_counts() {
+        let text = "// [MQTT-1.1.1-1]\n#[cfg(test)]\nmod tests {\n// [MQTT-1.1.1-1]\n}\n";
         let mut findings = Vec::new();
-        check(&tree, &mut findings);
-        assert_eq!(findings.iter().map(|it| it.line).collect::<Vec<_>>(), [1, 2]);
+        check(&Tree::of(&[("sdk-core/src/a.rs", text)]), &mut findings);
+        assert_eq!(findings, []);
     }
 }

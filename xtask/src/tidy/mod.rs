@@ -73,6 +73,7 @@ const RULES: &[fn(&Tree, &mut Vec<Finding>)] = &[
     names::check,
     text::check,
     code::check,
+    clauses::check,
     documents::check,
     lock_file::check,
 ];
@@ -83,11 +84,6 @@ pub(crate) fn tidy(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let findings = findings(&tree);
     for finding in &findings {
         println!("    {finding}");
-    }
-    let mut untested = Vec::new();
-    clauses::check(&tree, &mut untested);
-    for finding in &untested {
-        println!("    note: {finding}");
     }
     println!("    {}", clauses::ledger(&tree));
     println!("    {} files looked at", tree.files.len());
