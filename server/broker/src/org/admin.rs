@@ -127,7 +127,8 @@ impl Org {
         self.close_where(|_| true, reason, "", now, sink)
     }
 
-    /// Closes one client's connection. Answers whether it had one.
+    /// Closes one client's connection: an operator's wish, or one of many when the broker stops (0x8B).
+    /// Answers whether it had one.
     pub fn handle_kick(
         &mut self,
         client_id: &str,
@@ -140,7 +141,9 @@ impl Org {
             return false;
         };
         let had_one = self.sessions[place as usize].conn.is_some();
-        self.close_connection(place, reason, "closed by an operator", now, sink);
+        let is_stopping = reason == ReasonCode::ServerShuttingDown;
+        let why = if is_stopping { "" } else { "closed by an operator" };
+        self.close_connection(place, reason, why, now, sink);
         had_one
     }
 

@@ -240,8 +240,8 @@ pub(crate) enum AliasUse {
     Known(NonZeroU16),
 }
 
-/// An alias takes three bytes of its own: a topic that is no longer than them gains nothing.
-const ALIASED_TOPIC_BYTES_MIN: usize = 4;
+/// A topic shorter than this is not worth the three bytes of an alias.
+const ALIASED_TOPIC_BYTES_MIN: usize = 8;
 
 impl AliasesOut {
     pub(crate) fn new(max: u16) -> Self {

@@ -52,7 +52,7 @@ pub(super) struct Link {
     unsent_bytes: usize,
     /// From here on a client that does not take its answers is not read.
     pub(super) output_bytes_max: usize,
-    /// The decision to close was made; it is carried out when everything before it has left.
+    /// The decision to close was made; it is carried out once everything before it has left.
     close: Option<CloseCause>,
     /// The client will send nothing more.
     pub(super) is_at_end: bool,
@@ -93,7 +93,7 @@ pub(super) enum Filled {
 pub(super) struct Flushed {
     /// The transport takes no more for now.
     pub(super) is_blocked: bool,
-    /// Everything has left, and the connection is to be closed.
+    /// The connection is to be closed once everything has left.
     pub(super) close: Option<CloseCause>,
     /// The organization waits to hear that there is room again.
     pub(super) is_writable_due: bool,
@@ -280,6 +280,7 @@ impl Link {
                     self.unsent_bytes = looked.unsent_bytes;
                     self.close = looked.close;
                     flushed.is_blocked = true;
+                    flushed.close = self.close;
                     return Ok(flushed);
                 }
             }
@@ -288,8 +289,8 @@ impl Link {
             Poll::Ready(done) => done?,
             Poll::Pending => flushed.is_blocked = true,
         }
+        flushed.close = self.close;
         if !flushed.is_blocked {
-            flushed.close = self.close;
             self.stalled.take_if(|sleep| sleep.is_elapsed());
         }
         Ok(flushed)

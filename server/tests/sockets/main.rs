@@ -1,0 +1,23 @@
+//! A broker in this process, and real sockets: what the network side promises whatever the bytes say.
+//!
+//! | file | shows |
+//! |---|---|
+//! | [`stream`] | any cut of the byte stream, many packets at once, large packets |
+//! | [`opening`] | until a client is let in |
+//! | [`websocket`] | upgrade, frames, close codes |
+//! | [`proxied`] | PROXY headers |
+//! | [`encrypted`] | TLS versions, certificate reload, client certificates |
+//! | [`bounds`] | limits on connections, clients that do not read |
+//! | [`life`] | metrics, health, drain |
+//! | [`process`] | the program itself, and its signals |
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod bounds;
+mod broker;
+mod encrypted;
+mod life;
+mod opening;
+mod process;
+mod proxied;
+mod stream;
+mod websocket;
