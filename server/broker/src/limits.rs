@@ -11,6 +11,8 @@ pub struct Limits {
     pub client_id_bytes_max: usize,
     /// Subscriptions of one session; one more is answered with 0x97.
     pub subscriptions_max: u32,
+    /// Bytes of all filters of one session; a filter that does not fit is answered with 0x97.
+    pub filter_bytes_max: usize,
     /// Levels of a topic or filter; deeper ones are refused with 0x90 and 0x8F.
     pub topic_levels_max: usize,
     /// QoS 1 and 2 messages a v5 client may have unacknowledged towards us (Receive Maximum).
@@ -56,6 +58,7 @@ impl Default for Limits {
             sessions_max: 1_000_000,
             client_id_bytes_max: 1_024,
             subscriptions_max: 1_000,
+            filter_bytes_max: 1_048_576,
             topic_levels_max: 128,
             receive_max: 256,
             inflight_max: 256,

@@ -364,6 +364,14 @@ pub static KEYS: &[Key] = &[
         "Subscriptions of one session."
     ),
     number!(
+        "limits.filter_bytes_max",
+        limits.filter_bytes_max,
+        "bytes",
+        1_024,
+        1 << 30,
+        "Bytes of all filters that one session subscribes to."
+    ),
+    number!(
         "limits.topic_levels_max",
         limits.topic_levels_max,
         "levels",

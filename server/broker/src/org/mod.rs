@@ -191,12 +191,19 @@ impl Org {
             "retained bytes are counted right"
         );
         assert!(self.desk.scratch.is_empty(), "the scratch buffer is given back");
-        let (mut connections, mut subscriptions, mut queued) = (0, 0, 0);
+        let (mut connections, mut subscriptions, mut queued, mut queue_bytes) = (0, 0, 0, 0);
         for (place, session) in &self.sessions {
             let conn = session.conn.as_deref();
             session.outbound.invariants(&self.desk, conn);
             queued += session.outbound.queue_len() as u64;
+            queue_bytes += session.outbound.queue_bytes() as u64;
             subscriptions += session.subscriptions.len() as u64;
+            let filters = session.subscriptions.iter().map(|it| it.filter.as_str().len());
+            assert_eq!(
+                filters.sum::<usize>(),
+                session.subscriptions.filter_bytes(),
+                "bytes of filters are counted right"
+            );
             connections += u64::from(conn.is_some());
             assert!(
                 conn.is_some() || session.is_persistent(),
@@ -216,6 +223,10 @@ impl Org {
         assert_eq!(
             counters.queue_messages_now, queued,
             "queued messages are counted right"
+        );
+        assert_eq!(
+            counters.queue_bytes_now, queue_bytes,
+            "queued bytes are counted right"
         );
     }
 }

@@ -53,7 +53,7 @@ impl Session {
             .as_deref_mut()
             .filter(|conn| conn.unsent > 0 && conn.is_writable())
         {
-            let Some(entry) = self.outbound.first_unsent() else {
+            let Some(entry) = self.outbound.first_unsent(conn.quota > 0) else {
                 return;
             };
             let packet_id = entry.packet_id;
@@ -65,7 +65,6 @@ impl Session {
                         pubrel.encode(AckKind::PubRel, version, out)
                     });
                 }
-                Stage::Published(_) if conn.quota == 0 => return,
                 Stage::Published(pending) => {
                     let (qos, number) = (pending.qos, pending.message.number());
                     if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0).is_none() {

@@ -74,7 +74,10 @@ impl Org {
             .map_err(Denied::reason)?;
         let session = &mut self.sessions[place as usize];
         let is_new = !session.subscriptions.contains(filter);
-        if is_new && session.subscriptions.len() >= self.desk.limits.subscriptions_max as usize {
+        let filter_bytes = session.subscriptions.filter_bytes() + filter.as_str().len();
+        let has_room = session.subscriptions.len() < self.desk.limits.subscriptions_max as usize
+            && filter_bytes <= self.desk.limits.filter_bytes_max;
+        if is_new && !has_room {
             return Err(ReasonCode::QuotaExceeded);
         }
         session.subscriptions.put(Subscription {

@@ -133,19 +133,27 @@ pub(crate) struct Subscription {
 
 /// A session's subscriptions, in filter order: few, so a sorted list is the smallest map.
 #[derive(Debug, Default)]
-pub(crate) struct Subscriptions(Vec<Subscription>);
+pub(crate) struct Subscriptions {
+    list: Vec<Subscription>,
+    /// Bytes of all filters.
+    filter_bytes: usize,
+}
 
 impl Subscriptions {
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
+    }
+
+    pub(crate) const fn filter_bytes(&self) -> usize {
+        self.filter_bytes
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.0.iter()
+        self.list.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
-        self.0.iter_mut()
+        self.list.iter_mut()
     }
 
     pub(crate) fn contains(&self, filter: TopicFilter<'_>) -> bool {
@@ -155,17 +163,23 @@ impl Subscriptions {
     /// Adds or replaces the subscription to its filter.
     pub(crate) fn put(&mut self, subscription: Subscription) {
         match self.find(subscription.filter.as_ref()) {
-            Ok(at) => self.0[at] = subscription,
-            Err(at) => self.0.insert(at, subscription),
+            Ok(at) => self.list[at] = subscription,
+            Err(at) => {
+                self.filter_bytes += subscription.filter.as_str().len();
+                self.list.insert(at, subscription);
+            }
         }
     }
 
     pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) -> bool {
-        self.find(filter).map(|at| self.0.remove(at)).is_ok()
+        let Ok(at) = self.find(filter) else { return false };
+        self.filter_bytes -= filter.as_str().len();
+        self.list.remove(at);
+        true
     }
 
     fn find(&self, filter: TopicFilter<'_>) -> Result<usize, usize> {
-        self.0
+        self.list
             .binary_search_by(|known| known.filter.as_str().cmp(filter.as_str()))
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Outbound {
     queue: VecDeque<Pending>,
     queue_bytes: usize,
     queued_qos0: usize,
+    /// No QoS 0 message is in front of this place, so that the oldest one is found without a walk.
+    qos0_from: usize,
     /// No message in the queue expires before this; `None` when none expires at all.
     queue_ends_at: Option<Instant>,
     window: VecDeque<InFlight>,
@@ -140,14 +142,12 @@ impl Outbound {
             return false;
         }
         while !self.fits(&desk.limits, size) && self.queued_qos0 > 0 {
-            let Some(at) = self
-                .queue
-                .iter()
-                .position(|pending| pending.qos == Qos::AtMostOnce)
-            else {
+            let mut from_hint = self.queue.iter().skip(self.qos0_from);
+            let Some(at) = from_hint.position(|pending| pending.qos == Qos::AtMostOnce) else {
                 break;
             };
-            self.remove(desk, at);
+            self.qos0_from += at;
+            self.remove(desk, self.qos0_from);
             desk.counters.drop_one(DropReason::QueueFullQos0);
             self.dropped += 1;
         }
@@ -191,6 +191,7 @@ impl Outbound {
 
     /// Takes the message at the head of the queue.
     pub(crate) fn pop(&mut self, desk: &mut Desk) -> Option<Pending> {
+        self.qos0_from = self.qos0_from.saturating_sub(1);
         self.remove(desk, 0)
     }
 
@@ -210,6 +211,7 @@ impl Outbound {
 
     /// Keeps the queued messages that `keep` wants.
     pub(crate) fn retain_queue(&mut self, desk: &mut Desk, mut keep: impl FnMut(&Pending) -> bool) {
+        self.qos0_from = 0;
         for pending in core::mem::take(&mut self.queue) {
             if keep(&pending) {
                 self.queue.push_back(pending);
@@ -272,9 +274,12 @@ impl Outbound {
         self.window.len()
     }
 
-    /// The first exchange that this connection has to send again.
-    pub(crate) fn first_unsent(&mut self) -> Option<&mut InFlight> {
-        self.window.iter_mut().find(|entry| !entry.sent)
+    /// The first exchange that this connection has to send again. PUBREL takes nothing of the quota, so
+    /// without any it does not wait for a PUBLISH before it. [MQTT-3.3.4-10]
+    pub(crate) fn first_unsent(&mut self, has_quota: bool) -> Option<&mut InFlight> {
+        self.window
+            .iter_mut()
+            .find(|entry| !entry.sent && (has_quota || matches!(entry.stage, Stage::Released(_))))
     }
 
     /// PUBACK.
@@ -378,6 +383,11 @@ impl Outbound {
             .filter(|pending| pending.qos == Qos::AtMostOnce)
             .count();
         assert_eq!(qos0, self.queued_qos0, "queued QoS 0 messages are counted right");
+        let mut hidden = self.queue.iter().take(self.qos0_from);
+        assert!(
+            hidden.all(|pending| pending.qos > Qos::AtMostOnce),
+            "no QoS 0 message is overlooked"
+        );
         assert!(
             self.queue.len() <= desk.limits.queue_messages_max,
             "the queue is bounded in messages"

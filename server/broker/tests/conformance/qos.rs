@@ -262,6 +262,30 @@ fn after_pubrec_only_pubrel_is_repeated() {
 }
 
 #[test]
+fn pubrel_does_not_wait_for_the_quota() {
+    // [MQTT-3.3.4-10] [MQTT-4.9.0-3] [MQTT-4.6.0-4]
+    let world = World::new();
+    let (a, b) = (reader(&world), world.client("b"));
+    for payload in ["1", "2", "3", "4"] {
+        b.publish_qos2("x", payload, 1);
+    }
+    assert_eq!(a.payloads().len(), 4);
+    for packet_id in [3, 4] {
+        a.pubrec(id(packet_id));
+        a.expect_pubrel();
+    }
+    a.cut();
+    let a = world.connect("reader").resume().receive_max(1).go();
+    let first = a.expect_publish("x", "1");
+    assert_eq!(a.expect_pubrel().packet_id, id(3));
+    assert_eq!(a.expect_pubrel().packet_id, id(4));
+    a.expect_nothing();
+    a.acknowledge(&first);
+    a.expect_publish("x", "2");
+    a.expect_nothing();
+}
+
+#[test]
 fn an_acknowledgement_with_an_error_ends_the_exchange() {
     // [MQTT-4.4.0-2] [MQTT-4.3.3-4]
     let world = World::new();

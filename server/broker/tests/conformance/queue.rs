@@ -80,6 +80,29 @@ fn qos_0_makes_room_for_qos_1_and_2_and_not_the_other_way_round() {
 }
 
 #[test]
+fn the_oldest_qos_0_message_is_found_among_others() {
+    let world = narrow(6);
+    let (a, b) = (slow(&world), world.client("b"));
+    let reliable = |payload: &str| {
+        b.publish_qos1("x", payload, 1);
+    };
+    reliable("r1");
+    b.publish("x", "1");
+    reliable("r2");
+    b.publish("x", "2");
+    b.publish("x", "3");
+    reliable("r3");
+    b.publish("x", "4");
+    a.catch_up();
+    reliable("r4");
+    b.publish("x", "5");
+    b.publish("x", "6");
+    reliable("r5");
+    a.wake_up();
+    assert_eq!(a.payloads(), ["0", "r1", "r2", "r3", "r4", "5", "6", "r5"]);
+}
+
+#[test]
 fn the_next_message_says_how_many_were_dropped() {
     let world = narrow(1);
     let (a, b) = (slow(&world), world.client("b"));

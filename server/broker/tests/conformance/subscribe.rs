@@ -274,6 +274,22 @@ fn a_subscribe_with_more_filters_than_a_session_may_have_is_cut_short() {
 }
 
 #[test]
+fn filters_are_bounded_in_bytes() {
+    let world = World::with_limits(|limits| limits.filter_bytes_max = 10);
+    let client = world.client("a");
+    client.subscribe("12345", QOS0);
+    assert_eq!(
+        client.subscribe_it(filter("123456", QOS0)),
+        ReasonCode::QuotaExceeded
+    );
+    client.subscribe("1234", QOS0);
+    client.subscribe("12345", QOS1);
+    assert_eq!(client.subscribe_it(filter("xx", QOS0)), ReasonCode::QuotaExceeded);
+    client.unsubscribe(&["12345"]);
+    client.subscribe("123456", QOS0);
+}
+
+#[test]
 fn a_filter_that_is_too_deep_is_refused() {
     let world = World::with_limits(|limits| limits.topic_levels_max = 3);
     let client = world.client("a");
