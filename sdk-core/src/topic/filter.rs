@@ -60,6 +60,12 @@ impl<'a> TopicFilter<'a> {
         self.path().split('/')
     }
 
+    /// How many [`levels`](Self::levels) there are; faster than counting those.
+    #[must_use]
+    pub fn level_count(self) -> usize {
+        1 + self.path().bytes().filter(|&byte| byte == b'/').count()
+    }
+
     /// Whether it can match more than one name.
     #[must_use]
     pub fn has_wildcard(self) -> bool {

@@ -33,6 +33,14 @@ fn what_is_a_filter() {
     assert!(filter("a/+").has_wildcard() && filter("#").has_wildcard());
     assert!(!filter("a/b").has_wildcard());
     assert!(filter("a//+").levels().eq(["a", "", "+"]));
+    for text in ["a", "/", "a//+", "$share/g/a/b"] {
+        assert_eq!(
+            filter(text).level_count(),
+            filter(text).levels().count(),
+            "{text}"
+        );
+    }
+    assert_eq!(name("a//b/").level_count(), name("a//b/").levels().count());
 }
 
 #[test]

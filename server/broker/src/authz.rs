@@ -80,7 +80,20 @@ impl Denied {
 pub struct Grants {
     default: Effect,
     entries: Box<[Grant]>,
+    last: LastPermit,
 }
+
+/// The last publish that the rules were asked about and allowed, because publishers repeat themselves.
+#[derive(Clone, Debug, Default)]
+struct LastPermit {
+    /// At most [`REMEMBERED_TOPIC_BYTES_MAX`]; empty when there is none.
+    topic: String,
+    qos: Qos,
+    retain: bool,
+}
+
+/// Longer topics are asked about every time, so that a session remembers little.
+const REMEMBERED_TOPIC_BYTES_MAX: usize = 256;
 
 #[derive(Clone, Debug)]
 struct Grant {
@@ -97,10 +110,7 @@ impl Grants {
     #[must_use]
     pub fn compile(policy: &Policy, identity: &Identity, client_id: &str) -> Self {
         if identity.access == Access::Full {
-            return Self {
-                default: Effect::Allow,
-                entries: Box::default(),
-            };
+            return Self::new(Effect::Allow, Box::default());
         }
         let entries = policy
             .rules
@@ -108,9 +118,15 @@ impl Grants {
             .filter(|rule| rule.user.matches(&identity.username))
             .filter_map(|rule| Grant::compile(rule, identity, client_id))
             .collect();
+        Self::new(policy.default, entries)
+    }
+
+    fn new(default: Effect, entries: Box<[Grant]>) -> Self {
+        let last = LastPermit::default();
         Self {
-            default: policy.default,
+            default,
             entries,
+            last,
         }
     }
 
@@ -119,7 +135,7 @@ impl Grants {
     /// # Errors
     /// [`Denied`] says why not.
     pub fn permit_publish<'t>(
-        &self,
+        &mut self,
         topic: TopicName<'t>,
         qos: Qos,
         retain: bool,
@@ -127,10 +143,17 @@ impl Grants {
         if is_sys(topic.as_str()) {
             return Err(Denied::Sys);
         }
+        if self.last.is(topic, qos, retain) {
+            return Ok(PublishPermit { topic });
+        }
         let allows = |grant: &Grant| qos <= grant.qos_max && (grant.retain || !retain);
-        self.decide(|grant| grant.actions.publish && grant.matches(topic), allows)
-            .then_some(PublishPermit { topic })
-            .ok_or(Denied::Policy)
+        if !self.decide(|grant| grant.actions.publish && grant.matches(topic), allows) {
+            return Err(Denied::Policy);
+        }
+        if !self.entries.is_empty() {
+            self.last.remember(topic, qos, retain);
+        }
+        Ok(PublishPermit { topic })
     }
 
     /// May `filter` be subscribed to? An allow rule must cover all of it; what deny rules take out
@@ -175,6 +198,21 @@ impl Grants {
             }
         }
         allowed
+    }
+}
+
+impl LastPermit {
+    fn is(&self, topic: TopicName<'_>, qos: Qos, retain: bool) -> bool {
+        self.topic == topic.as_str() && self.qos == qos && self.retain == retain
+    }
+
+    fn remember(&mut self, topic: TopicName<'_>, qos: Qos, retain: bool) {
+        let topic = topic.as_str();
+        self.topic.clear();
+        if topic.len() <= REMEMBERED_TOPIC_BYTES_MAX {
+            self.topic.push_str(topic);
+            (self.qos, self.retain) = (qos, retain);
+        }
     }
 }
 

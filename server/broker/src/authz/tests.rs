@@ -54,6 +54,7 @@ fn filter(name: &str) -> TopicFilter<'_> {
 }
 
 fn may_publish(grants: &Grants, name: &str) -> bool {
+    let mut grants = grants.clone();
     grants.permit_publish(topic(name), Qos::AtMostOnce, false).is_ok()
 }
 
@@ -177,11 +178,35 @@ fn deny_wins_whatever_the_order() {
 }
 
 #[test]
+fn what_was_allowed_last_allows_nothing_else() {
+    let mut limited = rule("a", true, true, Effect::Allow);
+    limited.qos_max = Some(Qos::AtMostOnce);
+    limited.retain = false;
+    let mut grants = grants(vec![limited]);
+    let long = "x".repeat(2 * REMEMBERED_TOPIC_BYTES_MAX);
+    for _ in 0..2 {
+        assert!(grants.permit_publish(topic("a"), Qos::AtMostOnce, false).is_ok());
+        assert!(
+            grants
+                .permit_publish(topic("a"), Qos::AtLeastOnce, false)
+                .is_err()
+        );
+        assert!(grants.permit_publish(topic("a"), Qos::AtMostOnce, true).is_err());
+        assert!(grants.permit_publish(topic("b"), Qos::AtMostOnce, false).is_err());
+        assert!(
+            grants
+                .permit_publish(topic(&long), Qos::AtMostOnce, false)
+                .is_err()
+        );
+    }
+}
+
+#[test]
 fn qos_and_retain_can_be_limited() {
     let mut limited = rule("a", true, true, Effect::Allow);
     limited.qos_max = Some(Qos::AtLeastOnce);
     limited.retain = false;
-    let grants = grants(vec![limited]);
+    let mut grants = grants(vec![limited]);
     assert!(grants.permit_publish(topic("a"), Qos::AtLeastOnce, false).is_ok());
     assert!(
         grants
@@ -199,7 +224,7 @@ fn qos_and_retain_can_be_limited() {
 fn sys_is_ours_even_under_full_access() {
     let mut full = identity("ada");
     full.access = Access::Full;
-    let grants = Grants::compile(&Policy::deny_all(), &full, "c");
+    let mut grants = Grants::compile(&Policy::deny_all(), &full, "c");
     assert!(may_publish(&grants, "anything"));
     assert_eq!(
         grants

@@ -1,6 +1,5 @@
 //! What the shell's directory and its operators change while clients are connected. It takes effect at once.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cloudsignal_core::Instant;
@@ -24,11 +23,7 @@ impl Org {
         self.policy = policy;
         for place in self.places() {
             let session = &mut self.sessions[place as usize];
-            session.grants = Arc::new(Grants::compile(
-                &self.policy,
-                &session.identity,
-                &session.client_id,
-            ));
+            session.grants = Grants::compile(&self.policy, &session.identity, &session.client_id);
             self.refresh_permits(place);
             self.drop_forbidden(place, now, sink);
         }

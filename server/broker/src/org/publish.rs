@@ -113,7 +113,7 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> Result<usize, Stopped> {
-        if publication.topic.levels().count() > self.desk.limits.topic_levels_max {
+        if publication.topic.level_count() > self.desk.limits.topic_levels_max {
             return Err(Stopped {
                 reason: ReasonCode::TopicNameInvalid,
                 dropped: DropReason::PublishDenied,
@@ -140,7 +140,7 @@ impl Org {
         publication: &Publication<'t>,
         sink: &mut impl Sink,
     ) -> Result<PublishPermit<'t>, Denied> {
-        let session = &self.sessions[place as usize];
+        let session = &mut self.sessions[place as usize];
         let permit = session
             .grants
             .permit_publish(publication.topic, publication.qos, publication.retain);

@@ -66,7 +66,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<ReasonCode, ReasonCode> {
         let filter = wanted.filter.map_err(|_| ReasonCode::TopicFilterInvalid)?;
-        if filter.levels().count() > self.desk.limits.topic_levels_max {
+        if filter.level_count() > self.desk.limits.topic_levels_max {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let permit = self

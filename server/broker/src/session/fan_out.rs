@@ -7,6 +7,7 @@ use cloudsignal_core::codec::{
     PacketId, Publish, PublishLayout, PublishProperties, SubscriptionIds, UserProperties,
 };
 use cloudsignal_core::{Instant, Qos, Version};
+use smallvec::SmallVec;
 
 use super::connection::{AliasUse, Connection};
 use super::{Pending, Session};
@@ -18,8 +19,6 @@ use crate::turn::{Desk, Turn};
 
 /// The user property that tells a v5 client how many messages it missed since the last one.
 const DROPPED_PROPERTY: &str = "cs-dropped";
-/// Shapes of a PUBLISH that subscribers can share: two kinds of version, retain, three QoS.
-const SHAPES: usize = 12;
 
 /// How one session gets a message.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +40,21 @@ pub(crate) enum Delivered {
     No,
 }
 
+/// What subscribers must agree in to be sent the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    is_v5: bool,
+    qos: Qos,
+    retain: bool,
+}
+
 /// A message while it is handed to its subscribers.
 #[derive(Debug)]
 pub(crate) struct FanOut<'p> {
     publication: &'p Publication<'p>,
     kept: Option<Arc<Message>>,
-    shapes: [Option<PublishLayout>; SHAPES],
+    /// At most twelve, and mostly one.
+    shapes: SmallVec<[(Shape, PublishLayout); 2]>,
     /// Whether the payload is large enough to be shared instead of copied.
     shares_payload: bool,
     scratch_start: usize,
@@ -58,7 +66,7 @@ impl<'p> FanOut<'p> {
         Self {
             publication,
             kept: None,
-            shapes: [None; SHAPES],
+            shapes: SmallVec::new(),
             shares_payload: publication.payload.len() >= desk.limits.shared_payload_bytes_min,
             scratch_start: desk.scratch.len(),
             expiry_secs: expiry_secs(publication.expires_at, now),
@@ -94,14 +102,18 @@ impl<'p> FanOut<'p> {
     /// The message as it looks to everybody of this version, QoS and retain flag; `None` when MQTT has no
     /// packet that large.
     fn shape(&mut self, desk: &mut Desk, version: Version, delivery: &Delivery<'_>) -> Option<PublishLayout> {
-        let at = usize::from(delivery.qos.bits())
-            + 3 * usize::from(delivery.retain)
-            + 6 * usize::from(version.is_v5());
-        if self.shapes[at].is_none() {
-            let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
-            self.shapes[at] = encode(&packet, version, self.shares_payload, desk);
+        let shape = Shape {
+            is_v5: version.is_v5(),
+            qos: delivery.qos,
+            retain: delivery.retain,
+        };
+        if let Some((_, layout)) = self.shapes.iter().find(|(known, _)| *known == shape) {
+            return Some(*layout);
         }
-        self.shapes[at]
+        let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
+        let layout = encode(&packet, version, self.shares_payload, desk)?;
+        self.shapes.push((shape, layout));
+        Some(layout)
     }
 
     /// Bytes of a packet of this shape, wherever its payload is.

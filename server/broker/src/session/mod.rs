@@ -45,7 +45,7 @@ pub(crate) struct Session {
     pub(crate) stored: bool,
     /// Who opened it last; permissions follow from it, also while it is away.
     pub(crate) identity: Arc<Identity>,
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) grants: Grants,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) outbound: Outbound,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
@@ -68,12 +68,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        serial: u64,
-        client_id: Arc<str>,
-        identity: Arc<Identity>,
-        grants: Arc<Grants>,
-    ) -> Self {
+    pub(crate) fn new(serial: u64, client_id: Arc<str>, identity: Arc<Identity>, grants: Grants) -> Self {
         Self {
             serial,
             client_id,
