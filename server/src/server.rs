@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, bail};
@@ -317,5 +318,6 @@ fn make_shell(config: Config, foundation: &Foundation, stop: watch::Receiver<boo
         sources,
         metrics,
         stop,
+        next_warning_micros: AtomicU64::new(0),
     })
 }

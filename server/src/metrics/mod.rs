@@ -103,6 +103,8 @@ struct StatusLabel {
 pub(crate) enum TurnedAway {
     /// A limit on the number of connections.
     Limit(sources::Refusal),
+    /// `connections.opening_bytes_max`.
+    OpeningBytes,
     /// It did not come from a trusted proxy, or without a PROXY header.
     Proxy,
     /// The TLS handshake failed or took too long.
@@ -114,6 +116,7 @@ impl TurnedAway {
         match self {
             Self::Limit(sources::Refusal::Total) => "total_max",
             Self::Limit(sources::Refusal::PerSource) => "per_source_max",
+            Self::OpeningBytes => "opening_bytes_max",
             Self::Proxy => "proxy",
             Self::Tls => "tls",
         }

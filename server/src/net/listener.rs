@@ -102,7 +102,6 @@ impl Door {
     /// Accepts connections until the process stops.
     pub(crate) async fn run(self, listener: TcpListener) {
         let mut stopping = pin!(self.shell.stopping());
-        let mut is_full = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -110,7 +109,7 @@ impl Door {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, addr)) => self.admit(stream, addr, &mut is_full),
+                Ok((stream, addr)) => self.admit(stream, addr),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(listener = self.kind.name(), %error, "cannot accept connections");
@@ -120,22 +119,16 @@ impl Door {
         }
     }
 
-    fn admit(&self, stream: TcpStream, addr: SocketAddr, is_full: &mut bool) {
+    fn admit(&self, stream: TcpStream, addr: SocketAddr) {
         self.shell.metrics.accepted(self.kind.name());
         let place = match self.shell.sources.enter() {
             Ok(place) => place,
             Err(refusal) => {
-                if !std::mem::replace(is_full, true) {
-                    tracing::warn!(
-                        listener = self.kind.name(),
-                        "connections.total_max reached: turning clients away"
-                    );
-                }
+                self.shell.warn_of_limit("connections.total_max");
                 self.shell.metrics.turned_away(TurnedAway::Limit(refusal));
                 return;
             }
         };
-        *is_full = false;
         let needs_handshake = self.proxies.is_some() || self.kind.inside().is_some();
         if self.kind == Kind::Mqtt && !needs_handshake {
             if let Some(peer) = self.peer(addr, place) {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -19,6 +20,9 @@ use crate::net::sources::Sources;
 use crate::orgs::cell::OrgCell;
 use crate::orgs::{Orgs, live};
 
+/// Time between two warnings about limits: ten seconds.
+const WARNING_MICROS_MIN: u64 = 10_000_000;
+
 /// What every connection of the process shares.
 #[derive(Debug)]
 pub(crate) struct Shell {
@@ -31,6 +35,8 @@ pub(crate) struct Shell {
     pub(crate) metrics: Arc<Metrics>,
     /// Turns true when the process stops.
     pub(crate) stop: watch::Receiver<bool>,
+    /// When the next warning about a limit may be written.
+    pub(crate) next_warning_micros: AtomicU64,
 }
 
 /// The answer about a login, when it is there.
@@ -71,6 +77,19 @@ impl Shell {
                     self.clock.now(),
                 );
             }
+        }
+    }
+
+    /// Says that a limit of the process was met, at most once in a while: whoever floods us must not flood the log.
+    pub(crate) fn warn_of_limit(&self, key: &'static str) {
+        let now = self.clock.now().as_micros();
+        let next = self.next_warning_micros.load(Ordering::Relaxed);
+        let later = now + WARNING_MICROS_MIN;
+        let claim =
+            self.next_warning_micros
+                .compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed);
+        if now >= next && claim.is_ok() {
+            tracing::warn!(key, "limit reached: connections are closed");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use cloudsignal_broker::{Identity, OrgId};
+use cloudsignal_broker::{Credential, Identity};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
@@ -28,8 +28,10 @@ pub(crate) async fn run(
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "directory events were missed; checking every connection");
                 for cell in orgs.cells() {
-                    refresh_policy(&cell, &directory, clock.now());
                     check_all(&cell, &directory, clock.now());
+                    if refresh_policy(&cell, &directory, clock.now()).is_none() {
+                        orgs.forget(cell.id());
+                    }
                 }
             }
             Err(RecvError::Closed) => return,
@@ -40,6 +42,12 @@ pub(crate) async fn run(
 fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant) {
     // An organization that nobody has entered has nothing open, and reads the directory when somebody does.
     let Some(cell) = orgs.find(&event.org) else { return };
+    // Events run behind the directory: this one may be older than the organization's end.
+    if directory.policy(&event.org).is_none() {
+        end_all(&cell, ReasonCode::AdministrativeAction, now);
+        orgs.forget(&event.org);
+        return;
+    }
     match event.change.effect() {
         LiveEffect::None => {}
         LiveEffect::EndCredential(credential, reason) => {
@@ -55,38 +63,35 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
                 ((), Handover::Free)
             });
         }
-        LiveEffect::NewPolicy => refresh_policy(&cell, directory, now),
-        LiveEffect::EndAll(reason) => {
-            cell.hold(now, None, |org, effects| {
-                (org.handle_shutdown(reason, now, effects), Handover::Free)
-            });
+        LiveEffect::NewPolicy => {
+            refresh_policy(&cell, directory, now);
         }
+        LiveEffect::EndAll(reason) => end_all(&cell, reason, now),
         LiveEffect::CheckAll => check_all(&cell, directory, now),
     }
-    forget_if_deleted(orgs, directory, &event.org);
 }
 
-/// What an organization held ends with it.
-fn forget_if_deleted(orgs: &Orgs, directory: &Directory, org: &OrgId) {
-    if directory.policy(org).is_none() {
-        orgs.forget(org);
-    }
+fn end_all(cell: &OrgCell, reason: ReasonCode, now: Instant) {
+    cell.hold(now, None, |org, effects| {
+        (org.handle_shutdown(reason, now, effects), Handover::Free)
+    });
 }
 
-fn refresh_policy(cell: &OrgCell, directory: &Directory, now: Instant) {
-    let Some(policy) = directory.policy(cell.id()) else {
-        return;
-    };
+/// `None`: the directory knows no such organization.
+fn refresh_policy(cell: &OrgCell, directory: &Directory, now: Instant) -> Option<()> {
+    let policy = directory.policy(cell.id())?;
     cell.hold(now, None, |org, effects| {
         org.handle_policy(policy, now, effects);
         ((), Handover::Free)
     });
+    Some(())
 }
 
 /// Asks about every connection of an organization whether it may stay.
 fn check_all(cell: &OrgCell, directory: &Directory, now: Instant) {
     let connected: Vec<(Box<str>, Identity)> = cell.read(|org| {
-        let connected = org.sessions().filter(|session| session.connected);
+        let has_login = |identity: &Identity| identity.credential != Credential::Anonymous;
+        let connected = org.sessions().filter(|it| it.connected && has_login(it.identity));
         connected
             .map(|session| (session.client_id.into(), session.identity.clone()))
             .collect()
@@ -140,5 +145,213 @@ const fn reason_of(gone: Gone) -> ReasonCode {
         Gone::Org | Gone::Credential(CredentialFault::Suspended) => ReasonCode::AdministrativeAction,
         Gone::Credential(CredentialFault::Expired) => ReasonCode::MaximumConnectTime,
         Gone::Credential(CredentialFault::Unknown | CredentialFault::Revoked) => ReasonCode::NotAuthorized,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use cloudsignal_broker::{CloseCause, ConnId};
+    use cloudsignal_core::Version;
+    use cloudsignal_core::codec::Connect;
+
+    use super::*;
+    use crate::accounts::acl::Preset;
+    use crate::accounts::command::TokenGrant;
+    use crate::accounts::{Command, Outcome};
+    use crate::authn::password::{HashCost, PasswordPool};
+    use crate::authn::{Authenticator, Login};
+    use crate::clock::WallTime;
+    use crate::config::Config;
+    use crate::net::outbox::{Batch, Outbox};
+    use crate::store::memory;
+
+    const TTL_SECS: u32 = 60;
+
+    struct Bench {
+        clock: Clock,
+        directory: Directory,
+        authenticator: Authenticator,
+        orgs: Arc<Orgs>,
+        events: broadcast::Receiver<AccountEvent>,
+        org: String,
+    }
+
+    impl Bench {
+        async fn new() -> Self {
+            let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
+            let store = Arc::new(memory::open(clock.clone()).unwrap());
+            let pool = PasswordPool::start(HashCost::LEAST, 1).unwrap();
+            let directory = Directory::open(store, clock.clone(), pool.clone()).await.unwrap();
+            let events = directory.events();
+            let create = Command::OrgCreate {
+                name: "Workshop".into(),
+                preset: Preset::PermitAll,
+            };
+            let Outcome::OrgCreated { org, .. } = directory.execute(create).await.unwrap() else {
+                panic!()
+            };
+            Self {
+                authenticator: Authenticator::new(directory.clone(), pool, clock.clone()),
+                orgs: Orgs::new(&Config::default(), directory.clone()),
+                clock,
+                directory,
+                events,
+                org: org.id,
+            }
+        }
+
+        async fn token(&self) -> TokenGrant {
+            let create = Command::TokenCreate {
+                org: self.org.clone(),
+                email: "ada@example.com".into(),
+                ttl_secs: Some(TTL_SECS),
+                replace_existing: false,
+            };
+            let Outcome::Token(grant) = self.directory.execute(create).await.unwrap() else {
+                panic!()
+            };
+            grant
+        }
+
+        async fn refresh(&self, grant: &TokenGrant) {
+            let refresh = Command::TokenRefresh {
+                token_id: grant.token_id.to_string(),
+                password: grant.password.clone(),
+            };
+            self.directory.execute(refresh).await.unwrap();
+        }
+
+        async fn identity(&self, grant: &TokenGrant) -> Identity {
+            let login = Login {
+                username: Some(&grant.username),
+                password: Some(grant.password.expose().as_bytes()),
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            };
+            self.authenticator.authenticate(login).await.unwrap()
+        }
+
+        fn connect(&self, identity: &Identity) -> (Arc<OrgCell>, Arc<Outbox>) {
+            let (cell, outbox) = (self.orgs.enter(&identity.org).unwrap(), Outbox::new());
+            let now = self.clock.now();
+            cell.hold(now, None, |org, effects| {
+                let conn: ConnId = effects.admit(&outbox);
+                let connect = Connect::new(Version::V5, "ada");
+                org.handle_connect(conn, &connect, identity.clone(), now, effects);
+                ((), Handover::Free)
+            });
+            (cell, outbox)
+        }
+
+        fn apply_all(&mut self) {
+            while let Ok(event) = self.events.try_recv() {
+                apply(&self.orgs, &self.directory, &event, self.clock.now());
+            }
+        }
+
+        /// Lets time pass, and answers why the connection was closed by then.
+        fn pass(&self, cell: &OrgCell, outbox: &Outbox, secs: u32) -> Option<CloseCause> {
+            self.clock.advance(Duration::from_secs(u64::from(secs)));
+            let now = self.clock.now();
+            cell.hold(now, None, |org, effects| {
+                org.handle_timeout(now, effects);
+                ((), Handover::Free)
+            });
+            outbox.take(0, &mut Batch::default()).close
+        }
+    }
+
+    const TIME_IS_UP: Option<CloseCause> = Some(CloseCause::Server(ReasonCode::MaximumConnectTime));
+
+    #[tokio::test]
+    async fn a_connection_ends_with_its_token() {
+        let bench = Bench::new().await;
+        let grant = bench.token().await;
+        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        assert_eq!(bench.pass(&cell, &outbox, TTL_SECS - 1), None);
+        assert_eq!(bench.pass(&cell, &outbox, 2), TIME_IS_UP);
+    }
+
+    #[tokio::test]
+    async fn a_renewed_token_lets_its_connection_stay_until_the_new_end() {
+        let mut bench = Bench::new().await;
+        let grant = bench.token().await;
+        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        assert_eq!(bench.pass(&cell, &outbox, TTL_SECS / 2), None);
+        bench.refresh(&grant).await;
+        bench.apply_all();
+        assert_eq!(
+            bench.pass(&cell, &outbox, TTL_SECS / 2 + 1),
+            None,
+            "past the first end"
+        );
+        assert_eq!(bench.pass(&cell, &outbox, TTL_SECS), TIME_IS_UP);
+    }
+
+    #[tokio::test]
+    async fn what_happened_between_login_and_connection_is_made_good() {
+        let bench = Bench::new().await;
+        let grant = bench.token().await;
+        let identity = bench.identity(&grant).await;
+        bench.refresh(&grant).await;
+        let (cell, outbox) = bench.connect(&identity);
+        settle(
+            &cell,
+            &identity,
+            bench.directory.standing(&identity),
+            bench.clock.now(),
+        );
+        assert_eq!(bench.pass(&cell, &outbox, TTL_SECS - 1), None);
+
+        let revoke = Command::TokenRevoke {
+            org: bench.org.clone(),
+            token_id: grant.token_id.to_string(),
+        };
+        bench.directory.execute(revoke).await.unwrap();
+        settle(
+            &cell,
+            &identity,
+            bench.directory.standing(&identity),
+            bench.clock.now(),
+        );
+        let cause = outbox.take(0, &mut Batch::default()).close;
+        assert_eq!(cause, Some(CloseCause::Server(ReasonCode::NotAuthorized)));
+    }
+
+    #[tokio::test]
+    async fn after_missed_events_every_connection_is_checked() {
+        let bench = Bench::new().await;
+        let grant = bench.token().await;
+        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        check_all(&cell, &bench.directory, bench.clock.now());
+        assert_eq!(bench.pass(&cell, &outbox, 1), None);
+        let revoke = Command::TokenRevoke {
+            org: bench.org.clone(),
+            token_id: grant.token_id.to_string(),
+        };
+        bench.directory.execute(revoke).await.unwrap();
+        check_all(&cell, &bench.directory, bench.clock.now());
+        assert_eq!(
+            bench.pass(&cell, &outbox, 0),
+            Some(CloseCause::Server(ReasonCode::NotAuthorized))
+        );
+    }
+
+    #[tokio::test]
+    async fn an_organization_that_is_deleted_is_forgotten() {
+        let mut bench = Bench::new().await;
+        let grant = bench.token().await;
+        let identity = bench.identity(&grant).await;
+        let (_, outbox) = bench.connect(&identity);
+        let delete = Command::OrgDelete {
+            org: bench.org.clone(),
+        };
+        bench.directory.execute(delete).await.unwrap();
+        bench.apply_all();
+        let cause = outbox.take(0, &mut Batch::default()).close;
+        assert_eq!(cause, Some(CloseCause::Server(ReasonCode::AdministrativeAction)));
+        assert!(bench.orgs.enter(&identity.org).is_none());
     }
 }

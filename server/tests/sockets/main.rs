@@ -9,6 +9,7 @@
 //! | [`encrypted`] | TLS versions, certificate reload, client certificates |
 //! | [`bounds`] | limits on connections, clients that do not read |
 //! | [`life`] | metrics, health, drain |
+//! | [`live`] | decisions of administrators reach open connections |
 //! | [`process`] | the program itself, and its signals |
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -16,6 +17,7 @@ mod bounds;
 mod broker;
 mod encrypted;
 mod life;
+mod live;
 mod opening;
 mod process;
 mod proxied;

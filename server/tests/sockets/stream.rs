@@ -113,6 +113,36 @@ async fn large_packets_travel_whole_between_small_ones() {
 }
 
 #[tokio::test]
+async fn shared_payloads_keep_their_place_between_copied_ones() {
+    let broker = Broker::start(|config| {
+        config.limits.shared_payload_bytes_min = 256;
+        config.limits.output_bytes_max = 4 * 1_048_576;
+    })
+    .await;
+    let mut subscriber = broker.client(V, "subscriber").await;
+    subscriber.subscribe(V, "mix", Qos::AtMostOnce).await;
+    let mut publisher = broker.client(V, "publisher").await;
+    // More pieces than one system call takes, and more bytes than the socket takes at once.
+    let messages: Vec<_> = (0..6_000_usize)
+        .map(|number| {
+            publish(
+                V,
+                "mix",
+                Qos::AtMostOnce,
+                0,
+                &[number as u8; 600][..number % 3 * 300],
+            )
+        })
+        .collect();
+    let stream = messages.concat();
+    let sent = tokio::spawn(async move { in_time(publisher.stream.write_all(&stream)).await });
+    sent.await.unwrap().unwrap();
+    for message in &messages {
+        assert!(subscriber.packet().await == *message);
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_mqtt_end_the_connection_after_the_packets_before_them() {
     let broker = Broker::start(|_| {}).await;
     let mut client = broker.client(Version::V5, "broken").await;

@@ -14,6 +14,7 @@ use cloudsignal_core::codec::{ConnAck, Connect, DecodeError, Packet, ReasonCode}
 
 use super::Round;
 use super::link::{Filled, Link};
+use crate::metrics::TurnedAway;
 use crate::net::inbox::Unreadable;
 use crate::net::listener::Kind;
 use crate::net::shell::{Answer, Shell};
@@ -84,7 +85,8 @@ impl Opening {
     fn await_connect(&mut self, link: &mut Link, cx: &mut Context<'_>) -> io::Result<Round> {
         let filled = link.read(cx, |link, bytes, _, _| link.inbox.keep(bytes))?;
         if !link.peer.place.hold(link.inbox.held_bytes()) {
-            tracing::warn!(peer = %link.peer.addr, "closed: connections.opening_bytes_max reached");
+            link.shell.warn_of_limit("connections.opening_bytes_max");
+            link.shell.metrics.turned_away(TurnedAway::OpeningBytes);
             return Ok(Round::End);
         }
         match first(link) {

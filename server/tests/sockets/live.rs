@@ -1,0 +1,177 @@
+//! What administrators decide reaches clients that are in, at once.
+
+use cloudsignal_core::{Qos, Version};
+use cloudsignal_server::server::Kind;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::broker::{Broker, Client, connect_as, dial, publish};
+
+const V: Version = Version::V5;
+
+impl Broker {
+    /// A management command in the first organization, and its answer.
+    async fn manage(&self, mut command: Value) -> Value {
+        let folder = self.folder.path().join("data");
+        let read = |name: &str| -> Value {
+            serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+        };
+        command["org"] = read("first-run.json")["org_id"].clone();
+        let (token, body) = (read("admin.json")["token"].clone(), command.to_string());
+        let mut api = Client::new(dial(self.addr(Kind::Http)).await);
+        let head = format!(
+            "POST /v2/admin/command HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            token.as_str().unwrap(),
+            body.len()
+        );
+        api.send(format!("{head}{body}").as_bytes()).await;
+        let answer = String::from_utf8(api.rest().await).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// A client that has logged in.
+    async fn user(&self, client_id: &str, username: &str, password: &str) -> Client<TcpStream> {
+        let mut client = self.dial().await;
+        client.send(&connect_as(V, client_id, username, password)).await;
+        client.expect_connack(0).await;
+        client
+    }
+}
+
+impl Client<TcpStream> {
+    async fn expect_disconnect(&mut self, code: u8) {
+        let packet = self.packet().await;
+        assert_eq!((packet[0], packet[2]), (0xE0, code), "{packet:02x?}");
+        self.expect_end().await;
+    }
+
+    async fn expect_pong(&mut self) {
+        self.send(&[0xC0, 0]).await;
+        self.expect(&[0xD0, 0]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_takes_its_connections_with_it_and_no_others() {
+    let broker = Broker::start(|_| {}).await;
+    let (first_user, first_password) = broker.login();
+    let org = first_user.split_once('@').unwrap().1;
+    let mut witness = broker.user("witness", &first_user, &first_password).await;
+
+    broker
+        .manage(json!({"command": "user_create", "name": "ada", "password": "long enough 1"}))
+        .await;
+    let ada = format!("ada@{org}");
+    let mut client = broker.user("ada-1", &ada, "long enough 1").await;
+    broker
+        .manage(json!({"command": "user_set_password", "name": "ada", "password": "long enough 2"}))
+        .await;
+    client.expect_disconnect(0x87).await;
+    let mut client = broker.user("ada-2", &ada, "long enough 2").await;
+    broker
+        .manage(json!({"command": "user_delete", "name": "ada"}))
+        .await;
+    client.expect_disconnect(0x87).await;
+
+    let key = broker
+        .manage(json!({"command": "key_create", "name": "backend"}))
+        .await;
+    let mut client = broker
+        .user(
+            "backend",
+            &format!("server@{org}"),
+            key["secret_key"].as_str().unwrap(),
+        )
+        .await;
+    broker
+        .manage(json!({"command": "key_revoke", "key_id": key["key"]["id"]}))
+        .await;
+    client.expect_disconnect(0x87).await;
+
+    let token = broker
+        .manage(json!({"command": "token_create", "email": "bob@example.com"}))
+        .await;
+    let (username, password) = (
+        token["username"].as_str().unwrap(),
+        token["password"].as_str().unwrap(),
+    );
+    let mut client = broker.user("bob", username, password).await;
+    broker
+        .manage(json!({"command": "token_revoke", "token_id": token["token_id"]}))
+        .await;
+    client.expect_disconnect(0x87).await;
+
+    witness.expect_pong().await;
+}
+
+#[tokio::test]
+async fn earlier_tokens_of_a_person_end_when_they_are_replaced() {
+    let broker = Broker::start(|_| {}).await;
+    let create = |replace: bool| {
+        let command =
+            json!({"command": "token_create", "email": "eve@example.com", "replace_existing": replace});
+        broker.manage(command)
+    };
+    let first = create(false).await;
+    let (username, password) = (
+        first["username"].as_str().unwrap(),
+        first["password"].as_str().unwrap(),
+    );
+    let mut old = broker.user("old", username, password).await;
+    let second = create(true).await;
+    let mut new = broker
+        .user("new", username, second["password"].as_str().unwrap())
+        .await;
+    old.expect_disconnect(0x87).await;
+    new.expect_pong().await;
+}
+
+#[tokio::test]
+async fn a_new_policy_holds_for_the_next_message_of_an_old_connection() {
+    let broker = Broker::start(|_| {}).await;
+    let (username, password) = broker.login();
+    let mut client = broker.user("client", &username, &password).await;
+    client.subscribe(V, "t", Qos::AtMostOnce).await;
+    let message = publish(V, "t", Qos::AtLeastOnce, 1, b"x");
+    client.send(&message).await;
+    let (one, two) = (client.packet().await, client.packet().await);
+    assert!([one[0], two[0]].contains(&0x30), "it is delivered");
+
+    broker
+        .manage(json!({"command": "acl_set", "preset": "blank"}))
+        .await;
+    client.send(&message).await;
+    let puback = client.packet().await;
+    assert_eq!((puback[0], puback[4]), (0x40, 0x87), "{puback:02x?}");
+    client.expect_pong().await;
+
+    broker
+        .manage(json!({"command": "acl_set", "preset": "permit-all"}))
+        .await;
+    client.send(&message).await;
+    let (one, two) = (client.packet().await, client.packet().await);
+    assert!([one[0], two[0]].contains(&0x30), "it is delivered again");
+}
+
+#[tokio::test]
+async fn a_suspended_organization_has_no_clients() {
+    let broker = Broker::start(|_| {}).await;
+    let (username, password) = broker.login();
+    let mut client = broker.user("client", &username, &password).await;
+    let mut elsewhere = broker.client(V, "elsewhere").await;
+    broker.manage(json!({"command": "org_suspend"})).await;
+    client.expect_disconnect(0x98).await;
+    let mut refused = broker.dial().await;
+    refused.send(&connect_as(V, "client", &username, &password)).await;
+    refused.expect_connack(0x87).await;
+    elsewhere.expect_pong().await;
+    broker.manage(json!({"command": "org_resume"})).await;
+    broker
+        .user("client", &username, &password)
+        .await
+        .expect_pong()
+        .await;
+}
