@@ -372,6 +372,14 @@ pub static KEYS: &[Key] = &[
         "Bytes of all filters that one session subscribes to."
     ),
     number!(
+        "limits.filter_bytes_max",
+        limits.filter_bytes_max,
+        "bytes",
+        1_024,
+        GIB,
+        "Bytes of all filters of one session."
+    ),
+    number!(
         "limits.topic_levels_max",
         limits.topic_levels_max,
         "levels",
@@ -618,6 +626,19 @@ mod tests {
             let mut config = Config::default();
             (key.write)(&mut config, default);
             assert_eq!(config, Config::default(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_limit_of_an_organization_can_be_set() {
+        let shown = format!("{:?}", Config::default().limits);
+        let fields = shown.trim_start_matches("Limits { ").split(", ");
+        for field in fields {
+            let name = field.split_once(':').map_or(field, |(name, _)| name);
+            assert!(
+                find(&format!("limits.{name}")).is_some(),
+                "limits.{name} has no key"
+            );
         }
     }
 
