@@ -372,14 +372,6 @@ pub static KEYS: &[Key] = &[
         "Bytes of all filters that one session subscribes to."
     ),
     number!(
-        "limits.filter_bytes_max",
-        limits.filter_bytes_max,
-        "bytes",
-        1_024,
-        GIB,
-        "Bytes of all filters of one session."
-    ),
-    number!(
         "limits.topic_levels_max",
         limits.topic_levels_max,
         "levels",
