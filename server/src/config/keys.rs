@@ -265,7 +265,8 @@ pub static KEYS: &[Key] = &[
         "connections",
         1,
         10_000_000,
-        "Connections at once, over all listeners. One more is closed at once."
+        "Connections at once, over all listeners. One more is closed at once. An idle client with its session takes \
+         about 2 KB, 4 KB over WebSocket, and 8 KB more with TLS."
     ),
     number!(
         "connections.per_source_max",

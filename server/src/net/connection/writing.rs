@@ -45,8 +45,11 @@ impl Writing {
     pub(super) fn begin_framed(&mut self, control: &mut Vec<u8>) {
         let batch_bytes = self.batch.len();
         if batch_bytes + control.len() > 0 {
-            self.head = buffers::take();
-            self.head.append(control);
+            self.head = if control.is_empty() {
+                buffers::take()
+            } else {
+                mem::take(control)
+            };
             if batch_bytes > 0 {
                 websocket::write_binary_header(batch_bytes, &mut self.head);
             }
