@@ -113,6 +113,30 @@ async fn large_packets_travel_whole_between_small_ones() {
 }
 
 #[tokio::test]
+async fn a_burst_to_many_subscribers_reaches_each_whole_and_in_order() {
+    let broker = Broker::start(|_| {}).await;
+    let mut subscribers = Vec::new();
+    for number in 0..60 {
+        let mut subscriber = broker.client(V, &format!("subscriber-{number}")).await;
+        subscriber.subscribe(V, "burst", Qos::AtMostOnce).await;
+        subscribers.push(subscriber);
+    }
+    // More deliveries than the organization's lock is held for at a time.
+    let stream: Vec<u8> = (0..300_u16)
+        .flat_map(|number| publish(V, "burst", Qos::AtMostOnce, 0, &number.to_be_bytes()))
+        .collect();
+    let mut publishers = [broker.client(V, "one").await, broker.client(V, "two").await];
+    publishers[0].send(&stream).await;
+    for subscriber in &mut subscribers {
+        subscriber.expect(&stream).await;
+    }
+    publishers[1].send(&stream).await;
+    for subscriber in &mut subscribers {
+        subscriber.expect(&stream).await;
+    }
+}
+
+#[tokio::test]
 async fn shared_payloads_keep_their_place_between_copied_ones() {
     let broker = Broker::start(|config| {
         config.limits.shared_payload_bytes_min = 256;
