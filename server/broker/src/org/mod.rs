@@ -10,6 +10,7 @@
 
 mod acknowledge;
 mod admin;
+mod alias;
 mod close;
 mod connect;
 mod packet;
@@ -204,6 +205,7 @@ impl Org {
                 session.subscriptions.filter_bytes(),
                 "bytes of filters are counted right"
             );
+            self.check_subscriptions(place, session);
             connections += u64::from(conn.is_some());
             assert!(
                 conn.is_some() || session.is_persistent(),
@@ -221,6 +223,11 @@ impl Org {
             "subscriptions are counted right"
         );
         assert_eq!(
+            (self.trie.len() + self.groups.len()) as u64,
+            subscriptions,
+            "the tree and the groups hold nothing else"
+        );
+        assert_eq!(
             counters.queue_messages_now, queued,
             "queued messages are counted right"
         );
@@ -228,6 +235,26 @@ impl Org {
             counters.queue_bytes_now, queue_bytes,
             "queued bytes are counted right"
         );
+    }
+
+    /// What a session has subscribed to is what the tree and the groups know of it.
+    fn check_subscriptions(&self, place: usize, session: &Session) {
+        let place = u32::try_from(place).expect("invariant: limits count in 32 bits");
+        for subscription in session.subscriptions.iter() {
+            let filter = subscription.filter.as_ref();
+            let known = match filter.share() {
+                Some(_) => self
+                    .groups
+                    .member(filter, place)
+                    .map(|it| (it.qos, it.id, it.covered)),
+                None => self
+                    .trie
+                    .subscription(filter, place)
+                    .map(|it| (it.qos, it.id, it.covered)),
+            };
+            let own = (subscription.qos, subscription.id, subscription.covered);
+            assert_eq!(known, Some(own), "{filter} is routed as it was granted");
+        }
     }
 }
 

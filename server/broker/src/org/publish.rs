@@ -4,10 +4,10 @@
 use alloc::sync::Arc;
 
 use cloudsignal_core::codec::{Ack, AckKind, PacketId, Publish, ReasonCode};
-use cloudsignal_core::topic::{TopicName, TopicNameBuf};
 use cloudsignal_core::{Instant, Qos};
 
 use super::Org;
+use super::alias::Alias;
 use super::packet::Fault;
 use crate::authz::{Denied, PublishPermit};
 use crate::change::Change;
@@ -389,51 +389,5 @@ pub(super) fn fitness(
         Fitness::Busy
     } else {
         Fitness::Full
-    }
-}
-
-/// A topic alias, and its topic while the message passes.
-enum Alias {
-    None,
-    At(usize, TopicNameBuf),
-}
-
-impl Alias {
-    /// Finds the topic that an alias stands for, or learns it.
-    fn resolve(conn: &mut Connection, publish: &Publish<'_>) -> Result<Self, Fault> {
-        let Some(alias) = publish.properties.topic_alias else {
-            return Ok(Self::None);
-        };
-        if alias.get() > conn.alias_max {
-            let what = "a topic alias above our Topic Alias Maximum";
-            return Err(Fault {
-                reason: ReasonCode::TopicAliasInvalid,
-                what,
-            }); // [MQTT-3.3.2-9]
-        }
-        let at = usize::from(alias.get()) - 1;
-        if conn.aliases_in.len() <= at {
-            conn.aliases_in.resize(at + 1, None);
-        }
-        if let Some(topic) = publish.topic {
-            conn.aliases_in[at] = Some(topic.to_owned());
-            return Ok(Self::None);
-        }
-        Ok(conn.aliases_in[at]
-            .take()
-            .map_or(Self::None, |topic| Self::At(at, topic)))
-    }
-
-    fn topic(&self) -> Option<TopicName<'_>> {
-        match self {
-            Self::None => None,
-            Self::At(_, topic) => Some(topic.as_ref()),
-        }
-    }
-
-    fn put_back(self, conn: &mut Connection) {
-        if let Self::At(at, topic) = self {
-            conn.aliases_in[at] = Some(topic);
-        }
     }
 }

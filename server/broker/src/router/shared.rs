@@ -102,6 +102,17 @@ impl Groups {
         Some(key)
     }
 
+    /// A session's place in the group of `filter`. For checks.
+    pub(crate) fn member(&self, filter: TopicFilter<'_>, session: u32) -> Option<&Member> {
+        let group = self.groups.get(self.by_filter.get(filter.as_str())?)?;
+        group.members.iter().find(|member| member.session == session)
+    }
+
+    /// How many members all groups have together.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.values().map(|group| group.members.len()).sum()
+    }
+
     /// The fittest member; among equals the one whose turn it is.
     pub(crate) fn pick(&mut self, key: GroupKey, fitness: impl Fn(&Member) -> Fitness) -> Option<Member> {
         let group = self.groups.get_mut(&key)?;

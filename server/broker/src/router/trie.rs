@@ -96,6 +96,28 @@ impl Trie {
         });
     }
 
+    /// The subscription of a session to `filter`. For checks: what is routed goes through `matches`.
+    pub(crate) fn subscription(&self, filter: TopicFilter<'_>, session: u32) -> Option<&Direct> {
+        let mut node = &self.nodes[ROOT as usize];
+        for level in filter.levels().filter(|level| *level != "#") {
+            let place = if level == "+" {
+                node.plus
+            } else {
+                node.children.get(level).copied()
+            };
+            node = &self.nodes[place? as usize];
+        }
+        let ends_in_hash = filter.levels().last() == Some("#");
+        let here = if ends_in_hash { &node.hash } else { &node.here };
+        here.direct.iter().find(|direct| direct.session == session)
+    }
+
+    /// How many subscriptions there are, groups not counted.
+    pub(crate) fn len(&self) -> usize {
+        let count = |node: &Node| node.here.direct.len() + node.hash.direct.len();
+        self.nodes.iter().map(|(_, node)| count(node)).sum()
+    }
+
     pub(crate) fn add_group(&mut self, filter: TopicFilter<'_>, group: GroupKey) {
         self.subscribers_mut(filter).groups.push(group);
     }
