@@ -1,0 +1,255 @@
+//! One publisher and one subscriber.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use cloudsignal_core::codec::{
+    Ack, AckKind, Connect, Decoded, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, ReasonCode,
+    Subscribe, SubscribeFilter,
+};
+use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+
+use crate::Plan;
+
+/// How long to wait for messages that are still on their way when the time is up.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Latencies that one pair keeps; when there are more, every second one is forgotten.
+const LATENCIES_MAX: usize = 1 << 16;
+
+/// What came of a pair.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) received: u64,
+    /// Messages that were lost, repeated or out of order.
+    pub(crate) faults: u64,
+    latencies: Vec<u32>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.faults += other.faults;
+        self.latencies.extend(&other.latencies);
+    }
+
+    pub(crate) fn latency_micros(&mut self, quantile: f64) -> u32 {
+        self.latencies.sort_unstable();
+        let at = (self.latencies.len() as f64 * quantile) as usize;
+        self.latencies
+            .get(at)
+            .or(self.latencies.last())
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn note(&mut self, micros: u128) {
+        if self.latencies.len() >= LATENCIES_MAX {
+            let mut even = false;
+            self.latencies.retain(|_| {
+                even = !even;
+                even
+            });
+        }
+        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+    }
+}
+
+/// A connection and the bytes of it that are not a whole packet yet.
+#[derive(Debug)]
+struct Link {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+}
+
+impl Link {
+    async fn connect(plan: &Plan, client_id: &str) -> Result<Self> {
+        let stream = TcpStream::connect(&plan.address)
+            .await
+            .context("is the broker running?")?;
+        stream.set_nodelay(true)?;
+        let mut link = Self {
+            stream,
+            inbox: Vec::new(),
+        };
+        let mut connect = Connect::new(Version::V311, client_id);
+        connect.clean_start = true;
+        connect.username = plan.username.as_deref();
+        connect.password = plan.password.as_deref().map(str::as_bytes);
+        let mut out = Vec::new();
+        connect.encode(&mut out)?;
+        link.stream.write_all(&out).await?;
+        let mut refused = None;
+        link.read_until(|packet| {
+            let Packet::ConnAck(connack) = packet else {
+                return false;
+            };
+            refused = connack.reason.is_error().then_some(connack.reason);
+            true
+        })
+        .await?;
+        ensure!(refused.is_none(), "CONNECT was refused: {refused:?}");
+        Ok(link)
+    }
+
+    /// Reads packets until `done` says so.
+    async fn read_until(&mut self, mut done: impl FnMut(&Packet<'_>) -> bool) -> Result<()> {
+        let mut is_done = false;
+        while !is_done {
+            self.read(|packet| is_done |= done(packet)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there and hands out the whole packets in it.
+    async fn read(&mut self, mut each: impl FnMut(&Packet<'_>)) -> Result<()> {
+        if self.stream.read_buf(&mut self.inbox).await? == 0 {
+            bail!("the broker closed the connection");
+        }
+        let mut decoder = Decoder::with_version(Version::V311, PACKET_BYTES_MAX);
+        let mut at = 0;
+        while let Decoded::Packet { packet, bytes } = decoder.decode(&self.inbox[at..])? {
+            each(&packet);
+            at += bytes;
+        }
+        self.inbox.drain(..at);
+        Ok(())
+    }
+}
+
+/// One publisher and one subscriber of the same topic.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    publisher: Link,
+    subscriber: Link,
+    topic: String,
+    plan: Plan,
+    sent: u64,
+    sent_at: VecDeque<Instant>,
+    unacknowledged: usize,
+    tally: Tally,
+}
+
+impl Pair {
+    pub(crate) async fn connect(plan: &Plan, number: usize) -> Result<Self> {
+        let topic = format!("load/{number}/x");
+        let mut subscriber = Link::connect(plan, &format!("load-sub-{number}")).await?;
+        let filter = SubscribeFilter::new(TopicFilter::parse(&topic)?, plan.qos);
+        let mut out = Vec::new();
+        Subscribe::new(PacketId::MIN, vec![filter]).encode(Version::V311, &mut out)?;
+        subscriber.stream.write_all(&out).await?;
+        subscriber
+            .read_until(|packet| matches!(packet, Packet::SubAck(_)))
+            .await?;
+        Ok(Self {
+            publisher: Link::connect(plan, &format!("load-pub-{number}")).await?,
+            subscriber,
+            topic,
+            plan: plan.clone(),
+            sent: 0,
+            sent_at: VecDeque::new(),
+            unacknowledged: 0,
+            tally: Tally::default(),
+        })
+    }
+
+    /// Publishes until `end`, then waits for what is still on its way.
+    pub(crate) async fn run(mut self, begin: Instant, end: Instant) -> Result<Tally> {
+        let mut out = Vec::new();
+        loop {
+            let now = Instant::now();
+            let is_over = now >= end;
+            if (is_over && self.sent_at.is_empty()) || now >= end + DRAIN {
+                break;
+            }
+            let wake_at = if is_over {
+                end + DRAIN
+            } else {
+                self.publish(begin, now, &mut out).await?.min(end)
+            };
+            let Self {
+                publisher,
+                subscriber,
+                ..
+            } = &mut self;
+            let (mut arrived, mut acknowledged) = (Vec::new(), 0);
+            tokio::select! {
+                read = subscriber.read(|packet| arrived.extend(arrival(packet))) => read?,
+                read = publisher.read(|packet| acknowledged += usize::from(matches!(packet, Packet::PubAck(_)))) => read?,
+                () = sleep_until(wake_at.into()) => {}
+            }
+            self.unacknowledged -= acknowledged;
+            self.receive(&arrived, &mut out).await?;
+        }
+        self.tally.faults += self.sent_at.len() as u64;
+        Ok(self.tally)
+    }
+
+    /// Publishes what window and rate allow; answers when to look again.
+    async fn publish(&mut self, begin: Instant, now: Instant, out: &mut Vec<u8>) -> Result<Instant> {
+        let (mut room, mut wake_at) = (self.plan.window.saturating_sub(self.sent_at.len()), now + DRAIN);
+        if self.plan.qos > Qos::AtMostOnce {
+            room = room.min(self.plan.window.saturating_sub(self.unacknowledged));
+        }
+        if let Some(rate) = self.plan.rate {
+            let due = ((now - begin).as_secs_f64() * rate) as u64;
+            room = room.min(usize::try_from(due.saturating_sub(self.sent))?);
+            wake_at = begin + Duration::from_secs_f64((self.sent + room as u64 + 1) as f64 / rate);
+        }
+        out.clear();
+        for _ in 0..room {
+            self.sent += 1;
+            self.sent_at.push_back(now);
+            let mut payload = vec![b'.'; self.plan.payload_bytes.max(8)];
+            payload[..8].copy_from_slice(&self.sent.to_be_bytes());
+            let mut packet = Publish::new(TopicName::parse(&self.topic)?, &payload);
+            packet.qos = self.plan.qos;
+            if self.plan.qos > Qos::AtMostOnce {
+                self.unacknowledged += 1;
+                packet.packet_id = PacketId::new(u16::try_from(1 + self.sent % 60_000)?);
+            }
+            packet.encode(Version::V311, out)?;
+        }
+        if !out.is_empty() {
+            self.publisher.stream.write_all(out).await?;
+        }
+        Ok(wake_at)
+    }
+
+    async fn receive(&mut self, arrived: &[(u64, Option<PacketId>)], out: &mut Vec<u8>) -> Result<()> {
+        let now = Instant::now();
+        out.clear();
+        for &(number, packet_id) in arrived {
+            self.tally.received += 1;
+            if number != self.sent + 1 - self.sent_at.len() as u64 {
+                self.tally.faults += 1;
+            }
+            if let Some(sent_at) = self.sent_at.pop_front() {
+                self.tally.note((now - sent_at).as_micros());
+            }
+            if let Some(packet_id) = packet_id {
+                Ack::new(packet_id, ReasonCode::Success).encode(AckKind::PubAck, Version::V311, out)?;
+            }
+        }
+        if !out.is_empty() {
+            self.subscriber.stream.write_all(out).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The number that a received message carries, and the packet id to acknowledge.
+fn arrival(packet: &Packet<'_>) -> Option<(u64, Option<PacketId>)> {
+    let Packet::Publish(publish) = packet else {
+        return None;
+    };
+    let number = publish
+        .payload
+        .first_chunk()
+        .copied()
+        .map_or(0, u64::from_be_bytes);
+    Some((number, publish.packet_id))
+}
