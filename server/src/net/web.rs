@@ -28,7 +28,7 @@ use crate::net::connection::{Connection, Peer};
 use crate::net::shell::Shell;
 use crate::net::sources::Place;
 use crate::net::transport::Transport;
-use crate::net::websocket::{SUBPROTOCOL, WebSocket};
+use crate::net::websocket::{SUBPROTOCOL, SUBPROTOCOL_V31, WebSocket};
 
 /// Where the HTTP listeners speak MQTT over WebSocket.
 pub(crate) const MQTT_PATH: &str = "/mqtt";
@@ -157,10 +157,10 @@ async fn upgrade(mut request: Request) -> Response {
         Ok(response) => response,
         Err(error) => return refuse(&error),
     };
-    if !offers_mqtt(request.headers()) {
+    let Some(subprotocol) = subprotocol(request.headers()) else {
         let text = "the request offers no subprotocol mqtt (Sec-WebSocket-Protocol)\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
-    }
+    };
     if !is_origin_allowed(request.headers(), &visitor.shell.config.websocket.origins) {
         tracing::debug!(peer = %visitor.addr, "WebSocket refused: origin not in websocket.origins");
         return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
@@ -168,8 +168,7 @@ async fn upgrade(mut request: Request) -> Response {
     let Some(place) = visitor.place.lock().take() else {
         return (StatusCode::BAD_REQUEST, "this connection is upgraded already\n").into_response();
     };
-    // [MQTT-6.0.0-4]
-    let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+    let subprotocol = HeaderValue::from_static(subprotocol);
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     tokio::spawn(speak_mqtt(hyper::upgrade::on(&mut request), visitor, place));
     response
@@ -225,12 +224,19 @@ fn refuse(error: &WebSocketError) -> Response {
     }
 }
 
-fn offers_mqtt(headers: &HeaderMap) -> bool {
-    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut words = offers
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    words.any(|word| word.trim() == SUBPROTOCOL)
+/// The subprotocol to choose among those that a request offers: `mqtt` [MQTT-6.0.0-4], or the older name if that is
+/// all there is.
+fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {
+    let offers = |name: &str| {
+        let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let mut words = lines
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        words.any(|word| word.trim() == name)
+    };
+    [SUBPROTOCOL, SUBPROTOCOL_V31]
+        .into_iter()
+        .find(|name| offers(name))
 }
 
 /// Browsers always say where a page came from; whoever says nothing is no browser.
@@ -257,14 +263,14 @@ mod tests {
 
     #[test]
     fn mqtt_may_be_one_of_several_offers() {
-        assert!(offers_mqtt(&headers(&[("sec-websocket-protocol", "chat, mqtt")])));
-        for offer in ["mqttv3.1", "MQTT", "", "chat"] {
-            assert!(
-                !offers_mqtt(&headers(&[("sec-websocket-protocol", offer)])),
-                "{offer}"
-            );
+        let chosen = |offer| subprotocol(&headers(&[("sec-websocket-protocol", offer)]));
+        assert_eq!(chosen("chat, mqtt"), Some("mqtt"));
+        assert_eq!(chosen("mqttv3.1, mqtt"), Some("mqtt"));
+        assert_eq!(chosen("mqttv3.1"), Some("mqttv3.1"));
+        for offer in ["MQTT", "", "chat"] {
+            assert_eq!(chosen(offer), None, "{offer}");
         }
-        assert!(!offers_mqtt(&HeaderMap::new()));
+        assert_eq!(subprotocol(&HeaderMap::new()), None);
     }
 
     #[test]

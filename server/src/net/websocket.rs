@@ -15,6 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 /// The subprotocol that client and server agree on [MQTT-6.0.0-3].
 pub(crate) const SUBPROTOCOL: &str = "mqtt";
 
+/// What clients of MQTT 3.1 offer, which is older than the rule; MQTT.js and Paho's JavaScript client do.
+pub(crate) const SUBPROTOCOL_V31: &str = "mqttv3.1";
+
 /// What an idle connection's read buffer takes. Frames that are larger make it grow.
 const IDLE_BUFFER_BYTES: usize = 1_024;
 /// A message of this size leaves a buffer behind that is worth giving back.

@@ -122,6 +122,9 @@ async fn mqtt_is_spoken_on_any_path_of_its_own_listener_and_on_one_of_http() {
     }
     let (_, head) = Socket::upgrade(&broker, Kind::Http, "/other", offer).await;
     assert!(head.starts_with("http/1.1 404 "), "{head}");
+    let old = "Sec-WebSocket-Protocol: mqttv3.1\r\n";
+    let (_, head) = Socket::upgrade(&broker, Kind::Ws, "/", old).await;
+    assert!(head.contains("sec-websocket-protocol: mqttv3.1\r\n"), "{head}");
 }
 
 #[tokio::test]
@@ -130,7 +133,7 @@ async fn an_upgrade_that_does_not_ask_for_mqtt_is_refused() {
     for headers in [
         "",
         "Sec-WebSocket-Protocol: chat\r\n",
-        "Sec-WebSocket-Protocol: mqttv3.1\r\n",
+        "Sec-WebSocket-Protocol: mqttv5\r\n",
     ] {
         let (_, head) = Socket::upgrade(&broker, Kind::Ws, "/", headers).await;
         assert!(head.starts_with("http/1.1 400 "), "{headers}: {head}");
