@@ -1,6 +1,7 @@
 //! The real program, started as its users start it: a fresh data folder, free ports, then the network only.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -155,7 +156,7 @@ impl Broker {
             .create(true)
             .open(log_file(folder))
             .expect("the log can be opened");
-        command
+        without_inherited_settings(&mut command)
             .args(&options.arguments)
             .envs(&options.variables)
             .stdin(Stdio::null())
@@ -207,7 +208,7 @@ impl Broker {
     #[must_use]
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(programs::broker());
-        command
+        without_inherited_settings(&mut command)
             .args(arguments)
             .env("CLOUDSIGNAL_DATA_DIR", data_dir(&self.folder));
         let output = command
@@ -300,6 +301,16 @@ impl Drop for Broker {
 const START_TRIES: u32 = 4;
 
 const LOG_LINES_SHOWN: usize = 60;
+
+/// What the broker reads from the environment is what the test says, nothing from around it.
+fn without_inherited_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CLOUDSIGNAL_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG")
+}
 
 fn fresh_folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")

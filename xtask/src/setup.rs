@@ -46,6 +46,11 @@ const PROGRAMS: &[Program] = &[
         homebrew: "mosquitto",
     },
     Program {
+        name: "curl",
+        debian: &["curl"],
+        homebrew: "curl",
+    },
+    Program {
         name: "openssl",
         debian: &["openssl"],
         homebrew: "openssl",

@@ -1,0 +1,15 @@
+//! Other people's clients against the real broker, over every transport.
+//!
+//! | file | client |
+//! |---|---|
+//! | [`paho`] | paho-mqtt (Python): `python/scenarios.py` |
+//! | [`mqttjs`] | MQTT.js (Node): `js/scenarios.mjs` |
+//! | [`mosquitto`] | `mosquitto_pub` and `mosquitto_sub` |
+//! | [`tokens`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
+//! | [`job`] | how a script is told what to do, and how it tells what came of it |
+
+mod job;
+mod mosquitto;
+mod mqttjs;
+mod paho;
+mod tokens;
