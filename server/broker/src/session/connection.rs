@@ -240,8 +240,8 @@ pub(crate) enum AliasUse {
     Known(NonZeroU16),
 }
 
-/// A topic shorter than this is not worth the three bytes of an alias.
-const ALIASED_TOPIC_BYTES_MIN: usize = 8;
+/// An alias takes three bytes of its own: a topic that is no longer than them gains nothing.
+const ALIASED_TOPIC_BYTES_MIN: usize = 4;
 
 impl AliasesOut {
     pub(crate) fn new(max: u16) -> Self {
@@ -272,5 +272,21 @@ impl AliasesOut {
 
     pub(crate) fn keep(&mut self, topic: &str) {
         self.topics.push(topic.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_set_where_it_saves_bytes_and_while_there_is_room() {
+        let first = NonZeroU16::MIN;
+        let mut aliases = AliasesOut::new(1);
+        assert_eq!(aliases.find("abc"), AliasUse::None);
+        assert_eq!(aliases.find("abcd"), AliasUse::Set(first));
+        aliases.keep("abcd");
+        assert_eq!(aliases.find("abcd"), AliasUse::Known(first));
+        assert_eq!(aliases.find("efgh"), AliasUse::None);
     }
 }
