@@ -1,14 +1,14 @@
 //! Password hashing (argon2id) on a few threads of its own.
 //!
-//! One hash takes tens of milliseconds and 19 MiB. A flood of logins therefore waits here, in a
+//! One hash takes tens of milliseconds and 19 MiB, which its thread keeps. A flood of logins therefore waits here, in a
 //! bounded line, and traffic goes on; what does not fit is refused as busy.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{self, Output, ParamsString, PasswordHash, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -89,16 +89,16 @@ impl PasswordPool {
     pub fn start(cost: HashCost, threads: usize) -> std::io::Result<Self> {
         let params = Params::new(cost.memory_kib, cost.passes, LANES, None)
             .map_err(|error| std::io::Error::other(error.to_string()))?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let (queue, jobs) = sync_channel(QUEUE_MAX);
         let jobs = Arc::new(Mutex::new(jobs));
-        let unknown = hash(&argon2, b"nobody's password")
+        let unknown = Workbench::new(params.clone())
+            .hash(b"nobody's password")
             .ok_or_else(|| std::io::Error::other("argon2 does not accept its own parameters"))?;
         for number in 0..threads.clamp(1, THREADS_MAX) {
-            let (jobs, argon2, unknown) = (Arc::clone(&jobs), argon2.clone(), unknown.clone());
+            let (jobs, params, unknown) = (Arc::clone(&jobs), params.clone(), unknown.clone());
             std::thread::Builder::new()
                 .name(format!("password-{number}"))
-                .spawn(move || work(&jobs, &argon2, &unknown))?;
+                .spawn(move || work(&jobs, Workbench::new(params), &unknown))?;
         }
         Ok(Self { queue })
     }
@@ -144,44 +144,101 @@ impl fmt::Debug for PasswordPool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, argon2: &Argon2<'_>, unknown: &str) {
+fn work(jobs: &Mutex<Receiver<Job>>, mut bench: Workbench, unknown: &str) {
     loop {
         let Ok(job) = jobs.lock().recv() else { return };
         // Whoever gave up waiting needs no answer, and the work is not worth doing.
         match job {
             Job::Hash { reply, .. } if reply.is_closed() => {}
             Job::Verify { reply, .. } if reply.is_closed() => {}
-            Job::Hash { password, reply } => _ = reply.send(hash(argon2, &password.0)),
+            Job::Hash { password, reply } => _ = reply.send(bench.hash(&password.0)),
             Job::Verify {
                 password,
                 hash: Some(hash),
                 reply,
             } => {
-                _ = reply.send(verify(argon2, &password.0, &hash));
+                _ = reply.send(bench.verify(&password.0, &hash));
             }
             Job::Verify {
                 password,
                 hash: None,
                 reply,
             } => {
-                verify(argon2, &password.0, unknown);
+                bench.verify(&password.0, unknown);
                 _ = reply.send(false);
             }
         }
     }
 }
 
-fn hash(argon2: &Argon2<'_>, password: &[u8]) -> Option<Box<str>> {
-    let salt = SaltString::encode_b64(&random::<16>()).ok()?;
-    argon2
-        .hash_password(password, &salt)
-        .ok()
-        .map(|hash| hash.to_string().into())
+/// What one thread hashes with. Its memory stays from the first password on: 19 MiB that are given back and asked for
+/// again leave holes in the process, which a flood of logins adds up to hundreds.
+struct Workbench {
+    params: Params,
+    memory: Vec<Block>,
 }
 
-/// The costs are read from the hash, so hashes made at other costs stay good.
-fn verify(argon2: &Argon2<'_>, password: &[u8], hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| argon2.verify_password(password, &hash).is_ok())
+impl Workbench {
+    fn new(params: Params) -> Self {
+        Self {
+            params,
+            memory: Vec::new(),
+        }
+    }
+
+    fn hash(&mut self, password: &[u8]) -> Option<Box<str>> {
+        let salt = SaltString::encode_b64(&random::<16>()).ok()?;
+        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+        let params = self.params.clone();
+        let hash = PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: ParamsString::try_from(&params).ok()?,
+            salt: Some(salt.as_salt()),
+            hash: Some(
+                self.output(password, algorithm, version, params, salt.as_salt())
+                    .ok()?,
+            ),
+        };
+        Some(hash.to_string().into())
+    }
+
+    /// The costs are read from the hash, so hashes made at other costs stay good.
+    fn verify(&mut self, password: &[u8], hash: &str) -> bool {
+        PasswordHash::new(hash).is_ok_and(|hash| self.matches(password, &hash).unwrap_or(false))
+    }
+
+    fn matches(&mut self, password: &[u8], hash: &PasswordHash<'_>) -> password_hash::Result<bool> {
+        let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else {
+            return Ok(false);
+        };
+        let algorithm = Algorithm::try_from(hash.algorithm)?;
+        let version = hash.version.map_or(Ok(Version::default()), Version::try_from)?;
+        let output = self.output(password, algorithm, version, Params::try_from(hash)?, salt)?;
+        // `Output` compares in constant time.
+        Ok(output == expected)
+    }
+
+    fn output(
+        &mut self,
+        password: &[u8],
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+        salt: password_hash::Salt<'_>,
+    ) -> password_hash::Result<Output> {
+        let mut salt_bytes = [0; password_hash::Salt::MAX_LENGTH];
+        let salt_bytes = salt.decode_b64(&mut salt_bytes)?;
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        if self.memory.len() < params.block_count() {
+            self.memory = vec![Block::default(); params.block_count()];
+        }
+        let memory = &mut self.memory[..params.block_count()];
+        let argon2 = Argon2::new(algorithm, version, params);
+        Output::init_with(length, |out| {
+            Ok(argon2.hash_password_into_with_memory(password, salt_bytes, out, memory)?)
+        })
+    }
 }
 
 #[cfg(test)]
