@@ -227,16 +227,31 @@ impl Broker {
         drop(self.cli(&["acl", "set", file, "--org", &org]));
     }
 
+    /// Makes a user of the first organization.
+    pub fn add_user(&self, name: &str, password: &str) {
+        let file = self.scratch().join("password");
+        fs::write(&file, password).expect("the temporary folder takes files");
+        let file = file.to_str().expect("temporary folders have plain names");
+        let org = self.first_run().org_id;
+        drop(self.cli(&["user", "create", name, "--password-file", file, "--org", &org]));
+    }
+
     /// Bytes of memory that the process holds (resident set).
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.status_bytes("VmRSS:")
     }
 
-    /// The most memory it has ever held at once, in bytes.
+    /// The most memory it has held at once, in bytes.
     #[must_use]
     pub fn memory_bytes_peak(&self) -> u64 {
         self.status_bytes("VmHWM:")
+    }
+
+    /// Lets [`Self::memory_bytes_peak`] begin anew.
+    pub fn forget_memory_peak(&self) {
+        let file = format!("/proc/{}/clear_refs", self.process.id());
+        fs::write(&file, "5").unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
     fn status_bytes(&self, field: &str) -> u64 {

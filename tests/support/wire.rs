@@ -48,11 +48,28 @@ impl Wire {
 
     /// Sends all of it. A peer that closes meanwhile is no failure: what it says comes with the next read.
     pub fn send(&mut self, bytes: &[u8]) {
+        let _closed = self.try_send(bytes);
+    }
+
+    /// Sends all of it; `false` when the peer has closed.
+    #[must_use]
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         match self.stream.write_all(bytes) {
-            Ok(()) => {}
-            Err(error) if is_closed(error.kind()) => {}
+            Ok(()) => true,
+            Err(error) if is_closed(error.kind()) => false,
             Err(error) => panic!("cannot send: {error}"),
         }
+    }
+
+    /// The next `length` bytes.
+    #[must_use]
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        assert!(
+            self.fill(&mut bytes),
+            "the connection ended where {length} bytes were awaited"
+        );
+        bytes
     }
 
     /// Reads one whole MQTT packet; `None` when the connection ends before it.
@@ -103,6 +120,17 @@ impl Wire {
         let whole = self.fill(&mut got);
         assert!(whole, "the connection ended where {} was awaited", hex(wanted));
         assert!(got == wanted, "got {}, not {}", hex(&got), hex(wanted));
+    }
+
+    /// Everything up to and with `end`, at most 64 KiB; `None` when the connection ends before it.
+    #[must_use]
+    pub fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        let mut got = Vec::new();
+        while !got.ends_with(end) {
+            assert!(got.len() < 65_536, "no {} among {}", hex(end), hex(&got));
+            got.push(self.byte()?);
+        }
+        Some(got)
     }
 
     /// The broker closes the connection, and says nothing before.
