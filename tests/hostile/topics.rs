@@ -11,7 +11,7 @@ const TOPIC_BYTES_MAX: usize = 65_535;
 
 const CLIENTS: usize = 20;
 /// Topics and filters of each client.
-const TOPICS: usize = 50;
+const TOPICS: usize = 25;
 
 /// Each topic is kept by its retained message, and by a session and the tree where its filter is granted; 32 MiB of them
 /// are remembered beside the tree. The allocator's holes come on top.

@@ -169,10 +169,9 @@ impl Broker {
         }
     }
 
-    /// Stops it as operators do and starts it again on the same data, at new addresses.
+    /// Starts it again after its end, on the same data, at new addresses.
     #[must_use]
-    pub fn restart(mut self) -> Self {
-        self.terminate();
+    pub fn start_again(mut self) -> Self {
         let folder = std::mem::replace(&mut self.folder, fresh_folder());
         Self::start_in(folder, self.options.clone())
     }

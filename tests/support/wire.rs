@@ -165,6 +165,12 @@ impl Wire {
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
+    /// Ends the connection without a DISCONNECT, and awaits that the broker has noticed.
+    pub fn close(mut self) {
+        self.finish();
+        let _last_words = self.rest(CLOSING_BYTES_MAX);
+    }
+
     fn byte(&mut self) -> Option<u8> {
         let mut byte = [0];
         self.fill(&mut byte).then_some(byte[0])
@@ -202,5 +208,8 @@ pub fn hex(bytes: &[u8]) -> String {
     }
     text.trim_end().to_owned()
 }
+
+/// What may still come to a client that is going.
+const CLOSING_BYTES_MAX: usize = 16 * 1_048_576;
 
 const HEX_BYTES_MAX: usize = 256;
