@@ -5,6 +5,7 @@
 mod check;
 mod run;
 mod setup;
+mod sim;
 mod steps;
 mod test;
 mod tidy;
@@ -37,6 +38,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[TEST FILTER]",
         summary: "install what the tests need, then check and test everything; a filter runs matching tests only",
         run: test::test,
+    },
+    Command {
+        name: "sim",
+        arguments: "[--seeds N | --seed S]",
+        summary: "simulate more seeds, or replay one with its events",
+        run: sim::sim,
     },
     Command {
         name: "check",
