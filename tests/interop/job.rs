@@ -66,10 +66,10 @@ pub(crate) fn run(command: Command, listener: Listener, scenarios_min: usize) {
     write_matrix(listener, &outcomes);
 }
 
-/// Leaves one line per scenario for whoever wants the table: `CLOUDSIGNAL_TEST_MATRIX=file`.
+/// Leaves one line per scenario for whoever wants the table: `CS_TEST_MATRIX=file`.
 fn write_matrix(listener: Listener, outcomes: &[Outcome]) {
     use std::io::Write as _;
-    let Some(file) = std::env::var_os("CLOUDSIGNAL_TEST_MATRIX") else {
+    let Some(file) = std::env::var_os("CS_TEST_MATRIX") else {
         return;
     };
     let mut table = fs::File::options()

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::wait;
 
-/// The broker under test: `CLOUDSIGNAL_TEST_BROKER`, or the one cargo built beside this test.
+/// The broker under test: `CS_TEST_BROKER`, or the one cargo built beside this test.
 #[must_use]
 pub fn broker() -> PathBuf {
-    let path = env::var_os("CLOUDSIGNAL_TEST_BROKER").map_or_else(beside_this_test, PathBuf::from);
+    let path = env::var_os("CS_TEST_BROKER").map_or_else(beside_this_test, PathBuf::from);
     assert!(
         path.is_file(),
         "{} is not there: `cargo xtask test` builds it, and so does `cargo build -p cloudsignal-server`",
@@ -33,7 +33,7 @@ fn beside_this_test() -> PathBuf {
 #[must_use]
 pub fn python() -> Command {
     let beside = || beside_this_test().with_file_name("../test-tools/python/bin/python");
-    let path = env::var_os("CLOUDSIGNAL_TEST_PYTHON").map_or_else(beside, PathBuf::from);
+    let path = env::var_os("CS_TEST_PYTHON").map_or_else(beside, PathBuf::from);
     assert!(
         path.is_file(),
         "no Python with the tests' packages at {}: `cargo xtask setup` installs it",

@@ -20,8 +20,8 @@ pub(crate) fn sim(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     command.args(["--test", "simulation", "--", "--nocapture", "what_is_promised"]);
     match parse(arguments)? {
         None => {}
-        Some(Asked::Seeds(seeds)) => drop(command.env("CLOUDSIGNAL_SIM_SEEDS", seeds.to_string())),
-        Some(Asked::Seed(seed)) => drop(command.env("CLOUDSIGNAL_SIM_SEED", seed.to_string())),
+        Some(Asked::Seeds(seeds)) => drop(command.env("CS_SIM_SEEDS", seeds.to_string())),
+        Some(Asked::Seed(seed)) => drop(command.env("CS_SIM_SEED", seed.to_string())),
     }
     run_command(&mut command)
 }

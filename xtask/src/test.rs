@@ -32,6 +32,6 @@ fn with_test_programs<'a>(workspace: &Workspace, tests: &'a mut Command) -> &'a 
         .join("debug")
         .join(format!("cloudsignal{}", std::env::consts::EXE_SUFFIX));
     tests
-        .env("CLOUDSIGNAL_TEST_BROKER", broker)
-        .env("CLOUDSIGNAL_TEST_PYTHON", setup::python(workspace))
+        .env("CS_TEST_BROKER", broker)
+        .env("CS_TEST_PYTHON", setup::python(workspace))
 }
