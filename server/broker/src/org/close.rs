@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
@@ -15,7 +16,7 @@ use crate::message::Message;
 use crate::router::shared::Fitness;
 use crate::router::{GroupKey, Member};
 use crate::session::Will;
-use crate::sink::{CloseCause, ConnId, Report, Sink};
+use crate::sink::{CloseCause, ConnId, DropReason, Report, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
 
@@ -230,16 +231,13 @@ impl Org {
     /// fit as `fit_min`. [MQTT-4.8.2-5]
     fn offer_shared(&mut self, place: u32, fit_min: Fitness, now: Instant, sink: &mut impl Sink) {
         let session = &mut self.sessions[place as usize];
-        if !session
-            .subscriptions
-            .iter()
-            .any(|subscription| subscription.filter.as_ref().share().is_some())
-        {
+        if !session.outbound.holds_shared() {
             return;
         }
         let mut outbound = core::mem::take(&mut session.outbound);
         let limits = self.desk.limits.clone();
         let mut taken: Vec<(GroupKey, Member, Arc<Message>)> = Vec::new();
+        let mut refused = 0;
         let Self {
             sessions,
             groups,
@@ -248,20 +246,30 @@ impl Org {
         } = self;
         outbound.offer_shared(desk, |group, pending| {
             let message = &pending.message;
+            if message.is_expired(now) {
+                return false; // [MQTT-3.3.2-5]: it goes to nobody who has not got it yet.
+            }
             let publication = message.publication();
+            let is_full = Cell::new(false);
             let picked = groups.pick(group, |member| {
                 let fit = fitness(sessions, &limits, member, &publication, now);
-                if member.session == place || fit < fit_min {
-                    Fitness::Unfit
-                } else {
-                    fit
+                if member.session == place {
+                    return Fitness::Unfit;
                 }
+                is_full.set(is_full.get() || fit == Fitness::Full);
+                if fit < fit_min { Fitness::Unfit } else { fit }
             });
-            picked.is_some_and(|member| {
-                taken.push((group, member, Arc::clone(message)));
-                true
-            })
+            match picked {
+                Some(member) => taken.push((group, member, Arc::clone(message))),
+                None => refused += usize::from(is_full.get()),
+            }
+            picked.is_some()
         });
+        // What nobody had room for ends with the session.
+        let lost = if fit_min <= Fitness::Away { refused } else { 0 };
+        for _ in 0..lost {
+            desk.counters.drop_one(DropReason::QueueFull);
+        }
         self.sessions[place as usize].outbound = outbound;
         for (_, _, message) in &taken {
             let mut turn = Turn {

@@ -358,6 +358,15 @@ impl Outbound {
         conn.quota += u16::from(entry.counted);
     }
 
+    /// Whether a message came through a shared group, perhaps one that the session has left since.
+    pub(crate) fn holds_shared(&self) -> bool {
+        let in_window = self.window.iter().any(|entry| match &entry.stage {
+            Stage::Published(pending) => pending.group.is_some(),
+            Stage::Released(_) => false,
+        });
+        in_window || self.queue.iter().any(|pending| pending.group.is_some())
+    }
+
     /// The member of a shared group goes: every message that came through a group and may be given to
     /// another member is offered to `take`, in order, and leaves the session if it is taken. What QoS 2
     /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-4] [MQTT-4.8.2-5]

@@ -1,0 +1,188 @@
+//! What reaches an organization from elsewhere than its clients: time, the shell, operators.
+
+use cloudsignal_broker::{ConnId, Credential, Policy};
+use cloudsignal_core::Instant;
+use cloudsignal_core::codec::ReasonCode;
+
+use crate::host::{Host, Links};
+use crate::link::Phase;
+use crate::model::session::Session;
+use crate::scene::Scene;
+
+/// Calls of `handle_timeout` for one moment, after which an organization must want a later one.
+const TIMEOUTS_AT_ONCE_MAX: usize = 1_000;
+
+impl Host {
+    /// Serves the timers that are due.
+    pub(crate) fn serve_timers(&mut self, links: &mut Links, scene: &mut Scene) {
+        let now = scene.now;
+        for _ in 0..TIMEOUTS_AT_ONCE_MAX {
+            if self.org.poll_timeout().is_none_or(|due| due > now) {
+                return;
+            }
+            scene.log.note(format_args!("org {}: timers", self.number));
+            let called = self.call(|org, sink| org.handle_timeout(now, sink));
+            self.model.time_out(now);
+            self.finish(called, links, scene);
+        }
+        scene
+            .verdict
+            .fail(|| format!("timers: org {} never has enough", self.number));
+    }
+
+    /// The network takes `bytes` from an outbox; an empty one of a closing connection is closed.
+    pub(crate) fn drain(&mut self, number: u32, bytes: usize, links: &mut Links, scene: &mut Scene) {
+        let Some(link) = links.get_mut(&number) else {
+            return;
+        };
+        let taken: Vec<u8> = {
+            let outbox = &mut link.broker_end.outbox;
+            outbox.drain(..bytes.min(outbox.len())).collect()
+        };
+        if let Some(waiting) = self.recorder.waiting.get_mut(&link.conn) {
+            *waiting -= taken.len();
+        }
+        link.down.write(taken);
+        let left = link.broker_end.outbox.len();
+        match link.broker_end.phase {
+            Phase::Closing(_) if left == 0 => self.hang_up(number, links, scene),
+            Phase::Open if link.broker_end.was_full && left <= self.org.limits().output_bytes_max / 2 => {
+                link.broker_end.was_full = false;
+                let (conn, now) = (link.conn, scene.now);
+                let called = self.call(|org, sink| org.handle_writable(conn, now, sink));
+                self.finish(called, links, scene);
+            }
+            Phase::Fresh | Phase::Open | Phase::Closing(_) | Phase::Gone => {}
+        }
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy, links: &mut Links, scene: &mut Scene) {
+        scene
+            .log
+            .note(format_args!("org {}: {} rules", self.number, policy.rules.len()));
+        let now = scene.now;
+        let called = self.call(|org, sink| org.handle_policy(policy.clone(), now, sink));
+        self.model.policy = policy;
+        self.ledger.forget_denied(&self.model);
+        self.finish(called, links, scene);
+    }
+
+    /// The bounds on connections and sessions are lifted.
+    pub(crate) fn lift_bounds(&mut self) {
+        let limits = &mut self.model.limits;
+        limits.connections_max = u32::MAX;
+        limits.sessions_max = u32::MAX;
+        self.org.handle_limits(limits.clone());
+        self.forget_quota();
+    }
+
+    pub(crate) fn end_credential(
+        &mut self,
+        credential: &Credential,
+        reason: ReasonCode,
+        links: &mut Links,
+        scene: &mut Scene,
+    ) {
+        let now = scene.now;
+        scene
+            .log
+            .note(format_args!("org {}: {credential:?} ends, {reason}", self.number));
+        let mut closed = 0;
+        let called = self.call(|org, sink| {
+            closed = org.handle_credential_ended(credential, reason, now, sink);
+        });
+        let due = self.close_where(
+            |session| session.who.identity.credential == *credential,
+            reason,
+            now,
+        );
+        scene.verdict.require(closed == due, || {
+            format!("closes: {closed} were closed, due are {due}")
+        });
+        self.finish(called, links, scene);
+    }
+
+    pub(crate) fn end_principal(
+        &mut self,
+        principal: &str,
+        reason: ReasonCode,
+        links: &mut Links,
+        scene: &mut Scene,
+    ) {
+        let now = scene.now;
+        scene
+            .log
+            .note(format_args!("org {}: {principal} ends, {reason}", self.number));
+        let called = self.call(|org, sink| {
+            org.handle_principal_ended(principal, reason, now, sink);
+        });
+        self.close_where(
+            |session| *session.who.identity.principal == *principal,
+            reason,
+            now,
+        );
+        self.finish(called, links, scene);
+    }
+
+    pub(crate) fn shut_down(&mut self, reason: ReasonCode, links: &mut Links, scene: &mut Scene) {
+        let now = scene.now;
+        scene
+            .log
+            .note(format_args!("org {}: shuts down, {reason}", self.number));
+        let called = self.call(|org, sink| {
+            org.handle_shutdown(reason, now, sink);
+        });
+        self.close_where(|_| true, reason, now);
+        self.finish(called, links, scene);
+    }
+
+    pub(crate) fn kick(&mut self, client_id: &str, links: &mut Links, scene: &mut Scene) {
+        let (now, reason) = (scene.now, ReasonCode::AdministrativeAction);
+        scene
+            .log
+            .note(format_args!("org {}: kicks {client_id}", self.number));
+        let mut had_one = false;
+        let called = self.call(|org, sink| had_one = org.handle_kick(client_id, reason, now, sink));
+        let due = self.close_where(|session| session.who.client_id == client_id, reason, now);
+        scene.verdict.require(had_one == (due > 0), || {
+            format!("closes: the kick of {client_id}")
+        });
+        self.finish(called, links, scene);
+    }
+
+    pub(crate) fn renew(&mut self, credential: &Credential, until: Option<Instant>, scene: &mut Scene) {
+        scene
+            .log
+            .note(format_args!("org {}: {credential:?} is renewed", self.number));
+        let renewed = self.org.handle_credential_renewed(credential, until);
+        let mut due = 0;
+        for session in self.model.sessions.values_mut() {
+            if let Some(conn) = session
+                .conn
+                .as_mut()
+                .filter(|_| session.who.identity.credential == *credential)
+            {
+                conn.ends_at = until.unwrap_or(Instant::MAX);
+                due += 1;
+            }
+        }
+        scene.verdict.require(renewed == due, || {
+            format!("renewal: {renewed} were renewed, due are {due}")
+        });
+        self.org.invariants();
+    }
+
+    fn close_where(&mut self, wanted: impl Fn(&Session) -> bool, reason: ReasonCode, now: Instant) -> usize {
+        let conns: Vec<ConnId> = self
+            .model
+            .sessions
+            .values()
+            .filter(|session| wanted(session))
+            .filter_map(|session| session.conn.as_ref().map(|conn| conn.id))
+            .collect();
+        for &conn in &conns {
+            self.model.close(conn, reason, now);
+        }
+        conns.len()
+    }
+}

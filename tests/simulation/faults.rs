@@ -1,0 +1,42 @@
+//! Faults that are planted on purpose: an alarm that never rings proves nothing.
+
+/// What the harness does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A client acknowledges a message and then loses it.
+    MessageLost,
+    /// The store says "stored" before it is.
+    StoredTooEarly,
+    /// A client takes a repeated QoS 2 message for a new one.
+    Qos2Repeated,
+    /// A message of one organization is handed to another one.
+    OrgsMixed,
+    /// Bytes for a client are sent twice.
+    PacketRepeated,
+    /// A retained message is not handed to a new subscriber.
+    RetainedForgotten,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::MessageLost,
+        Self::StoredTooEarly,
+        Self::Qos2Repeated,
+        Self::OrgsMixed,
+        Self::PacketRepeated,
+        Self::RetainedForgotten,
+    ];
+
+    /// How a verdict about it may begin.
+    pub(crate) const fn verdicts(self) -> &'static [&'static str] {
+        match self {
+            Self::MessageLost => &["lost:"],
+            Self::StoredTooEarly => &["acknowledged before stored:"],
+            Self::Qos2Repeated => &["delivered twice:"],
+            // A client that subscribed to a like topic notices whose message it is, another one that it came.
+            Self::OrgsMixed => &["crossed organizations:", "delivered unasked:"],
+            Self::PacketRepeated => &["delivered unasked:", "sent twice:", "reply:"],
+            Self::RetainedForgotten => &["retained:"],
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The end of a run: everything that was broken heals, everybody comes home, and what is owed must arrive.
+
+use crate::client::connecting::Manner;
+use crate::host::Host;
+use crate::link::Phase;
+use crate::scene::Scene;
+use crate::world::World;
+
+/// Rounds after which everything must have come to rest.
+const ROUNDS_MAX: usize = 400;
+/// Steps of one kind in a round.
+const STEPS_MAX: usize = 2_000;
+
+impl World {
+    /// Heals everything, brings every session's client back, and waits for rest.
+    pub(crate) fn heal(&mut self) {
+        self.scene.log.note(format_args!("heals"));
+        self.settings.haste = 100;
+        for host in &mut self.hosts {
+            host.lift_bounds();
+        }
+        self.serve_timers();
+        for link in self.links.values_mut() {
+            link.up.heal();
+            link.down.heal();
+            if link.client.is_none() {
+                link.up.end();
+            }
+        }
+        self.settle();
+        self.hang_up_deserted();
+        for at in 0..self.clients.len() {
+            let client = &self.clients[at];
+            let host = &self.hosts[client.settings.org];
+            let is_away = host
+                .model
+                .sessions
+                .get(&client.name)
+                .is_some_and(|session| session.conn.is_none());
+            if is_away {
+                self.dial(at, Manner::Home);
+            }
+        }
+        self.settle();
+    }
+
+    /// Who does not read for long is hung up on.
+    fn hang_up_deserted(&mut self) {
+        let deserted: Vec<u32> = self
+            .links
+            .values()
+            .filter(|link| link.client.is_none() && link.broker_end.phase != Phase::Gone)
+            .map(|link| link.number)
+            .collect();
+        for number in deserted {
+            let org = self.links[&number].org;
+            self.hosts[org].hang_up(number, &mut self.links, &mut self.scene);
+        }
+        self.settle();
+    }
+
+    /// Lets everything that can move move, until nothing does.
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let mut has_moved = self.repeat(Self::upload);
+            has_moved |= self.repeat(Self::drain);
+            has_moved |= self.repeat(Self::download);
+            for host in &mut self.hosts {
+                host.seal(&mut self.scene);
+                let groups = host.sealed.len();
+                if groups > 0 {
+                    has_moved = true;
+                    host.store(groups, &mut self.links, &mut self.scene);
+                }
+            }
+            has_moved |= self.acknowledge_all();
+            if self.scene.verdict.wrong().is_some() {
+                return;
+            }
+            if !has_moved {
+                let due = self
+                    .hosts
+                    .iter()
+                    .any(|host| host.org.poll_timeout().is_some_and(|due| due <= self.scene.now));
+                if !due {
+                    return;
+                }
+                self.serve_timers();
+            }
+        }
+        self.scene
+            .verdict
+            .fail(|| "liveness: the run never comes to rest".to_owned());
+    }
+
+    fn repeat(&mut self, act: fn(&mut Self) -> bool) -> bool {
+        let done = (0..STEPS_MAX)
+            .take_while(|_| self.scene.verdict.wrong().is_none() && act(self))
+            .count();
+        done > 0
+    }
+
+    fn acknowledge_all(&mut self) -> bool {
+        let mut has_moved = false;
+        for client in &mut self.clients {
+            while client.owes() {
+                let link = client.link().and_then(|link| self.links.get_mut(&link));
+                let Some(link) = link else { break };
+                client.acknowledge(link, 10, &mut self.scene);
+                has_moved = true;
+            }
+        }
+        has_moved
+    }
+
+    /// What must hold once everything has come to rest.
+    pub(crate) fn check_end(&mut self) {
+        for link in self.links.values() {
+            let is_answered = link.tap.expected.is_empty() && link.tap.releases.is_empty();
+            self.scene.verdict.require(is_answered, || {
+                format!(
+                    "liveness: link {} waits for {:?} and {:?}",
+                    link.number, link.tap.expected, link.tap.releases
+                )
+            });
+        }
+        for client in self.clients.iter().filter(|client| client.is_welcome()) {
+            self.scene.verdict.require(client.is_idle(), || {
+                format!(
+                    "liveness: client {} waits: {:?} {:?}",
+                    client.number, client.memory, client.conn
+                )
+            });
+        }
+        for host in &self.hosts {
+            host.check_end(&mut self.scene);
+        }
+    }
+}
+
+impl Host {
+    fn check_end(&self, scene: &mut Scene) {
+        self.shelf.check(&self.model, scene);
+        let everybody_is_here = self.model.sessions.values().all(|session| session.conn.is_some());
+        if everybody_is_here {
+            self.shelf.check_settled(scene);
+        }
+        for view in self.org.sessions().filter(|view| view.connected) {
+            let left = view.queue_messages + view.unacknowledged;
+            scene.verdict.require(left == 0, || {
+                format!("liveness: {} messages are left for {}", left, view.client_id)
+            });
+        }
+        for (session, packet_id, entry) in self.ledger.windows.all() {
+            let stands = self
+                .model
+                .by_key(session)
+                .is_some_and(|session| session.conn.is_some());
+            let is_shared = matches!(entry.claim, crate::ledger::Claim::Group(_));
+            scene.verdict.require(!stands || is_shared || entry.is_large, || {
+                format!("liveness: session {session:x} never acknowledged {packet_id}: {entry:?}")
+            });
+        }
+        self.check_paid(scene);
+        self.check_handed_out(scene);
+    }
+
+    /// Everything owed has arrived, give or take what was dropped and counted.
+    fn check_paid(&self, scene: &mut Scene) {
+        use cloudsignal_broker::sink::DropReason;
+
+        let dropped = self.org.counters().dropped[DropReason::QueueFull.index()];
+        let mut missing = 0;
+        for due in &self.ledger.dues {
+            let stands = self
+                .model
+                .by_key(due.session)
+                .is_some_and(|session| session.conn.is_some());
+            let is_late = !due.sent && due.expires_at <= scene.now;
+            if !due.is_owed || !stands || is_late || due.received > 0 || self.ledger.has_spare(due) {
+                continue;
+            }
+            missing += u64::from(due.may_be_dropped);
+            scene.verdict.require(due.may_be_dropped, || {
+                format!("lost: org {}: {due:?}", self.number)
+            });
+        }
+        for due in &self.ledger.groups {
+            let mut members = self
+                .model
+                .sessions
+                .values()
+                .filter(|session| self.model.members.contains(&(due.filter.clone(), session.key)));
+            let is_late = due.holder.is_none() && due.expires_at <= scene.now;
+            let is_stuck = members.any(|session| session.conn.is_none());
+            if !due.is_owed || is_late || is_stuck || due.received > 0 || self.ledger.has_spare_group(due) {
+                continue;
+            }
+            missing += u64::from(due.may_be_dropped);
+            scene.verdict.require(due.may_be_dropped, || {
+                format!("lost: org {}: {due:?}", self.number)
+            });
+        }
+        scene.verdict.require(missing <= dropped, || {
+            format!(
+                "lost: org {}: {missing} messages are missing, {dropped} were counted",
+                self.number
+            )
+        });
+    }
+
+    /// New subscriptions were given what was retained.
+    fn check_handed_out(&self, scene: &mut Scene) {
+        for handout in self.ledger.handouts.iter().filter(|handout| !handout.is_over) {
+            let session = self.model.by_key(handout.session);
+            let Some(session) = session.filter(|session| session.conn.is_some()) else {
+                continue;
+            };
+            let missing = handout.due.iter().find(|(topic, keep)| {
+                let publication = &scene.publications[keep.number];
+                let bytes = topic.len() + publication.payload.len() + 110;
+                let fits = session.packet_bytes_max.is_none_or(|max| bytes <= max as usize);
+                let may_receive = session.may_receive(&self.model.policy, topic);
+                let is_expired = keep.expires_at <= scene.now;
+                fits && may_receive && !is_expired && !handout.given.contains_key(*topic)
+            });
+            scene.verdict.require(missing.is_none(), || {
+                format!("retained: {missing:?} was never given to {handout:?}")
+            });
+        }
+    }
+}

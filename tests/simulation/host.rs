@@ -1,0 +1,498 @@
+//! One organization under test, and around it what the shell does in production: turns, tickets, connection
+//! numbers, outboxes. Every call into the organization passes through [`Host::call`] and [`Host::finish`], which
+//! judge it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cloudsignal_broker::change::Change;
+use cloudsignal_broker::counters::Counters;
+use cloudsignal_broker::sink::DropReason;
+use cloudsignal_broker::{CloseCause, ConnId, Limits, Org, OrgId, Policy, Ticket};
+use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_core::{Duration, Instant, TopicName};
+
+use crate::faults::Fault;
+use crate::ledger::Ledger;
+use crate::link::{Link, Phase};
+use crate::model::Model;
+use crate::model::routing::Passing;
+use crate::model::session::Session;
+use crate::recorder::{Effect, Recorder};
+use crate::scene::Scene;
+use crate::settings::TOPICS;
+use crate::shelf::Shelf;
+
+/// Every connection of the run.
+pub(crate) type Links = BTreeMap<u32, Link>;
+
+/// Bytes by which an outbox may exceed its bound: one message, and the replies to one read.
+const OUTBOX_EXCESS_BYTES_MAX: usize = 16_384 + 8_192;
+
+/// An organization and its surroundings.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) number: usize,
+    pub(crate) org: Org,
+    pub(crate) recorder: Recorder,
+    pub(crate) model: Model,
+    pub(crate) ledger: Ledger,
+    pub(crate) shelf: Shelf,
+    /// Connection → link.
+    pub(crate) conns: BTreeMap<ConnId, u32>,
+    /// Changes of the turn at work.
+    turn: Vec<Change>,
+    /// Groups that wait for the store.
+    pub(crate) sealed: VecDeque<(u64, Vec<Change>)>,
+    /// The ticket of the turn at work.
+    pub(crate) open_ticket: u64,
+    /// Everything up to this ticket is stored.
+    pub(crate) stored: u64,
+    /// When publishes of the last second were accepted.
+    accepted_at: VecDeque<Instant>,
+    /// The sessions before the call that is being judged.
+    pub(crate) before: BTreeMap<String, Session>,
+}
+
+/// A call that was made and is not judged yet.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) counted: Counters,
+    pub(crate) before: BTreeMap<String, Session>,
+    first_due: usize,
+    first_group: usize,
+}
+
+impl Called {
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Store(change) => Some(change),
+            Effect::Send(..) | Effect::Close(..) | Effect::Connected { .. } => None,
+        })
+    }
+
+    /// Whether the call dropped something for this reason.
+    pub(crate) fn has_dropped(&self, org: &Org, reason: DropReason) -> bool {
+        org.counters().dropped[reason.index()] > self.counted.dropped[reason.index()]
+    }
+}
+
+impl Host {
+    pub(crate) fn new(number: usize, limits: Limits, policy: Policy, seed: u64) -> Self {
+        let id = OrgId::new(&format!("org_{number}"));
+        Self {
+            number,
+            org: Org::new(id, limits.clone(), policy.clone(), seed),
+            recorder: Recorder::default(),
+            model: Model::new(number, limits, policy),
+            ledger: Ledger::default(),
+            shelf: Shelf::default(),
+            conns: BTreeMap::new(),
+            turn: Vec::new(),
+            sealed: VecDeque::new(),
+            open_ticket: 1,
+            stored: 0,
+            accepted_at: VecDeque::new(),
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// The smallest connection number that is free.
+    pub(crate) fn admit(&mut self, link: u32) -> ConnId {
+        let conn = (0..)
+            .map(ConnId)
+            .find(|conn| !self.conns.contains_key(conn))
+            .expect("invariant: numbers outlast a run");
+        self.conns.insert(conn, link);
+        conn
+    }
+
+    /// Calls the organization. The model is told afterwards, by whoever called.
+    pub(crate) fn call(&mut self, act: impl FnOnce(&mut Org, &mut Recorder)) -> Called {
+        self.model.begin();
+        let counted = self.org.counters().clone();
+        act(&mut self.org, &mut self.recorder);
+        self.org.invariants();
+        Called {
+            effects: std::mem::take(&mut self.recorder.effects),
+            counted,
+            before: self.model.sessions.clone(),
+            first_due: self.ledger.dues.len(),
+            first_group: self.ledger.groups.len(),
+        }
+    }
+
+    /// The ticket that a reply to this call waits for.
+    pub(crate) fn ticket(&self, called: &Called) -> Option<u64> {
+        called.changes().next().map(|_| self.open_ticket)
+    }
+
+    /// Judges what a call did, and does it.
+    pub(crate) fn finish(&mut self, called: Called, links: &mut Links, scene: &mut Scene) {
+        self.publish_wills(&called, scene);
+        for key in std::mem::take(&mut self.model.events.ended) {
+            self.ledger.session_ended(key, &self.model, scene.now);
+        }
+        self.forget_lost_retained();
+        self.note_full_queues(&called);
+        for due in &self.ledger.groups[called.first_group..] {
+            scene.log.note(format_args!(
+                "org {}: message {} is for {}, owed {}",
+                self.number, due.number, due.filter, due.is_owed
+            ));
+        }
+        self.check_queued(&called, scene);
+        self.check_closes(&called, scene);
+        self.before = called.before;
+        for effect in called.effects {
+            match effect {
+                Effect::Send(conn, bytes) => self.send(conn, &bytes, links, scene),
+                Effect::Close(conn, cause) => self.close(conn, cause, links, scene),
+                Effect::Store(change) => self.keep_change(change, scene),
+                Effect::Connected { .. } => {}
+            }
+        }
+        self.check_sessions(scene);
+        self.check_retained(scene);
+    }
+
+    fn publish_wills(&mut self, called: &Called, scene: &mut Scene) {
+        let wills = std::mem::take(&mut self.model.events.wills);
+        let published = self.org.counters().wills - called.counted.wills;
+        scene.verdict.require(published == wills.len() as u64, || {
+            let due: Vec<_> = wills.iter().map(|(session, will)| (session.key, *will)).collect();
+            format!("wills: {published} were published, due are {due:?}")
+        });
+        let limits = &self.model.limits;
+        let quota_is_near = limits.publish_messages_per_sec > 0 || limits.publish_bytes_per_sec > 0;
+        // Wills of one call may come in any order.
+        let index = self.model.next_index();
+        for (session, will) in wills {
+            let publication = scene.publications[will.number].clone();
+            let (topic, qos, retain) = (&publication.topic, publication.qos, publication.retain);
+            if !session.who.may_publish(&self.model.policy, topic, qos, retain) {
+                continue;
+            }
+            let store_is_near = retain && self.is_retained_bounded();
+            let passing = Passing {
+                number: will.number,
+                publication: &publication,
+                publisher: session.key,
+                index,
+                now: scene.now,
+                is_certain: !quota_is_near && !store_is_near,
+                before: &called.before,
+            };
+            self.model.route(&passing, &mut self.ledger);
+            if retain {
+                self.keep(&passing, false);
+            }
+        }
+    }
+
+    /// Whether the retained store may be full.
+    pub(crate) fn is_retained_bounded(&self) -> bool {
+        let limits = &self.model.limits;
+        limits.retained_messages_max < 1_000 || limits.retained_bytes_max < 1_000_000
+    }
+
+    /// One more publish was accepted: in no second more than what a second brings and what was saved.
+    pub(crate) fn note_quota(&mut self, scene: &mut Scene) {
+        self.accepted_at.push_back(scene.now);
+        let is_old = |at: &mut Instant| scene.now.since(*at) >= Duration::from_secs(1);
+        while self.accepted_at.pop_front_if(is_old).is_some() {}
+        let (count, rate) = (
+            self.accepted_at.len(),
+            self.model.limits.publish_messages_per_sec as usize,
+        );
+        scene.verdict.require(rate == 0 || count <= 2 * rate, || {
+            format!("quota: {count} publishes were accepted within a second at {rate} per second")
+        });
+    }
+
+    /// The bounds were set anew, and with them what was saved.
+    pub(crate) fn forget_quota(&mut self) {
+        self.accepted_at.clear();
+    }
+
+    /// The message is the retained one of its topic, or clears it.
+    pub(crate) fn keep(&mut self, passing: &Passing<'_>, is_certain: bool) {
+        let accepted = self.ledger.accepted[&passing.number];
+        let keep = (!passing.publication.payload.is_empty()).then_some(crate::model::Keep {
+            number: passing.number,
+            index: accepted.index,
+            expires_at: accepted.expires_at,
+        });
+        self.model.retain(&passing.publication.topic, keep, is_certain);
+    }
+
+    /// Where a topic may have lost its retained message, no subscription waits for one.
+    fn forget_lost_retained(&mut self) {
+        for (topic, kept) in &self.model.retained {
+            if kept.now.contains(&None) {
+                self.ledger.forget_retained(topic);
+            }
+        }
+    }
+
+    /// When the broker counted a message that found a full queue, it was one of those that this call routed, or one
+    /// that was handed over in a shared group. At the end no more may be missing than were counted.
+    fn note_full_queues(&mut self, called: &Called) {
+        if !called.has_dropped(&self.org, DropReason::QueueFull) {
+            return;
+        }
+        for due in &mut self.ledger.dues[called.first_due..] {
+            due.may_be_dropped = true;
+        }
+        for due in &mut self.ledger.groups {
+            due.may_be_dropped = true;
+        }
+    }
+
+    /// What is owed to a session that outlives its connection must have been given to the store.
+    fn check_queued(&self, called: &Called, scene: &mut Scene) {
+        let queued: BTreeSet<(&str, Option<usize>)> = called
+            .changes()
+            .filter_map(|change| {
+                let Change::Queued {
+                    client_id, message, ..
+                } = change
+                else {
+                    return None;
+                };
+                Some((&**client_id, scene.number_of(message.payload())))
+            })
+            .collect();
+        for due in &self.ledger.dues[called.first_due..] {
+            let session = self.model.by_key(due.session).filter(|s| s.is_persistent());
+            let Some(session) = session.filter(|_| due.is_owed && !due.may_be_dropped) else {
+                continue;
+            };
+            let is_queued = queued.contains(&(session.who.client_id.as_str(), Some(due.number)));
+            scene
+                .verdict
+                .require(is_queued, || format!("changes: nothing was stored for {due:?}"));
+        }
+        for due in &self.ledger.groups[called.first_group..] {
+            let mut members = called
+                .before
+                .values()
+                .filter(|session| session.subscriptions.contains_key(&due.filter));
+            let needs_store = due.is_owed && !due.may_be_dropped && members.all(Session::is_persistent);
+            let is_queued = queued.iter().any(|(_, number)| *number == Some(due.number));
+            scene.verdict.require(!needs_store || is_queued, || {
+                format!("changes: nothing was stored for {due:?}")
+            });
+        }
+    }
+
+    fn check_closes(&self, called: &Called, scene: &mut Scene) {
+        let mut observed: Vec<_> = called
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Close(conn, cause) => Some((*conn, *cause)),
+                Effect::Send(..) | Effect::Store(_) | Effect::Connected { .. } => None,
+            })
+            .collect();
+        let mut expected = self.model.events.closes.clone();
+        for (conn, cause) in &mut expected {
+            // When both are due, the broker may name either.
+            let either = self.model.events.either.contains(conn);
+            let ended = CloseCause::Server(ReasonCode::MaximumConnectTime);
+            if either && observed.contains(&(*conn, ended)) {
+                *cause = ended;
+            }
+        }
+        observed.sort_by_key(|(conn, _)| *conn);
+        expected.sort_by_key(|(conn, _)| *conn);
+        scene.verdict.require(observed == expected, || {
+            format!("closes: {observed:?} were closed, due were {expected:?}")
+        });
+    }
+
+    fn keep_change(&mut self, change: Change, scene: &mut Scene) {
+        match &change {
+            Change::Queued {
+                client_id, message, ..
+            } => {
+                let number = scene.number_of(message.payload());
+                scene.log.note(format_args!(
+                    "org {}: queued for {client_id}: {number:?}, {}",
+                    self.number,
+                    message.number()
+                ));
+            }
+            Change::Settled { client_id, number } => scene.log.note(format_args!(
+                "org {}: settled for {client_id}: {number}",
+                self.number
+            )),
+            Change::SessionEnded { client_id } => scene.log.note(format_args!(
+                "org {}: the session of {client_id} ended",
+                self.number
+            )),
+            Change::Session { .. }
+            | Change::Subscribed { .. }
+            | Change::Unsubscribed { .. }
+            | Change::Released { .. }
+            | Change::Received { .. }
+            | Change::Completed { .. }
+            | Change::Retained { .. }
+            | Change::RetainedCleared { .. } => {}
+        }
+        self.turn.push(change);
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: &[u8], links: &mut Links, scene: &mut Scene) {
+        let link = self.conns.get(&conn).and_then(|link| links.get_mut(link));
+        let Some(link) = link else {
+            return scene
+                .verdict
+                .fail(|| format!("sent after close: {conn:?} is no connection"));
+        };
+        scene.log.note(format_args!(
+            "org {} link {}: sends {} bytes",
+            self.number,
+            link.number,
+            bytes.len()
+        ));
+        scene.log.bytes(bytes);
+        if matches!(link.broker_end.phase, Phase::Closing(_) | Phase::Gone) {
+            scene
+                .verdict
+                .fail(|| format!("sent after close: link {}", link.number));
+        }
+        if !self.watch(link, bytes, scene) {
+            return;
+        }
+        link.broker_end.outbox.extend(bytes);
+        if scene.fault == Some(Fault::PacketRepeated) && bytes[0] >> 4 == 3 && scene.random.chance(5) {
+            self.watch(link, bytes, scene);
+        }
+        let output_bytes_max = self.org.limits().output_bytes_max;
+        let waiting = link.broker_end.outbox.len();
+        link.broker_end.was_full |= waiting >= output_bytes_max;
+        scene
+            .verdict
+            .require(waiting <= output_bytes_max + OUTBOX_EXCESS_BYTES_MAX, || {
+                format!("bounds: {waiting} bytes wait on link {}", link.number)
+            });
+    }
+
+    fn close(&mut self, conn: ConnId, cause: CloseCause, links: &mut Links, scene: &mut Scene) {
+        let link = self.conns.get(&conn).and_then(|link| links.get_mut(link));
+        let Some(link) = link else { return };
+        scene.log.note(format_args!(
+            "org {} link {}: closed, {cause}",
+            self.number, link.number
+        ));
+        if let CloseCause::Server(reason) = cause
+            && link.version.is_v5()
+            && link.tap.is_welcome
+        {
+            scene.verdict.require(link.tap.said_goodbye == Some(reason), || {
+                format!(
+                    "goodbye: link {} was closed for {reason}, told {:?}",
+                    link.number, link.tap.said_goodbye
+                )
+            });
+        }
+        link.broker_end.phase = Phase::Closing(cause);
+        link.tap.expected.clear();
+        link.tap.releases.clear();
+        self.ledger.link_ended(link.number, link.tap.session);
+    }
+
+    /// The sessions are those that the model has.
+    fn check_sessions(&self, scene: &mut Scene) {
+        let actual: BTreeMap<_, _> = self
+            .org
+            .sessions()
+            .map(|view| {
+                let facts = (view.connected, view.expiry_secs, view.subscriptions);
+                (view.client_id, facts)
+            })
+            .collect();
+        let expected: BTreeMap<_, _> = self
+            .model
+            .sessions
+            .iter()
+            .map(|(client_id, session)| {
+                let facts = (
+                    session.conn.is_some(),
+                    session.expiry_secs,
+                    session.subscriptions.len(),
+                );
+                (client_id.as_str(), facts)
+            })
+            .collect();
+        scene.verdict.require(actual == expected, || {
+            format!("sessions: they are {actual:?}, due are {expected:?}")
+        });
+    }
+
+    /// The retained messages are the last accepted ones.
+    fn check_retained(&mut self, scene: &mut Scene) {
+        for topic in TOPICS {
+            let name = TopicName::parse(topic).expect("invariant: a topic of the run");
+            let actual = self
+                .org
+                .retained(name)
+                .and_then(|message| scene.number_of(message.payload()));
+            let may_be = self.model.may_be_retained(topic);
+            let found = may_be.iter().find(|keep| keep.map(|keep| keep.number) == actual);
+            let Some(found) = found else {
+                return scene
+                    .verdict
+                    .fail(|| format!("retained: {topic} has {actual:?}, due is {may_be:?}"));
+            };
+            if let Some(kept) = self.model.retained.get_mut(*topic) {
+                kept.now = vec![*found];
+            }
+        }
+    }
+
+    /// A turn ends.
+    pub(crate) fn seal(&mut self, scene: &mut Scene) {
+        let sealed = self.org.seal();
+        let is_right = match sealed {
+            Some(ticket) => ticket.0 == self.open_ticket && !self.turn.is_empty(),
+            None => self.turn.is_empty(),
+        };
+        scene.verdict.require(is_right, || {
+            format!(
+                "tickets: {sealed:?} was sealed, due is {} with {} changes",
+                self.open_ticket,
+                self.turn.len()
+            )
+        });
+        if sealed.is_some() {
+            self.sealed
+                .push_back((self.open_ticket, std::mem::take(&mut self.turn)));
+            self.open_ticket += 1;
+        }
+    }
+
+    /// The store has caught up with some of the groups, at most `groups`.
+    pub(crate) fn store(&mut self, groups: usize, links: &mut Links, scene: &mut Scene) {
+        for _ in 0..groups {
+            let Some((ticket, changes)) = self.sealed.pop_front() else {
+                break;
+            };
+            for change in &changes {
+                self.shelf.apply(change, scene);
+            }
+            self.stored = ticket;
+        }
+        let mut stored = self.stored;
+        if scene.fault == Some(Fault::StoredTooEarly) && scene.random.chance(20) {
+            stored = self.open_ticket - 1;
+        }
+        scene
+            .log
+            .note(format_args!("org {}: stored up to {stored}", self.number));
+        let now = scene.now;
+        let called = self.call(|org, sink| org.handle_stored(Ticket(stored), now, sink));
+        self.finish(called, links, scene);
+    }
+}

@@ -1,0 +1,52 @@
+//! What a session is owed through its own subscriptions.
+
+use cloudsignal_core::codec::Publish;
+use cloudsignal_core::{Instant, Qos};
+
+use super::Tag;
+use crate::model::SessionKey;
+
+/// One accepted message for one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) session: SessionKey,
+    pub(crate) tag: Tag,
+    pub(crate) number: usize,
+    pub(crate) topic: String,
+    /// The place of the message among all accepted ones.
+    pub(crate) index: u64,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Sorted.
+    pub(crate) ids: Vec<u32>,
+    pub(crate) expires_at: Instant,
+    /// Whether it must arrive; else it only may.
+    pub(crate) is_owed: bool,
+    /// Whether a bound was so near that the broker may have dropped it, counted.
+    pub(crate) may_be_dropped: bool,
+    pub(crate) sent: bool,
+    /// Whether the broker must have dropped it from the queue.
+    pub(crate) is_void: bool,
+    pub(crate) received: u32,
+}
+
+impl Due {
+    /// Whether it waits in the session's queue, if anywhere.
+    pub(crate) const fn may_be_sent(&self) -> bool {
+        !self.sent && !self.is_void
+    }
+
+    /// It is not in the queue any more.
+    pub(crate) const fn void(&mut self) {
+        self.is_owed = false;
+        self.is_void = true;
+    }
+
+    /// Whether a packet looks as this entry says.
+    pub(crate) fn is_like(&self, packet: &Publish<'_>, is_v5: bool) -> bool {
+        let mut ids: Vec<u32> = packet.properties.subscription_ids.iter().collect();
+        ids.sort_unstable();
+        let ids_agree = !is_v5 || ids == self.ids;
+        packet.qos == self.qos && packet.retain == self.retain && ids_agree
+    }
+}

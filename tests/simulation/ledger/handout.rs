@@ -1,0 +1,51 @@
+//! Retained messages for a new subscription: each matching topic once, with what is retained when its turn comes.
+
+use std::collections::BTreeMap;
+
+use cloudsignal_core::{Qos, TopicFilter, TopicName};
+
+use crate::model::{Keep, SessionKey};
+
+/// What one SUBSCRIBE to one filter is owed.
+#[derive(Clone, Debug)]
+pub(crate) struct Handout {
+    pub(crate) session: SessionKey,
+    pub(crate) filter: String,
+    /// What was granted.
+    pub(crate) qos: Qos,
+    pub(crate) id: Option<u32>,
+    /// Topics that must be handed out, with what was retained when the subscription was made.
+    pub(crate) due: BTreeMap<String, Keep>,
+    /// Topics whose message was sent; with the live delivery that it may have been instead, which looks the same.
+    pub(crate) given: BTreeMap<String, Option<usize>>,
+    /// Unsubscribed, or asked for anew.
+    pub(crate) is_over: bool,
+}
+
+impl Handout {
+    pub(crate) fn new(
+        session: SessionKey,
+        filter: &str,
+        qos: Qos,
+        id: Option<u32>,
+        due: BTreeMap<String, Keep>,
+    ) -> Self {
+        Self {
+            session,
+            filter: filter.to_owned(),
+            qos,
+            id,
+            due,
+            given: BTreeMap::new(),
+            is_over: false,
+        }
+    }
+
+    /// Whether this walk may hand out what was accepted at `index` under `topic`.
+    pub(crate) fn may_give(&self, topic: &str, index: u64) -> bool {
+        let name = TopicName::parse(topic).expect("invariant: a topic of the run");
+        let filter = TopicFilter::parse(&self.filter).expect("invariant: a filter of the run");
+        let is_current = self.due.get(topic).is_none_or(|keep| index >= keep.index);
+        !self.is_over && filter.matches(name) && is_current
+    }
+}
