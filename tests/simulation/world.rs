@@ -149,7 +149,7 @@ impl World {
         let is_publish = bytes.first().is_some_and(|first| first >> 4 == 3);
         let org = link.org;
         let other = self.links.values_mut().find(|other| {
-            other.org != org && other.tap.is_welcome && other.version.is_v5() == (number % 2 == 0)
+            other.org != org && other.tap.is_welcome && other.version.is_v5() == number.is_multiple_of(2)
         });
         if let Some(other) = other.filter(|_| is_publish) {
             self.hosts[other.org].watch(other, &bytes, &mut self.scene);
