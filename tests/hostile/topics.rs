@@ -15,7 +15,7 @@ const TOPICS: usize = 25;
 
 /// Each topic is kept by its retained message, and by a session and the tree where its filter is granted; 32 MiB of them
 /// are remembered beside the tree. The allocator's holes come on top.
-const GROWTH_BYTES_MAX: u64 = 4 * (CLIENTS * TOPICS * TOPIC_BYTES_MAX) as u64;
+const GROWTH_BYTES_MAX: u64 = 4 * (CLIENTS * TOPICS * TOPIC_BYTES_MAX) as u64 + 64 * MIB;
 
 fn log_in(attack: &Attack, client_id: &str) -> Wire {
     let first_run = attack.broker.first_run();

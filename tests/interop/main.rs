@@ -5,11 +5,11 @@
 //! | [`paho`] | paho-mqtt (Python): `python/scenarios.py` |
 //! | [`mqttjs`] | MQTT.js (Node): `js/scenarios.mjs` |
 //! | [`mosquitto`] | `mosquitto_pub` and `mosquitto_sub` |
-//! | [`tokens`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
+//! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
 
+mod browser;
 mod job;
 mod mosquitto;
 mod mqttjs;
 mod paho;
-mod tokens;
