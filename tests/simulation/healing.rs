@@ -3,6 +3,7 @@
 use crate::client::connecting::Manner;
 use crate::host::Host;
 use crate::link::Phase;
+use crate::model::routing::fits;
 use crate::scene::Scene;
 use crate::world::World;
 
@@ -217,9 +218,10 @@ impl Host {
                 continue;
             };
             let missing = handout.due.iter().find(|(topic, keep)| {
-                let publication = &scene.publications[keep.number];
-                let bytes = topic.len() + publication.payload.len() + 110;
-                let fits = session.packet_bytes_max.is_none_or(|max| bytes <= max as usize);
+                // What is retained now may be another message, and a larger one.
+                let retained = self.model.may_be_retained(topic);
+                let mut candidates = retained.iter().flatten().chain([*keep]);
+                let fits = candidates.all(|keep| fits(session, &scene.publications[keep.number]));
                 let may_receive = session.may_receive(&self.model.policy, topic);
                 let is_expired = keep.expires_at <= scene.now;
                 fits && may_receive && !is_expired && !handout.given.contains_key(*topic)

@@ -122,9 +122,10 @@ impl Host {
         }
     }
 
-    /// The ticket that a reply to this call waits for.
+    /// The ticket that a reply to this call waits for. Nothing is promised about messages that left a queue.
     pub(crate) fn ticket(&self, called: &Called) -> Option<u64> {
-        called.changes().next().map(|_| self.open_ticket)
+        let promises = |change: &&Change| !matches!(change, Change::Settled { .. });
+        called.changes().find(promises).map(|_| self.open_ticket)
     }
 
     /// Judges what a call did, and does it.

@@ -17,6 +17,7 @@ use cloudsignal_core::Qos;
 use cloudsignal_core::codec::{Decoder, PACKET_BYTES_MAX, Packet};
 
 use crate::link::Link;
+use crate::model::SessionKey;
 use crate::settings::ClientSettings;
 
 /// A client.
@@ -36,6 +37,7 @@ pub(crate) struct Client {
 /// What lives with the session.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    session: Option<SessionKey>,
     /// Messages that it published and that are not finally acknowledged, by packet id.
     pub(crate) outgoing: BTreeMap<u16, Outgoing>,
     /// QoS 2 packet ids that it received and that were not released.

@@ -105,12 +105,15 @@ impl Client {
         if let Some(assigned) = connack.assigned_client_id {
             assigned.clone_into(&mut self.name);
         }
-        if connack.session_present {
+        // When the CONNACK that told of a new session was lost, the next one says "present" about a session that
+        // this memory does not belong to. MQTT gives a client no way to see it, so it is told here.
+        let is_same = self.memory.session == link.tap.session;
+        if connack.session_present && is_same {
             self.send_again(link, scene);
         } else {
-            let last_packet_id = self.memory.last_packet_id;
             self.memory = Memory {
-                last_packet_id,
+                session: link.tap.session,
+                last_packet_id: self.memory.last_packet_id,
                 ..Memory::default()
             };
         }

@@ -55,6 +55,12 @@ impl Sent<'_> {
         let id = self.packet.properties.subscription_ids.iter().next()?;
         shared_filter(id)
     }
+
+    /// Whether what the packet says about its lifetime fits a message that ends then.
+    fn may_expire_at(&self, expires_at: Instant, now: Instant) -> bool {
+        let left = secs_left(expires_at, now);
+        left != Some(0) && (!self.is_v5 || self.packet.properties.message_expiry_secs == left)
+    }
 }
 
 impl Ledger {
@@ -121,10 +127,13 @@ impl Ledger {
             .iter()
             .copied()
             .filter(|&at| self.dues[at].may_be_sent() && self.dues[at].is_like(sent.packet, sent.is_v5));
-        let is_bad = |at: usize| self.dues[at].index < last || self.dues[at].expires_at <= scene.now;
+        let is_bad = |at: usize| {
+            let due = &self.dues[at];
+            due.index < last || !sent.may_expire_at(due.expires_at, scene.now)
+        };
         // A message may have been accepted twice, and what was accepted first been dropped.
         open.filter(|&at| fit == Fit::Bad || !is_bad(at))
-            .min_by_key(|&at| self.dues[at].index)
+            .min_by_key(|&at| (is_bad(at), self.dues[at].index))
     }
 
     fn find_group(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Option<Claim> {
@@ -142,8 +151,8 @@ impl Ledger {
         candidates.sort_by_key(|&at| {
             let due = &self.groups[at];
             let is_refused = due.refusal(|link| ended.contains(&link)).is_some();
-            let is_late = due.expires_at <= scene.now;
-            (is_refused, is_late, !due.is_owed, due.holder.is_some())
+            let is_other = !sent.may_expire_at(due.expires_at, scene.now);
+            (is_refused, is_other, !due.is_owed, due.holder.is_some())
         });
         let at = *candidates.first()?;
         let due = &mut self.groups[at];
@@ -324,8 +333,7 @@ impl Ledger {
             });
         }
         if sent.is_v5 {
-            let secs = (expires_at < Instant::MAX)
-                .then(|| u32::try_from(left_micros.div_ceil(1_000_000)).unwrap_or(u32::MAX));
+            let secs = secs_left(expires_at, scene.now);
             let is_unaltered = is_unaltered(sent.packet, publication, secs);
             scene.verdict.require(is_unaltered, || {
                 format!(
@@ -337,6 +345,12 @@ impl Ledger {
             });
         }
     }
+}
+
+/// Whole seconds that a message has left, rounded up; `None` when it never expires.
+fn secs_left(expires_at: Instant, now: Instant) -> Option<u32> {
+    let micros = expires_at.since(now).as_micros();
+    (expires_at < Instant::MAX).then(|| u32::try_from(micros.div_ceil(1_000_000)).unwrap_or(u32::MAX))
 }
 
 fn is_unaltered(packet: &Publish<'_>, publication: &Publication, expiry_secs: Option<u32>) -> bool {

@@ -154,7 +154,7 @@ fn expires_at(passing: &Passing<'_>) -> Instant {
 }
 
 /// Whether the message is small enough for the client beyond doubt.
-fn fits(session: &Session, publication: &Publication) -> bool {
+pub(crate) fn fits(session: &Session, publication: &Publication) -> bool {
     let bytes = publication.topic.len() + publication.payload.len() + OVERHEAD_BYTES_MAX;
     session.packet_bytes_max.is_none_or(|max| bytes <= max as usize)
 }
