@@ -415,6 +415,10 @@ impl Host {
         for filter in &gone {
             self.ledger.end_handout(session.key, filter);
             self.ledger.forget_unsubscribed(session.key, filter);
+            let mut others = self.model.sessions.values();
+            if !others.any(|other| other.subscriptions.contains_key(filter)) {
+                self.ledger.group_weakened(filter);
+            }
             let is_told = called.changes().any(
                 |change| matches!(change, Change::Unsubscribed { filter: stored, .. } if **stored == **filter),
             );

@@ -127,7 +127,14 @@ impl Ledger {
     pub(crate) fn end_handout(&mut self, session: SessionKey, filter: &str) {
         for &at in self.handouts_of.get(&session).into_iter().flatten() {
             let handout = &mut self.handouts[at];
-            handout.is_over |= handout.filter == filter;
+            if handout.is_over || handout.filter != filter {
+                continue;
+            }
+            handout.is_over = true;
+            // What was sent for the walk may have been the live delivery: no more will tell.
+            for &due in handout.given.values().flatten() {
+                self.dues[due].is_owed = false;
+            }
         }
     }
 
@@ -192,7 +199,8 @@ impl Ledger {
         }
     }
 
-    /// A shared group got a member that takes QoS 0: from here on a message may be lost with it.
+    /// What a shared group is owed may be lost: it got a member that takes QoS 0, or its last member unsubscribed,
+    /// so that there is nobody to inherit what is in flight.
     pub(crate) fn group_weakened(&mut self, filter: &str) {
         for due in self.groups.iter_mut().filter(|due| due.filter == filter) {
             due.is_owed = false;

@@ -202,7 +202,7 @@ impl Ledger {
             let is_owed = walk == Walk::Any || handout.due.contains_key(sent.topic);
             let is_open = match handout.given.get(sent.topic) {
                 None => true,
-                Some(instead) => instead.is_some_and(|due| self.dues[due].may_be_sent()),
+                Some(instead) => instead.is_some_and(|due| !self.dues[due].sent),
             };
             is_owed && is_open && handout.may_give(sent.topic, index) && sent.packet.qos == qos && ids_agree
         })?;
