@@ -74,6 +74,7 @@ fn identity(access: Access) -> Identity {
         claims: Vec::new(),
         expires_at: None,
         access,
+        scope: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cloudsignal_core::codec::ReasonCode;
@@ -13,6 +14,7 @@ use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::{Access, Identity};
 use crate::policy::{Actions, Effect, Policy, Rule};
+use crate::scope::Scope;
 
 /// Proof that a message may be routed under this topic.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,9 @@ pub enum Denied {
     /// The policy has no rule that allows it, or one that denies it.
     #[error("not allowed by the organization's policy")]
     Policy,
+    /// The credential was made for other topics.
+    #[error("outside of what the credential is limited to")]
+    Scope,
     /// `$SYS/` belongs to the broker.
     #[error("topics under $SYS/ are published by the broker only")]
     Sys,
@@ -70,7 +75,7 @@ impl Denied {
     #[must_use]
     pub const fn reason(self) -> ReasonCode {
         match self {
-            Self::Policy | Self::Sys => ReasonCode::NotAuthorized,
+            Self::Policy | Self::Scope | Self::Sys => ReasonCode::NotAuthorized,
         }
     }
 }
@@ -80,6 +85,7 @@ impl Denied {
 pub struct Grants {
     default: Effect,
     entries: Box<[Grant]>,
+    scope: Option<Arc<Scope>>,
     last: LastPermit,
 }
 
@@ -110,7 +116,7 @@ impl Grants {
     #[must_use]
     pub fn compile(policy: &Policy, identity: &Identity, client_id: &str) -> Self {
         if identity.access == Access::Full {
-            return Self::new(Effect::Allow, Box::default());
+            return Self::new(Effect::Allow, Box::default(), identity);
         }
         let entries = policy
             .rules
@@ -118,14 +124,15 @@ impl Grants {
             .filter(|rule| rule.user.matches(&identity.username))
             .filter_map(|rule| Grant::compile(rule, identity, client_id))
             .collect();
-        Self::new(policy.default, entries)
+        Self::new(policy.default, entries, identity)
     }
 
-    fn new(default: Effect, entries: Box<[Grant]>) -> Self {
+    fn new(default: Effect, entries: Box<[Grant]>, identity: &Identity) -> Self {
         let last = LastPermit::default();
         Self {
             default,
             entries,
+            scope: identity.scope.clone(),
             last,
         }
     }
@@ -146,6 +153,13 @@ impl Grants {
         if self.last.is(topic, qos, retain) {
             return Ok(PublishPermit { topic });
         }
+        if self
+            .scope
+            .as_deref()
+            .is_some_and(|scope| !scope.allows_publish(topic))
+        {
+            return Err(Denied::Scope);
+        }
         let allows = |grant: &Grant| qos <= grant.qos_max && (grant.retain || !retain);
         if !self.decide(|grant| grant.actions.publish && grant.matches(topic), allows) {
             return Err(Denied::Policy);
@@ -162,6 +176,13 @@ impl Grants {
     /// # Errors
     /// [`Denied`] says why not.
     pub fn permit_subscribe(&self, filter: TopicFilter<'_>, qos: Qos) -> Result<SubscribePermit, Denied> {
+        if self
+            .scope
+            .as_deref()
+            .is_some_and(|scope| !scope.allows_subscribe(filter))
+        {
+            return Err(Denied::Scope);
+        }
         let about = || self.entries.iter().filter(|grant| grant.actions.subscribe);
         let denies = |grant: &&Grant| grant.effect == Effect::Deny;
         if about()
@@ -185,7 +206,9 @@ impl Grants {
     /// May a message under `topic` be delivered to this session?
     #[must_use]
     pub fn allows_delivery(&self, topic: TopicName<'_>) -> bool {
-        self.decide(|grant| grant.actions.subscribe && grant.matches(topic), |_| true)
+        let in_scope = |scope: &Arc<Scope>| scope.allows_delivery(topic);
+        self.scope.as_ref().is_none_or(in_scope)
+            && self.decide(|grant| grant.actions.subscribe && grant.matches(topic), |_| true)
     }
 
     /// A deny wins over every allow, an allow over the default.

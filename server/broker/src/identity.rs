@@ -1,10 +1,13 @@
 //! Who a connection is. Made by the shell's authentication, never by the broker.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use cloudsignal_core::Instant;
+
+use crate::scope::Scope;
 
 /// The short id of an organization, such as `org_k7xm4pqr2n5t`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +81,8 @@ pub struct Identity {
     pub expires_at: Option<Instant>,
     /// Whether the policy applies.
     pub access: Access,
+    /// What the credential is limited to; `None` for nothing less than its user may do.
+    pub scope: Option<Arc<Scope>>,
 }
 
 /// How many claims an identity may carry.
@@ -86,7 +91,10 @@ pub const CLAIMS_MAX: usize = 32;
 impl Identity {
     /// Whether a policy says the same about both, so that a client that comes back is no other than it was.
     pub(crate) fn has_rights_of(&self, other: &Self) -> bool {
-        self.username == other.username && self.claims == other.claims && self.access == other.access
+        self.username == other.username
+            && self.claims == other.claims
+            && self.access == other.access
+            && self.scope == other.scope
     }
 
     /// The value of a claim.

@@ -10,7 +10,7 @@
 //! | [`org`] | the machine: `handle_*`, `poll_timeout`; `org/publish.rs` reads as the path of one PUBLISH |
 //! | [`sink`] | the closed list of effects, and who a connection is |
 //! | [`identity`] | who the connection is, as authentication found out |
-//! | [`policy`], [`authz`] | access rules, and the permits without which nothing is routed |
+//! | [`policy`], [`scope`], [`authz`] | access rules, what narrows them, and the permits without which nothing is routed |
 //! | [`limits`] | every bound, with its unit |
 //! | `router` | the subscription tree, shared groups, retained messages |
 //! | `session` | what lives with a session, and what lives with a connection |
@@ -36,6 +36,7 @@ pub mod policy;
 mod quota;
 mod random;
 mod router;
+pub mod scope;
 mod session;
 pub mod sink;
 mod timers;
@@ -46,4 +47,5 @@ pub use limits::Limits;
 pub use message::Message;
 pub use org::Org;
 pub use policy::Policy;
+pub use scope::{Scope, ScopePart};
 pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

@@ -95,6 +95,7 @@ impl Authenticator {
             claims: token.identity_claims(),
             expires_at: Some(self.clock.instant_of(token.connection_until)),
             access: Access::Policy,
+            scope: None,
             org: token.claims.org,
             username: username.into(),
         })
@@ -111,6 +112,7 @@ impl Authenticator {
             claims: Vec::new(),
             expires_at: None,
             access: Access::Full,
+            scope: None,
         })
     }
 
@@ -171,6 +173,7 @@ fn user_identity(org: OrgId, name: &str, epoch: &str) -> Identity {
         ],
         expires_at: None,
         access: Access::Policy,
+        scope: None,
     }
 }
 

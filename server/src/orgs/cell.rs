@@ -212,6 +212,7 @@ mod tests {
             claims: Vec::new(),
             expires_at: None,
             access: Access::Full,
+            scope: None,
         }
     }
 

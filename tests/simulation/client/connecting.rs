@@ -46,6 +46,7 @@ impl Client {
             } else {
                 Access::Policy
             },
+            scope: None,
         }
     }
 

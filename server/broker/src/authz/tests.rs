@@ -3,6 +3,7 @@ use alloc::vec;
 use super::*;
 use crate::identity::{Credential, OrgId};
 use crate::policy::UserPattern;
+use crate::scope::{Scope, ScopePart};
 
 fn identity(username: &str) -> Identity {
     Identity {
@@ -18,6 +19,7 @@ fn identity(username: &str) -> Identity {
         ],
         expires_at: None,
         access: Access::Policy,
+        scope: None,
     }
 }
 
@@ -218,6 +220,40 @@ fn qos_and_retain_can_be_limited() {
         .permit_subscribe(filter("a"), Qos::ExactlyOnce)
         .expect("allowed");
     assert_eq!(permit.qos(), Qos::AtLeastOnce);
+}
+
+#[test]
+fn a_scope_narrows_and_never_widens() {
+    let part = |pattern: &str, publish, subscribe| ScopePart {
+        filter: filter(pattern).to_owned(),
+        actions: Actions { publish, subscribe },
+    };
+    let scope = Scope {
+        parts: [part("in/+", true, false), part("out/#", false, true)].into(),
+    };
+    let scoped = |policy: &Policy, access| {
+        let mut identity = identity("ada");
+        (identity.access, identity.scope) = (access, Some(Arc::new(scope.clone())));
+        Grants::compile(policy, &identity, "c")
+    };
+    for access in [Access::Policy, Access::Full] {
+        let mut grants = scoped(&Policy::permit_all(), access);
+        assert!(may_publish(&grants, "in/a"));
+        let refused = grants.permit_publish(topic("out/a"), Qos::AtMostOnce, false);
+        assert_eq!(refused.unwrap_err(), Denied::Scope);
+        let permit = grants
+            .permit_subscribe(filter("out/+/x"), Qos::ExactlyOnce)
+            .unwrap();
+        assert!(permit.covered(), "no delivery under it can leave the scope");
+        for outside in ["in/a", "#", "+/a", "$share/g/in/a"] {
+            let refused = grants.permit_subscribe(filter(outside), Qos::AtMostOnce);
+            assert_eq!(refused, Err(Denied::Scope), "{outside}");
+        }
+        assert!(grants.allows_delivery(topic("out/a")));
+        assert!(!grants.allows_delivery(topic("in/a")));
+    }
+    let grants = scoped(&Policy::deny_all(), Access::Policy);
+    assert!(!may_publish(&grants, "in/a") && !grants.allows_delivery(topic("out/a")));
 }
 
 #[test]

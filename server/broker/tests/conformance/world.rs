@@ -374,5 +374,6 @@ pub(crate) fn identity(username: &str) -> Identity {
         claims: Vec::new(),
         expires_at: None,
         access: Access::Policy,
+        scope: None,
     }
 }

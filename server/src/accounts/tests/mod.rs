@@ -101,6 +101,7 @@ impl Bench {
             claims: token.identity_claims(),
             expires_at: Some(self.clock.instant_of(token.connection_until)),
             access: Access::Policy,
+            scope: None,
         }
     }
 }

@@ -183,6 +183,7 @@ fn anonymous(org: OrgId) -> Identity {
         claims: Vec::new(),
         expires_at: None,
         access: Access::Full,
+        scope: None,
     }
 }
 
