@@ -1,4 +1,6 @@
-//! A running broker: what it is laid on, its listeners, and how it stops.
+//! A running broker: what it is laid on, its listeners, and how it stops. [`InProcess`] is one without listeners.
+
+mod in_process;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,7 +33,9 @@ use crate::net::tls::{Certificates, Files};
 use crate::net::web;
 use crate::orgs::{Orgs, live, timekeeper};
 use crate::shutdown;
-use crate::store::fjall;
+use crate::store::{Store, StoreError, fjall};
+
+pub use in_process::InProcess;
 
 pub use crate::net::listener::Kind;
 
@@ -55,32 +59,44 @@ pub struct Server {
 /// What a broker is laid on.
 #[derive(Debug)]
 struct Foundation {
-    folder: DataFolder,
     clock: Clock,
     directory: Directory,
     authenticator: Arc<Authenticator>,
 }
 
 impl Foundation {
-    /// Opens the data folder and reads back the accounts.
-    async fn lay(config: &Config) -> anyhow::Result<Self> {
-        let folder = DataFolder::open(&config.data_dir).context("the data folder cannot be used")?;
+    /// On disk: opens the store of a data folder.
+    async fn lay(folder: &DataFolder) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let (path, store_clock) = (folder.store(), clock.clone());
         let opened = tokio::task::spawn_blocking(move || fjall::open(&path, store_clock)).await?;
         let store = opened.context("the store cannot be opened")?;
         let threads = available_parallelism().map_or(1, usize::from);
         let passwords = PasswordPool::start(HashCost::OWASP, threads).context("no thread for passwords")?;
-        let directory = Directory::open(Arc::new(store), clock.clone(), passwords.clone())
+        Self::over(Arc::new(store), clock, passwords)
             .await
-            .context("the accounts cannot be read")?;
+            .context("the accounts cannot be read")
+    }
+
+    /// Reads back the accounts that a store holds.
+    async fn over(store: Arc<dyn Store>, clock: Clock, passwords: PasswordPool) -> Result<Self, StoreError> {
+        let directory = Directory::open(store, clock.clone(), passwords.clone()).await?;
         let authenticator = Arc::new(Authenticator::new(directory.clone(), passwords, clock.clone()));
         Ok(Self {
-            folder,
             clock,
             directory,
             authenticator,
         })
+    }
+
+    fn api(&self, admin_token: &Secret, readiness: Readiness) -> Api {
+        Api::new(
+            self.directory.clone(),
+            Arc::clone(&self.authenticator),
+            self.clock.clone(),
+            admin_token,
+            readiness,
+        )
     }
 }
 
@@ -90,16 +106,17 @@ impl Server {
     /// # Errors
     /// What keeps the broker from running, in words for an operator.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let foundation = Foundation::lay(&config).await?;
+        let folder = DataFolder::open(&config.data_dir).context("the data folder cannot be used")?;
+        let foundation = Foundation::lay(&folder).await?;
         let listeners = bind_all(&config)?;
-        let certificates = load_certificates(&config, &foundation)?;
+        let certificates = load_certificates(&config, &folder, &foundation.clock)?;
         let (stop, stopping) = watch::channel(false);
         let shell = make_shell(config, &foundation, stopping);
         let admin_token = Secret::generate(ADMIN_TOKEN_PREFIX);
         let mut server = Self {
             addresses: BTreeMap::new(),
             shell,
-            folder: foundation.folder.clone(),
+            folder,
             certificates,
             readiness: Readiness::default(),
             stop,
@@ -111,7 +128,8 @@ impl Server {
         }
         server.provision(&foundation).await?;
         server.run_beside();
-        let routers = server.routers(&foundation, &admin_token);
+        let api = foundation.api(&admin_token, server.readiness.clone());
+        let routers = Routers::new(api, &server.shell);
         for (kind, listener) in listeners {
             server.open(kind, listener, &routers);
         }
@@ -170,8 +188,8 @@ impl Server {
             http: of(Kind::Http),
             https: of(Kind::Https),
         });
-        let first = ensure_organization(&foundation.directory, &foundation.folder, endpoints).await?;
-        self.announcement = first.map(|first| announcement(&first, &foundation.folder.first_run()));
+        let first = ensure_organization(&foundation.directory, &self.folder, endpoints).await?;
+        self.announcement = first.map(|first| announcement(&first, &self.folder.first_run()));
         Ok(())
     }
 
@@ -187,21 +205,6 @@ impl Server {
         let reload_secs = self.shell.config.tls.reload_secs;
         if let Some(certificates) = self.certificates.clone().filter(|_| reload_secs > 0) {
             self.tasks.push(tokio::spawn(certificates.watch(reload_secs)));
-        }
-    }
-
-    fn routers(&self, foundation: &Foundation, admin_token: &Secret) -> Routers {
-        let api = Api::new(
-            foundation.directory.clone(),
-            Arc::clone(&foundation.authenticator),
-            foundation.clock.clone(),
-            admin_token,
-            self.readiness.clone(),
-        );
-        Routers {
-            api: http::router(api.clone(), web::mqtt_route()),
-            mqtt: web::mqtt_everywhere(),
-            metrics: web::metrics_route(Arc::clone(&self.shell)).merge(http::health_router(api)),
         }
     }
 
@@ -260,6 +263,16 @@ struct Routers {
     metrics: Router,
 }
 
+impl Routers {
+    fn new(api: Api, shell: &Arc<Shell>) -> Self {
+        Self {
+            api: http::router(api.clone(), web::mqtt_route()),
+            mqtt: web::mqtt_everywhere(),
+            metrics: web::metrics_route(Arc::clone(shell)).merge(http::health_router(api)),
+        }
+    }
+}
+
 fn bind_all(config: &Config) -> anyhow::Result<Vec<(Kind, TcpListener)>> {
     let listen = &config.listen;
     let wanted = [
@@ -285,18 +298,21 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<(Kind, TcpListener)>> {
 }
 
 /// The configured certificate, or the one that the data folder has for this machine.
-fn load_certificates(config: &Config, foundation: &Foundation) -> anyhow::Result<Option<Arc<Certificates>>> {
+fn load_certificates(
+    config: &Config,
+    folder: &DataFolder,
+    clock: &Clock,
+) -> anyhow::Result<Option<Arc<Certificates>>> {
     let listen = &config.listen;
     let encrypted = [listen.mqtts, listen.wss, listen.https];
     if encrypted.iter().all(|listen| *listen == Listen::Off) {
         return Ok(None);
     }
-    let folder = &foundation.folder;
     let tls = &config.tls;
     let (cert, key) = match (&tls.cert_file, &tls.key_file) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         (None, _) | (_, None) => {
-            ensure_certificates(folder, local_hostname().as_deref(), foundation.clock.wall())?;
+            ensure_certificates(folder, local_hostname().as_deref(), clock.wall())?;
             (folder.server_certificate(), folder.server_key())
         }
     };

@@ -242,9 +242,9 @@ impl Metrics {
     /// The series of a connection's transport.
     pub(crate) fn transport(&self, transport: &Transport, is_websocket: bool) -> Arc<TransportMetrics> {
         let index = match (transport, is_websocket) {
-            (Transport::Tcp(_), false) => 0,
+            (Transport::Tcp(_) | Transport::Pipe(_), false) => 0,
             (Transport::Tls(_), false) => 1,
-            (Transport::Tcp(_), true) => 2,
+            (Transport::Tcp(_) | Transport::Pipe(_), true) => 2,
             (Transport::Tls(_), true) => 3,
         };
         Arc::clone(&self.transports[index])

@@ -1,10 +1,10 @@
-//! The two kinds of byte stream below everything: TCP, and TLS over it.
+//! The kinds of byte stream below everything: TCP, TLS over it, and a pipe inside the process.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -15,6 +15,8 @@ pub(crate) enum Transport {
     Tcp(TcpStream),
     /// With TLS. Boxed: it is much larger.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Without a network: the client lives in this process.
+    Pipe(DuplexStream),
 }
 
 impl AsyncRead for Transport {
@@ -22,6 +24,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Self::Pipe(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -31,6 +34,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Self::Pipe(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -42,6 +46,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+            Self::Pipe(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -51,7 +56,7 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(_) => Poll::Ready(Ok(())), // What TCP has taken is the system's to send.
+            Self::Tcp(_) | Self::Pipe(_) => Poll::Ready(Ok(())), // What TCP has taken is the system's to send.
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
@@ -60,6 +65,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Pipe(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

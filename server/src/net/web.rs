@@ -89,11 +89,11 @@ pub(crate) fn metrics_route(shell: Arc<Shell>) -> Router {
 /// Serves one HTTP connection until it ends, becomes a WebSocket, or the process stops.
 pub(crate) async fn serve(transport: Transport, peer: Peer, router: Router, shell: Arc<Shell>) {
     let wire = match &transport {
-        Transport::Tcp(_) => http::Wire::Plain,
+        Transport::Tcp(_) | Transport::Pipe(_) => http::Wire::Plain,
         Transport::Tls(_) => http::Wire::Tls,
     };
     let speaks_http2 = match &transport {
-        Transport::Tcp(_) => false,
+        Transport::Tcp(_) | Transport::Pipe(_) => false,
         Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
     };
     let api_peer = http::Peer {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use cloudsignal_broker::{Credential, Identity};
 use cloudsignal_core::Instant;
@@ -25,16 +25,34 @@ pub(crate) async fn run(
     loop {
         match events.recv().await {
             Ok(event) => apply(&orgs, &directory, &event, clock.now()),
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "directory events were missed; checking every connection");
-                for cell in orgs.cells() {
-                    check_all(&cell, &directory, clock.now());
-                    if refresh_policy(&cell, &directory, clock.now()).is_none() {
-                        orgs.forget(cell.id());
-                    }
-                }
-            }
+            Err(RecvError::Lagged(missed)) => check_everything(&orgs, &directory, missed, clock.now()),
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Acts on what the directory has told so far.
+pub(crate) fn catch_up(
+    orgs: &Orgs,
+    directory: &Directory,
+    events: &mut broadcast::Receiver<AccountEvent>,
+    now: Instant,
+) {
+    loop {
+        match events.try_recv() {
+            Ok(event) => apply(orgs, directory, &event, now),
+            Err(TryRecvError::Lagged(missed)) => check_everything(orgs, directory, missed, now),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+        }
+    }
+}
+
+fn check_everything(orgs: &Orgs, directory: &Directory, missed: u64, now: Instant) {
+    tracing::warn!(missed, "directory events were missed; checking every connection");
+    for cell in orgs.cells() {
+        check_all(&cell, directory, now);
+        if refresh_policy(&cell, directory, now).is_none() {
+            orgs.forget(cell.id());
         }
     }
 }

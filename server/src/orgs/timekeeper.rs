@@ -66,18 +66,23 @@ pub(crate) async fn run(orgs: Arc<Orgs>, clock: Clock) {
     loop {
         alarm.wait(&clock).await;
         alarm.due_micros.store(u64::MAX, Ordering::Relaxed);
-        let now = clock.now();
-        for cell in orgs.cells() {
-            if cell.due() <= now {
-                cell.hold(now, None, |org, effects| {
-                    org.handle_timeout(now, effects);
-                    ((), Handover::Fair)
-                });
-            }
-            alarm
-                .due_micros
-                .fetch_min(cell.due().as_micros(), Ordering::Relaxed);
-        }
+        serve_due(&orgs, clock.now());
         tokio::task::yield_now().await;
+    }
+}
+
+/// Serves every time-out that is due, and sets the alarm for the next one.
+pub(crate) fn serve_due(orgs: &Orgs, now: Instant) {
+    let alarm = orgs.alarm();
+    for cell in orgs.cells() {
+        if cell.due() <= now {
+            cell.hold(now, None, |org, effects| {
+                org.handle_timeout(now, effects);
+                ((), Handover::Fair)
+            });
+        }
+        alarm
+            .due_micros
+            .fetch_min(cell.due().as_micros(), Ordering::Relaxed);
     }
 }
