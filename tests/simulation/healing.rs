@@ -192,7 +192,7 @@ impl Host {
                 .sessions
                 .values()
                 .filter(|session| self.model.members.contains(&(due.filter.clone(), session.key)));
-            let is_late = due.holder.is_none() && due.expires_at <= scene.now;
+            let is_late = due.may_have_expired(scene.now);
             let is_stuck = members.any(|session| session.conn.is_none());
             if !due.is_owed || is_late || is_stuck || due.received > 0 || self.ledger.has_spare_group(due) {
                 continue;

@@ -401,7 +401,8 @@ impl Host {
         link.broker_end.phase = Phase::Closing(cause);
         link.tap.expected.clear();
         link.tap.releases.clear();
-        self.ledger.link_ended(link.number, link.tap.session);
+        self.ledger
+            .link_ended(link.number, link.tap.session, &self.model, scene.now);
     }
 
     /// The sessions are those that the model has.

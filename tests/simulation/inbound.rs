@@ -458,7 +458,8 @@ impl Host {
         link.down.end();
         link.tap.expected.clear();
         link.tap.releases.clear();
-        self.ledger.link_ended(number, link.tap.session);
+        self.ledger
+            .link_ended(number, link.tap.session, &self.model, scene.now);
         if !self.conns.contains_key(&conn) {
             return; // CONNECT never came.
         }

@@ -35,9 +35,16 @@ pub(crate) struct Holder {
     pub(crate) qos: Qos,
     /// Whether the broker got its acknowledgement.
     pub(crate) is_done: bool,
+    /// Whether its connection ended while the message could go to another member, in whose queue it may expire.
+    pub(crate) may_have_left: bool,
 }
 
 impl GroupDue {
+    /// Whether it may have expired where it was not yet sent.
+    pub(crate) fn may_have_expired(&self, now: Instant) -> bool {
+        self.expires_at <= now && self.holder.is_none_or(|holder| holder.may_have_left)
+    }
+
     /// Why the message must not be sent to a member for the first time now.
     pub(crate) fn refusal(&self, is_link_ended: impl Fn(u32) -> bool) -> Option<&'static str> {
         let holder = self.holder?;

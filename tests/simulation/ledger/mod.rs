@@ -208,9 +208,21 @@ impl Ledger {
     }
 
     /// A connection ended, and with it what waited at QoS 0.
-    pub(crate) fn link_ended(&mut self, link: u32, session: Option<SessionKey>) {
+    pub(crate) fn link_ended(&mut self, link: u32, session: Option<SessionKey>, model: &Model, now: Instant) {
         if !self.ended_links.insert(link) {
             return; // Its session may have another connection by now.
+        }
+        for due in &mut self.groups {
+            let holder = due.holder.as_mut();
+            let Some(holder) = holder.filter(|holder| holder.link == link && !holder.is_done) else {
+                continue;
+            };
+            let mut others = model
+                .sessions
+                .values()
+                .filter(|other| other.key != holder.session);
+            let has_others = others.any(|other| other.subscriptions.contains_key(&due.filter));
+            holder.may_have_left = has_others && holder.qos == Qos::AtLeastOnce && due.expires_at > now;
         }
         let mine = |due: &&mut Due| Some(due.session) == session && due.qos == Qos::AtMostOnce;
         self.dues

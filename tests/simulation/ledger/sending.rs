@@ -181,6 +181,7 @@ impl Ledger {
             link: sent.link,
             qos: sent.packet.qos,
             is_done: false,
+            may_have_left: false,
         });
         Some(Claim::Group(at))
     }
@@ -304,6 +305,7 @@ impl Ledger {
             });
             if let Some(holder) = holder {
                 holder.link = sent.link;
+                holder.may_have_left = false;
             }
         }
         claim
