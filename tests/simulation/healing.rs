@@ -218,10 +218,7 @@ impl Host {
                 continue;
             };
             let missing = handout.due.iter().find(|(topic, keep)| {
-                // What is retained now may be another message, and a larger one.
-                let retained = self.model.may_be_retained(topic);
-                let mut candidates = retained.iter().flatten().chain([*keep]);
-                let fits = candidates.all(|keep| fits(session, &scene.publications[keep.number]));
+                let fits = fits(session, &scene.publications[keep.number]);
                 let may_receive = session.may_receive(&self.model.policy, topic);
                 let is_expired = keep.expires_at <= scene.now;
                 fits && may_receive && !is_expired && !handout.given.contains_key(*topic)

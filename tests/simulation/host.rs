@@ -224,7 +224,14 @@ impl Host {
             index: accepted.index,
             expires_at: accepted.expires_at,
         });
-        self.model.retain(&passing.publication.topic, keep, is_certain);
+        let topic = &passing.publication.topic;
+        let before = self.model.may_be_retained(topic);
+        if before.iter().flatten().any(|keep| keep.expires_at <= passing.now) {
+            self.ledger.forget_retained(topic);
+        }
+        self.ledger
+            .forget_large_retained(passing.publication, &self.model);
+        self.model.retain(topic, keep, is_certain);
     }
 
     /// Where a topic may have lost its retained message, no subscription waits for one.

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloudsignal_core::{Instant, Qos};
 
 use crate::faults::Fault;
+use crate::model::routing::fits;
 use crate::model::{Model, SessionKey};
 use crate::scene::{Publication, Scene};
 
@@ -134,6 +135,16 @@ impl Ledger {
             // What was sent for the walk may have been the live delivery: no more will tell.
             for &due in handout.given.values().flatten() {
                 self.dues[due].is_owed = false;
+            }
+        }
+    }
+
+    /// A topic has a message that may be too large for a client: a walk that comes by now hands out nothing.
+    pub(crate) fn forget_large_retained(&mut self, publication: &Publication, model: &Model) {
+        for handout in self.handouts.iter_mut().filter(|handout| !handout.is_over) {
+            let session = model.by_key(handout.session);
+            if session.is_some_and(|session| !fits(session, publication)) {
+                handout.due.remove(&publication.topic);
             }
         }
     }
