@@ -1,8 +1,14 @@
 //! The end of a run: everything that was broken heals, everybody comes home, and what is owed must arrive.
 
+use cloudsignal_core::Qos;
+
 use crate::client::connecting::Manner;
 use crate::host::Host;
+use crate::ledger::direct::Due;
+use crate::ledger::flagged::Place;
+use crate::ledger::handout::Handout;
 use crate::link::Phase;
+use crate::model::Keep;
 use crate::model::routing::fits;
 use crate::scene::Scene;
 use crate::world::World;
@@ -163,7 +169,7 @@ impl Host {
             });
         }
         self.check_paid(scene);
-        self.check_handed_out(scene);
+        self.check_flagged_arrived(scene);
     }
 
     /// Everything owed has arrived, give or take what was dropped and counted.
@@ -171,14 +177,12 @@ impl Host {
         use cloudsignal_broker::sink::DropReason;
 
         let dropped = self.org.counters().dropped[DropReason::QueueFull.index()];
-        let mut missing = 0;
+        let mut missing = self.check_flagged_paid(scene);
         for due in &self.ledger.dues {
-            let stands = self
-                .model
-                .by_key(due.session)
-                .is_some_and(|session| session.conn.is_some());
-            let is_late = !due.sent && due.expires_at <= scene.now;
-            if !due.is_owed || !stands || is_late || due.received > 0 || self.ledger.has_spare(due) {
+            if due.is_flagged() || !self.must_be_paid(due, scene) {
+                continue;
+            }
+            if due.received > 0 || self.ledger.has_spare(due) {
                 continue;
             }
             missing += u64::from(due.may_be_dropped);
@@ -210,21 +214,82 @@ impl Host {
         });
     }
 
-    /// New subscriptions were given what was retained.
-    fn check_handed_out(&self, scene: &mut Scene) {
-        for handout in self.ledger.handouts.iter().filter(|handout| !handout.is_over) {
-            let session = self.model.by_key(handout.session);
-            let Some(session) = session.filter(|session| session.conn.is_some()) else {
-                continue;
-            };
-            let missing = handout.due.iter().find(|(topic, keep)| {
-                let fits = fits(session, &scene.publications[keep.number]);
-                let may_receive = session.may_receive(&self.model.policy, topic);
-                let is_expired = keep.expires_at <= scene.now;
-                fits && may_receive && !is_expired && !handout.given.contains_key(*topic)
-            });
-            scene.verdict.require(missing.is_none(), || {
-                format!("retained: {missing:?} was never given to {handout:?}")
+    fn must_be_paid(&self, due: &Due, scene: &Scene) -> bool {
+        let session = self.model.by_key(due.session);
+        let stands = session.is_some_and(|session| session.conn.is_some());
+        let is_late = !due.sent && due.expires_at <= scene.now;
+        due.is_owed && stands && !is_late
+    }
+
+    /// New subscriptions were given what was retained, and subscriptions that keep the retain flag what was published
+    /// with it. Answers how many messages are missing that may have been dropped.
+    fn check_flagged_paid(&self, scene: &mut Scene) -> u64 {
+        let dues = self.ledger.dues.iter().enumerate();
+        let owed = dues.filter(|(_, due)| due.is_flagged() && self.must_be_paid(due, scene));
+        let (may_be_dropped, due): (Vec<_>, Vec<_>) = owed.partition(|(_, due)| due.may_be_dropped);
+        let handouts = self.ledger.handouts.iter().enumerate();
+        let steps = handouts.flat_map(|(at, handout)| {
+            let topics = self.must_be_handed_out(handout, scene).into_iter();
+            topics.map(move |topic| Place::Step(at, topic))
+        });
+        let place = |(at, _): (usize, &Due)| Place::Due(at);
+        let (due, may_be_dropped) = (due.into_iter().map(place), may_be_dropped.into_iter().map(place));
+        let all = due.chain(steps).chain(may_be_dropped);
+        let mut missing = 0;
+        for place in self.ledger.flagged.unpaid(all) {
+            match place {
+                Place::Due(at) => {
+                    let due = &self.ledger.dues[at];
+                    missing += u64::from(due.may_be_dropped);
+                    scene.verdict.require(due.may_be_dropped, || {
+                        format!("lost: org {}: {due:?}", self.number)
+                    });
+                }
+                Place::Step(at, topic) => {
+                    let handout = &self.ledger.handouts[at];
+                    scene
+                        .verdict
+                        .fail(|| format!("retained: {topic} was never given to {handout:?}"));
+                }
+            }
+        }
+        missing
+    }
+
+    /// The topics that a walk must have handed out.
+    fn must_be_handed_out(&self, handout: &Handout, scene: &Scene) -> Vec<String> {
+        let session = self.model.by_key(handout.session);
+        let session = session.filter(|session| session.conn.is_some() && !handout.is_over);
+        let Some(session) = session else {
+            return Vec::new();
+        };
+        let is_owed = |topic: &str, keep: &Keep| {
+            let fits = fits(session, &scene.publications[keep.number]);
+            let may_receive = session.may_receive(&self.model.policy, topic);
+            let is_expired = keep.expires_at <= scene.now;
+            fits && may_receive && !is_expired
+        };
+        let due = handout.due.iter();
+        due.filter(|(topic, keep)| is_owed(topic, keep))
+            .map(|(topic, _)| topic.clone())
+            .collect()
+    }
+
+    /// What was sent with the retain flag at QoS 1 or 2 has arrived, whatever it was for.
+    fn check_flagged_arrived(&self, scene: &mut Scene) {
+        for flagged in self
+            .ledger
+            .flagged
+            .sent
+            .iter()
+            .filter(|flagged| flagged.qos > Qos::AtMostOnce)
+        {
+            let session = self.model.by_key(flagged.session);
+            let publication = &scene.publications[flagged.number];
+            let must_arrive =
+                session.is_some_and(|session| session.conn.is_some() && fits(session, publication));
+            scene.verdict.require(!must_arrive || flagged.received > 0, || {
+                format!("lost: org {}: {flagged:?}", self.number)
             });
         }
     }

@@ -24,6 +24,7 @@ pub(crate) struct Due {
     pub(crate) is_owed: bool,
     /// Whether a bound was so near that the broker may have dropped it, counted.
     pub(crate) may_be_dropped: bool,
+    /// Whether it was sent; not known of one that [is flagged](Due::is_flagged).
     pub(crate) sent: bool,
     /// Whether the broker must have dropped it from the queue.
     pub(crate) is_void: bool,
@@ -31,6 +32,11 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    /// Whether it looks like a step of a walk through the retained messages when it is sent.
+    pub(crate) const fn is_flagged(&self) -> bool {
+        self.retain && matches!(self.tag, Tag::Number(_))
+    }
+
     /// Whether it waits in the session's queue, if anywhere.
     pub(crate) const fn may_be_sent(&self) -> bool {
         !self.sent && !self.is_void

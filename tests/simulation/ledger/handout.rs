@@ -16,8 +16,6 @@ pub(crate) struct Handout {
     pub(crate) id: Option<u32>,
     /// Topics that must be handed out, with what was retained when the subscription was made.
     pub(crate) due: BTreeMap<String, Keep>,
-    /// Topics whose message was sent; with the live delivery that it may have been instead, which looks the same.
-    pub(crate) given: BTreeMap<String, Option<usize>>,
     /// Unsubscribed, or asked for anew.
     pub(crate) is_over: bool,
 }
@@ -36,7 +34,6 @@ impl Handout {
             qos,
             id,
             due,
-            given: BTreeMap::new(),
             is_over: false,
         }
     }

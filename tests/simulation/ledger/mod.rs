@@ -9,10 +9,12 @@
 //! | [`direct`] | what a session is owed through its own subscriptions |
 //! | [`group`] | what a shared group is owed |
 //! | [`handout`] | retained messages for a new subscription |
+//! | [`flagged`] | what was sent with the retain flag, for any of these |
 //! | [`window`] | packet ids towards a client |
 //! | [`sending`] | the entry of a PUBLISH that the broker sends |
 
 pub(crate) mod direct;
+pub(crate) mod flagged;
 pub(crate) mod group;
 pub(crate) mod handout;
 pub(crate) mod sending;
@@ -28,6 +30,7 @@ use crate::model::{Model, SessionKey};
 use crate::scene::{Publication, Scene};
 
 use direct::Due;
+use flagged::AllFlagged;
 use group::GroupDue;
 use handout::Handout;
 use window::Windows;
@@ -54,7 +57,8 @@ impl Tag {
 pub(crate) enum Claim {
     Direct(usize),
     Group(usize),
-    Handout(usize),
+    /// With the retain flag: a direct one or a step of a walk.
+    Flagged(usize),
     /// The broker's own words under `$SYS/`.
     Broker,
     /// None: the verdict says so already.
@@ -74,6 +78,7 @@ pub(crate) struct Ledger {
     pub(crate) dues: Vec<Due>,
     pub(crate) groups: Vec<GroupDue>,
     pub(crate) handouts: Vec<Handout>,
+    pub(crate) flagged: AllFlagged,
     pub(crate) windows: Windows,
     pub(crate) accepted: BTreeMap<usize, Accepted>,
     dues_of: BTreeMap<(SessionKey, Tag), Vec<usize>>,
@@ -128,14 +133,7 @@ impl Ledger {
     pub(crate) fn end_handout(&mut self, session: SessionKey, filter: &str) {
         for &at in self.handouts_of.get(&session).into_iter().flatten() {
             let handout = &mut self.handouts[at];
-            if handout.is_over || handout.filter != filter {
-                continue;
-            }
-            handout.is_over = true;
-            // What was sent for the walk may have been the live delivery: no more will tell.
-            for &due in handout.given.values().flatten() {
-                self.dues[due].is_owed = false;
-            }
+            handout.is_over |= handout.filter == filter;
         }
     }
 
@@ -258,7 +256,11 @@ impl Ledger {
                 let is_known = matches!(due.tag, Tag::Number(_));
                 (&mut due.received, due.number, due.may_repeat || !is_known)
             }
-            Claim::Handout(_) | Claim::Broker | Claim::None => return,
+            Claim::Flagged(at) => {
+                let flagged = &mut self.flagged.sent[*at];
+                (&mut flagged.received, flagged.number, qos == Qos::AtLeastOnce)
+            }
+            Claim::Broker | Claim::None => return,
         };
         *received += count;
         let twice = *received > 1 && !may_repeat;

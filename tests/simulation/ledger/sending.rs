@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cloudsignal_core::codec::Publish;
 use cloudsignal_core::{Instant, Qos};
 
+use super::flagged::{Flagged, Place};
 use super::group::Holder;
 use super::window::InFlight;
 use super::{Claim, Ledger, Tag};
@@ -29,15 +30,6 @@ pub(crate) struct Sent<'a> {
     pub(crate) is_retained_now: bool,
     /// Which sessions were ever members of which shared group.
     pub(crate) members: &'a BTreeSet<(String, SessionKey)>,
-}
-
-/// Which walks through the retained messages come into question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
-    /// Those that must hand out the topic.
-    Owed,
-    /// Also those that may: the topic got its message after they began.
-    Any,
 }
 
 /// Which entries of a session come into question.
@@ -83,9 +75,9 @@ impl Ledger {
             format!("not permitted: {} was sent {:?}", who(sent), sent.tag)
         });
         let claim = self
-            .find_handout(sent, Walk::Owed, scene)
+            .find_flagged(sent, Fit::Good, scene)
             .or_else(|| self.find_direct(sent, Fit::Good, scene))
-            .or_else(|| self.find_handout(sent, Walk::Any, scene))
+            .or_else(|| self.find_flagged(sent, Fit::Bad, scene))
             .or_else(|| self.find_direct(sent, Fit::Bad, scene))
             .or_else(|| self.find_group(sent, scene));
         let Some(claim) = claim else {
@@ -111,16 +103,18 @@ impl Ledger {
     }
 
     fn find_direct(&mut self, sent: &Sent<'_>, fit: Fit, scene: &Scene) -> Option<Claim> {
-        let at = self.look_for_direct(sent, fit, scene)?;
+        let direct = self.fitting_direct(sent, fit, scene);
+        let at = direct.into_iter().find(|&at| !self.dues[at].is_flagged())?;
         self.dues[at].sent = true;
         Some(Claim::Direct(at))
     }
 
-    fn look_for_direct(&self, sent: &Sent<'_>, fit: Fit, scene: &Scene) -> Option<usize> {
-        if sent.shared_filter().is_some() {
-            return None;
-        }
-        let places = self.dues_of.get(&(sent.session.key, sent.tag.clone()))?;
+    /// The direct entries that may be meant, the likeliest first.
+    fn fitting_direct(&self, sent: &Sent<'_>, fit: Fit, scene: &Scene) -> Vec<usize> {
+        let places = self.dues_of.get(&(sent.session.key, sent.tag.clone()));
+        let Some(places) = places.filter(|_| sent.shared_filter().is_none()) else {
+            return Vec::new();
+        };
         let order = (sent.session.key, sent.topic.to_owned(), sent.packet.qos);
         let last = self.last_sent.get(&order).copied().unwrap_or(0);
         let open = places
@@ -132,8 +126,9 @@ impl Ledger {
             due.index < last || !sent.may_expire_at(due.expires_at, scene.now)
         };
         // A message may have been accepted twice, and what was accepted first been dropped.
-        open.filter(|&at| fit == Fit::Bad || !is_bad(at))
-            .min_by_key(|&at| (is_bad(at), self.dues[at].index))
+        let mut fitting: Vec<usize> = open.filter(|&at| fit == Fit::Bad || !is_bad(at)).collect();
+        fitting.sort_by_key(|&at| (is_bad(at), self.dues[at].index));
+        fitting
     }
 
     fn find_group(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Option<Claim> {
@@ -186,36 +181,50 @@ impl Ledger {
         Some(Claim::Group(at))
     }
 
-    fn find_handout(&mut self, sent: &Sent<'_>, walk: Walk, scene: &Scene) -> Option<Claim> {
+    fn find_flagged(&mut self, sent: &Sent<'_>, fit: Fit, scene: &Scene) -> Option<Claim> {
         let Tag::Number(number) = sent.tag else {
             return None;
         };
-        let index = self.accepted.get(&number)?.index;
-        if !sent.packet.retain || !sent.is_retained_now {
+        if !sent.packet.retain {
             return None;
         }
+        let step = |at| {
+            (
+                Place::Step(at, sent.topic.to_owned()),
+                self.accepted[&number].expires_at,
+            )
+        };
+        let direct = |at: usize| (Place::Due(at), self.dues[at].expires_at);
+        let steps = self.fitting_steps(sent, number, fit, scene).into_iter().map(step);
+        let dues = self.fitting_direct(sent, fit, scene).into_iter().map(direct);
+        let (places, ends) = steps.chain(dues).unzip();
+        let flagged = Flagged {
+            session: sent.session.key,
+            number,
+            qos: sent.packet.qos,
+            places,
+            ends,
+            received: 0,
+        };
+        self.flagged.send(flagged).map(Claim::Flagged)
+    }
+
+    /// The walks that may hand out the topic now, whether they must or the topic got its message after they began.
+    fn fitting_steps(&self, sent: &Sent<'_>, number: usize, fit: Fit, scene: &Scene) -> Vec<usize> {
+        let Some(accepted) = self.accepted.get(&number).filter(|_| sent.is_retained_now) else {
+            return Vec::new();
+        };
         let ids: Vec<u32> = sent.packet.properties.subscription_ids.iter().collect();
-        let places = self.handouts_of.get(&sent.session.key)?;
-        let at = places.iter().copied().find(|&at| {
+        let is_in_time = fit == Fit::Bad || sent.may_expire_at(accepted.expires_at, scene.now);
+        let places = self.handouts_of.get(&sent.session.key);
+        let fits = |&at: &usize| {
             let handout = &self.handouts[at];
             let ids_agree = !sent.is_v5 || handout.id.as_slice() == ids;
             let qos = scene.publications[number].qos.min(handout.qos);
-            let is_owed = walk == Walk::Any || handout.due.contains_key(sent.topic);
-            let is_open = match handout.given.get(sent.topic) {
-                None => true,
-                Some(instead) => instead.is_some_and(|due| !self.dues[due].sent),
-            };
-            is_owed && is_open && handout.may_give(sent.topic, index) && sent.packet.qos == qos && ids_agree
-        })?;
-        let direct = self.look_for_direct(sent, Fit::Good, scene);
-        let handout = &mut self.handouts[at];
-        if let Some(Some(instead)) = handout.given.insert(sent.topic.to_owned(), direct) {
-            // So that was a live delivery, and this is the walk.
-            let due = &mut self.dues[instead];
-            due.sent = true;
-            due.is_owed = false;
-        }
-        Some(Claim::Handout(at))
+            handout.may_give(sent.topic, accepted.index) && sent.packet.qos == qos && ids_agree
+        };
+        let walks = places.into_iter().flatten().copied();
+        walks.filter(|_| is_in_time).filter(fits).collect()
     }
 
     /// Messages of one topic and QoS reach a session in the order in which they were accepted. What goes through a
@@ -224,7 +233,7 @@ impl Ledger {
         let index = match claim {
             // With the retain flag, it may be either.
             Claim::Direct(at) if !sent.packet.retain => self.dues[*at].index,
-            Claim::Direct(_) | Claim::Group(_) | Claim::Handout(_) | Claim::Broker | Claim::None => return,
+            Claim::Direct(_) | Claim::Group(_) | Claim::Flagged(_) | Claim::Broker | Claim::None => return,
         };
         let key = (sent.session.key, sent.topic.to_owned(), sent.packet.qos);
         let last = self.last_sent.insert(key, index).unwrap_or(0);
@@ -314,14 +323,15 @@ impl Ledger {
     /// What travels with a message unaltered, and what is left of its lifetime. [MQTT-3.3.2-6]
     fn check_properties(&self, sent: &Sent<'_>, claim: &Claim, scene: &mut Scene) {
         let Tag::Number(number) = sent.tag else { return };
-        let expires_at = match claim {
-            Claim::Direct(at) => self.dues[*at].expires_at,
-            Claim::Group(at) => self.groups[*at].expires_at,
-            Claim::Handout(_) => self.accepted[&number].expires_at,
+        // What it was accepted with; twice, perhaps, and it may be either.
+        let ends: Vec<Instant> = match claim {
+            Claim::Direct(at) => vec![self.dues[*at].expires_at],
+            Claim::Group(at) => vec![self.groups[*at].expires_at],
+            Claim::Flagged(at) => self.flagged.sent[*at].ends.clone(),
             Claim::Broker | Claim::None => return,
         };
-        let left_micros = expires_at.since(scene.now).as_micros();
-        scene.verdict.require(sent.packet.dup || left_micros > 0, || {
+        let is_in_time = ends.iter().any(|&end| end > scene.now);
+        scene.verdict.require(sent.packet.dup || is_in_time, || {
             format!("expired: {} was sent {:?} too late", who(sent), sent.tag)
         });
         let publication = &scene.publications[number];
@@ -335,8 +345,9 @@ impl Ledger {
             });
         }
         if sent.is_v5 {
-            let secs = secs_left(expires_at, scene.now);
-            let is_unaltered = is_unaltered(sent.packet, publication, secs);
+            let is_as_accepted =
+                |&end: &Instant| is_unaltered(sent.packet, publication, secs_left(end, scene.now));
+            let is_unaltered = ends.iter().any(is_as_accepted);
             scene.verdict.require(is_unaltered, || {
                 format!(
                     "altered: {} was sent {:?} with {:?}",
