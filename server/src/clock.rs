@@ -22,7 +22,8 @@ const WALL_MICROS_MAX: u64 = 253_402_300_799_999_999;
 /// A moment of the wall clock: microseconds since 1970-01-01T00:00:00Z, at most the year 9999.
 ///
 /// Serialized as RFC 3339 in UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 pub struct WallTime(u64);
 
 impl WallTime {

@@ -16,6 +16,7 @@ use cloudsignal_broker::{Credential, Identity, OrgId, Policy};
 use cloudsignal_core::Instant;
 
 use super::account::{Account, User};
+use super::audit::Actor;
 use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
 use super::event::{AccountChange, AccountEvent};
 use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
@@ -88,11 +89,24 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Carries out a command. When it answers `Ok`, the change is stored and in force.
+    /// Carries out a command of the operator's, as [`Directory::execute_as`].
     ///
     /// # Errors
     /// [`CommandError`]; nothing changed then.
     pub async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
+        self.execute_as(Actor::Operator, command).await
+    }
+
+    /// Carries out a command. When it answers `Ok`, the change is stored and in force.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub async fn execute_as(&self, actor: Actor, command: Command) -> Result<Outcome, CommandError> {
+        tracing::debug!(%actor, "command");
+        self.carry_out(command).await
+    }
+
+    async fn carry_out(&self, command: Command) -> Result<Outcome, CommandError> {
         match command {
             Command::OrgCreate { name, preset } => self.org_create(name, preset).await,
             Command::OrgList(page) => Ok(self.org_list(&page)),

@@ -11,12 +11,24 @@ use super::event::AccountChange;
 use super::limits::{KEYS_PER_ORG_MAX, LAST_USED_STEP_SECS};
 use super::names::{OrgRef, check_title, generate_org_id};
 use super::record::{self, KeyRecord, encode, key_of};
+use super::scope::KeyKind;
 use super::secret::{Secret, SecretDigest};
 use crate::clock::WallTime;
 use crate::store::{Commit, Expect, Table};
 
 /// How a secret key begins.
 pub(crate) const SECRET_KEY_PREFIX: &str = "sk_";
+
+/// Whose key a request shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The key's organization.
+    pub org: OrgId,
+    /// The key's id; not secret.
+    pub id: Box<str>,
+    /// What it may do.
+    pub kind: KeyKind,
+}
 
 /// A fresh id and record for a key.
 pub(super) fn new_key(name: String, secret: &Secret, created_at: WallTime) -> (Box<str>, KeyRecord) {
@@ -29,6 +41,8 @@ pub(super) fn new_key(name: String, secret: &Secret, created_at: WallTime) -> (B
             digest: secret.digest(),
             masked: secret.masked(),
             created_at,
+            kind: KeyKind::Secret,
+            expires_at: None,
         },
     )
 }
@@ -110,21 +124,46 @@ impl Directory {
     /// [`CredentialFault::Unknown`] for no key of this organization, [`CredentialFault::Suspended`].
     pub fn check_key(&self, org: &OrgRef, secret: &[u8]) -> Result<(OrgId, Box<str>), CredentialFault> {
         let digest = SecretDigest::of(secret);
-        let (owner, id) = self
-            .0
-            .registry
-            .read()
-            .keys
-            .get(&digest)
-            .cloned()
-            .ok_or(CredentialFault::Unknown)?;
-        let account = self.account_by(org).filter(|account| account.id == owner);
-        let account = account.ok_or(CredentialFault::Unknown)?;
+        let (account, id) = self.key_place(&digest)?;
+        if self.account_by(org).is_none_or(|named| named.id != account.id) {
+            return Err(CredentialFault::Unknown);
+        }
+        match self.use_key(&account, &id, digest)? {
+            KeyKind::Secret => Ok((account.id.clone(), id)),
+            KeyKind::Publishable | KeyKind::Restricted { .. } => Err(CredentialFault::Unknown),
+        }
+    }
+
+    /// Whose key a request shows, of whichever kind. Notes that it was used.
+    ///
+    /// # Errors
+    /// [`CredentialFault::Unknown`] for no key of ours, [`CredentialFault::Expired`],
+    /// [`CredentialFault::Suspended`].
+    pub fn check_api_key(&self, secret: &[u8]) -> Result<KeyHolder, CredentialFault> {
+        let digest = SecretDigest::of(secret);
+        let (account, id) = self.key_place(&digest)?;
+        let kind = self.use_key(&account, &id, digest)?;
+        let org = account.id.clone();
+        Ok(KeyHolder { org, id, kind })
+    }
+
+    fn key_place(&self, digest: &SecretDigest) -> Result<(Arc<Account>, Box<str>), CredentialFault> {
+        let registry = self.0.registry.read();
+        let (owner, id) = registry.keys.get(digest).ok_or(CredentialFault::Unknown)?;
+        let account = registry.accounts.get(owner).ok_or(CredentialFault::Unknown)?;
+        Ok((Arc::clone(account), id.clone()))
+    }
+
+    fn use_key(
+        &self,
+        account: &Arc<Account>,
+        id: &str,
+        digest: SecretDigest,
+    ) -> Result<KeyKind, CredentialFault> {
         if !account.is_active() {
             return Err(CredentialFault::Suspended);
         }
-        self.note_key_used(&account, &id, digest)?;
-        Ok((owner, id))
+        self.note_key_used(account, id, digest)
     }
 
     fn note_key_used(
@@ -132,7 +171,7 @@ impl Directory {
         account: &Arc<Account>,
         id: &str,
         digest: SecretDigest,
-    ) -> Result<(), CredentialFault> {
+    ) -> Result<KeyKind, CredentialFault> {
         let now = self.0.clock.wall().whole_secs();
         let mut state = account.state.write();
         // Revoked since the look into the registry, perhaps.
@@ -141,6 +180,10 @@ impl Directory {
             .get_mut(id)
             .filter(|key| key.record.digest.matches(&digest));
         let key = key.ok_or(CredentialFault::Unknown)?;
+        if key.record.expires_at.is_some_and(|end| end <= now) {
+            return Err(CredentialFault::Expired);
+        }
+        let kind = key.record.kind;
         let is_news = key
             .last_used_at
             .is_none_or(|at| now.since(at).as_secs() >= LAST_USED_STEP_SECS);
@@ -151,6 +194,6 @@ impl Directory {
             // Nobody waits for this; lost, the shown time is older than it should be.
             self.0.store.commit(commit, Box::new(|_outcome| {}));
         }
-        Ok(())
+        Ok(kind)
     }
 }

@@ -5,6 +5,8 @@
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
 //! | `orgs`, `users`, `keys`, `tokens`, `policies` | how each command is carried out |
+//! | [`scope`] | what a key may do |
+//! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
 //! | [`acl`] | policy documents and presets |
 //! | [`token`] | the bytes of temporary tokens |
@@ -15,6 +17,7 @@
 
 mod account;
 pub mod acl;
+pub mod audit;
 pub mod command;
 pub mod directory;
 pub mod event;
@@ -25,6 +28,7 @@ pub mod names;
 mod orgs;
 mod policies;
 mod record;
+pub mod scope;
 pub mod secret;
 pub mod token;
 mod tokens;
@@ -33,8 +37,11 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use audit::Actor;
 pub use command::{Command, CommandError, Outcome};
 pub use directory::{Directory, Gone};
 pub use event::{AccountChange, AccountEvent, LiveEffect};
+pub use keys::KeyHolder;
 pub use orgs::Provision;
+pub use scope::{KeyKind, Scope, ScopeSet};
 pub use secret::Secret;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use cloudsignal_broker::OrgId;
 
 use super::command::OrgState;
+use super::scope::KeyKind;
 use super::secret::{SecretDigest, SigningKey};
 use crate::clock::WallTime;
 use crate::store::{Entry, Key, StoreError};
@@ -51,6 +52,12 @@ pub(super) struct KeyRecord {
     pub(super) digest: SecretDigest,
     pub(super) masked: String,
     pub(super) created_at: WallTime,
+    /// Records of before there were kinds are of secret keys.
+    #[serde(default, flatten)]
+    pub(super) kind: KeyKind,
+    /// When it is worth nothing any more; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<WallTime>,
 }
 
 pub(super) fn org_key(org: &OrgId) -> Key {

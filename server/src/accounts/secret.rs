@@ -14,8 +14,9 @@ const SECRET_BYTES: usize = 32;
 const PASSWORD_BYTES: usize = 18;
 
 /// Text that must not be logged. It prints as `***`; serializing shows it, for the one answer that may.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(format = Password)]
 pub struct Secret(String);
 
 impl Secret {

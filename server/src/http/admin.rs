@@ -5,12 +5,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 
 use super::payload::Payload;
-use super::{Api, ApiError, Peer, Wire};
+use super::{Api, ApiError, Peer, caller};
 use crate::accounts::secret::SecretDigest;
 use crate::accounts::{Command, Outcome};
 
@@ -22,30 +20,16 @@ impl axum::extract::FromRequestParts<Api> for Administrator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let peer = Peer::from_request_parts(parts, api).await?;
-        let local = peer.address.ip().to_canonical().is_loopback();
-        match peer.wire {
-            Wire::Tls => {}
-            Wire::Plain if local => {}
-            Wire::Plain => {
-                let text = "management needs HTTPS, or a connection from the server's own machine";
-                return Err(ApiError::new(StatusCode::FORBIDDEN, "encryption_required", text));
-            }
-        }
-        let shown = bearer(&parts.headers).map(|token| SecretDigest::of(token.as_bytes()));
+        Peer::from_request_parts(parts, api).await?.require_encryption()?;
+        let shown = caller::shown(&parts.headers).map(|token| SecretDigest::of(token.as_bytes()));
         match shown {
             Some(shown) if shown.matches(&api.0.admin_token) => Ok(Self),
             Some(_) | None => {
                 let text = "send the administration token of this server as Authorization: Bearer";
-                Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text))
+                Err(ApiError::unauthorized(text))
             }
         }
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 pub(super) async fn command(

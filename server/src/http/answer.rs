@@ -7,17 +7,35 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::accounts::CommandError;
 use crate::accounts::command::CredentialFault;
+use crate::accounts::{CommandError, Scope};
 
 /// Seconds after which a busy server should be asked again.
 const RETRY_SECS: u32 = 1;
 /// Seconds after which a source that guessed may ask again.
 const GUESSER_RETRY_SECS: u32 = crate::authn::throttle::WINDOW_SECS;
+
+/// The body of every answer that is not a success. More fields may follow, as facts about the error.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "error": "not_found", "error_description": "there is no such user",
+    "detail": "there is no such user", "message": "there is no such user",
+}))]
+pub struct ErrorBody {
+    /// For programs: one word of a closed list.
+    pub error: String,
+    /// For people.
+    pub error_description: String,
+    /// The same text.
+    pub detail: String,
+    /// The same text.
+    pub message: String,
+}
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +69,41 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", text)
     }
 
+    /// The request is understood, but its values cannot be.
+    #[must_use]
+    pub fn invalid_value(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", text)
+    }
+
+    /// No key, or one that is not good.
+    #[must_use]
+    pub fn unauthorized(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+    }
+
+    /// The key does not reach that far.
+    #[must_use]
+    pub fn insufficient_scope(scope: Scope) -> Self {
+        let text = format!("this key lacks the scope {scope}");
+        let mut error = Self::new(StatusCode::FORBIDDEN, "insufficient_scope", text);
+        error.facts.insert("scope".into(), json!(scope));
+        error
+    }
+
+    /// There is no such thing.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        CommandError::NotFound { what: what.into() }.into()
+    }
+
+    /// Our mistake, which is in the log.
+    #[must_use]
+    pub fn internal(mistake: &'static str) -> Self {
+        tracing::error!(mistake, "a request cannot be answered");
+        let text = "the server made a mistake";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    }
+
     /// This source failed too often.
     #[must_use]
     pub fn too_many_failures() -> Self {
@@ -62,7 +115,9 @@ impl ApiError {
         .retry_after(GUESSER_RETRY_SECS)
     }
 
-    const fn retry_after(mut self, secs: u32) -> Self {
+    /// Says when to come back.
+    #[must_use]
+    pub const fn retry_after(mut self, secs: u32) -> Self {
         self.retry_after_secs = Some(secs);
         self
     }
@@ -82,7 +137,7 @@ impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         let text = error.to_string();
         match error {
-            CommandError::Invalid { .. } => Self::invalid_request(text),
+            CommandError::Invalid { .. } => Self::invalid_value(text),
             CommandError::Policy { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "policy", text),
             CommandError::NotFound { what } if what == "organization" => {
                 Self::new(StatusCode::NOT_FOUND, "organization_not_found", text)
@@ -121,7 +176,8 @@ impl IntoResponse for ApiError {
         let retry = self
             .retry_after_secs
             .map(|secs| [(RETRY_AFTER, secs.to_string())]);
-        (self.status, retry, Json(body)).into_response()
+        let challenge = (self.status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Bearer")]);
+        (self.status, retry, challenge, Json(body)).into_response()
     }
 }
 

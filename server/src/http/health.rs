@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 
@@ -47,16 +50,37 @@ impl Readiness {
     }
 }
 
-/// Whoever reads this answer has reached a running process: nothing more is claimed.
-pub(super) async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// How the server is.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`, `starting`, `ready` or `draining`.
+    pub status: &'static str,
 }
 
-pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, Json<Value>) {
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+}
+
+/// Is it alive
+///
+/// Whoever reads this answer has reached a running process: nothing more is claimed.
+#[utoipa::path(get, path = "/healthz", tag = "Health", responses((status = 200, description = "It is", body = Health)))]
+pub(super) async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Does it take work
+#[utoipa::path(get, path = "/readyz", tag = "Health", responses(
+    (status = 200, description = "It does", body = Health),
+    (status = 503, description = "Not yet, or not any more", body = Health),
+))]
+pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, Json<Health>) {
     let (status, word) = match api.0.readiness.phase() {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Ready => (StatusCode::OK, "ready"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
-    (status, Json(json!({ "status": word })))
+    (status, Json(Health { status: word }))
 }

@@ -6,6 +6,24 @@
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
+//! | `GET /openapi.json` | the document of all of it | [`document`] |
+//!
+//! # How to add a route
+//! 1. In the file of its subject, write the handler with `#[utoipa::path(get, path = "/v2/things/{id}",
+//!    tag = "Things", params(…), security(("bearer" = [])), responses((status = 200, description = "…",
+//!    body = Thing)))]`, its summary as the first doc line. `tag` is one of [`document`]'s list. Routes
+//!    without a key leave `security` out and name the 401, 403, 404, 429 that they answer; everything else
+//!    that can go wrong is added to each route by itself.
+//! 2. Its arguments, in this order: `State(api): State<Api>`, `caller: Caller` (refuses bad keys),
+//!    `Path(id)`, `Params(query): Params<Query>` ([`page`]; for lists also `Params<PageParams>`), and last
+//!    `Payload(body): Payload<Body>`, a `Deserialize + ToSchema`; our own bodies `deny_unknown_fields`.
+//! 3. Begin it with `let org = caller.require(Scope::ThingsRead)?;`: the scope is checked, and what comes
+//!    back is the caller's organization. The operator's routes: `caller.require_operator()?`.
+//! 4. Changes go through `api.execute(&caller, Command::…)`, which keeps the audit trail. Errors are
+//!    [`ApiError`]s.
+//! 5. Add `routes!(handler)` to the file's `routes()` (several methods of one path: one `routes!(a, b)`),
+//!    and a new file's `routes()` as a [`Group`] to `groups()`.
+//!
 //! Every error is JSON and says the same in all the fields that clients read ([`answer`]). Paths with
 //! doubled slashes are tolerated: clients join them carelessly.
 //!
@@ -13,7 +31,10 @@
 
 pub mod admin;
 pub mod answer;
+pub mod caller;
+mod document;
 pub mod health;
+pub mod page;
 pub mod payload;
 pub mod tokens;
 
@@ -34,13 +55,16 @@ use axum::routing::{get, post};
 use tower::Layer as _;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::accounts::Directory;
-use crate::accounts::Secret;
 use crate::accounts::secret::SecretDigest;
+use crate::accounts::{Command, Directory, Outcome, Secret};
 use crate::authn::Authenticator;
 use crate::clock::Clock;
 pub use answer::ApiError;
+pub use caller::Caller;
+use document::{Browsers, Group};
 pub use health::{Phase, Readiness};
+pub use page::{PageParams, Params};
+pub use payload::Payload;
 
 /// Largest body of a request about tokens, bytes.
 pub const TOKEN_BODY_BYTES_MAX: usize = 16 * 1024;
@@ -101,24 +125,39 @@ impl Api {
             readiness,
         }))
     }
+
+    /// Has the directory carry out what the caller asks for, in the caller's name.
+    ///
+    /// # Errors
+    /// Why it was not done, as an answer.
+    pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Outcome, ApiError> {
+        let outcome = self.0.directory.execute_as(caller.actor(), command).await;
+        outcome.map_err(|error| ApiError::of_command(&error))
+    }
+}
+
+/// The routes of the document, in groups of the same bounds.
+fn groups() -> [Group; 2] {
+    [
+        Group {
+            routes: health::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::SameOrigin,
+        },
+        Group {
+            routes: tokens::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::AnyOrigin,
+        },
+    ]
 }
 
 /// All routes. `more` adds routes of others, such as the WebSocket upgrade; they must not clash with ours.
 pub fn router(api: Api, more: Router) -> Router {
-    let tokens = Router::new()
-        .route("/v2/tokens/create", post(tokens::create))
-        .route("/v2/tokens/refresh", post(tokens::refresh))
-        // Set here too, or the answer to other methods would be given outside of the layers.
-        .method_not_allowed_fallback(answer::method_not_allowed)
-        .layer(DefaultBodyLimit::max(TOKEN_BODY_BYTES_MAX))
-        .layer(cors());
     let admin = Router::new()
         .route("/v2/admin/command", post(admin::command))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
-    let routes = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .merge(tokens)
+    let routes = document::join(groups())
         .merge(admin)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(answer::not_found)

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{ApiError, BODY_SECS_MAX, Peer};
 
-/// A JSON body. Its content type does not matter.
+/// A JSON body. Its content type may be left out; one that says something else is refused.
 #[derive(Clone, Debug)]
 pub struct Payload<T>(pub T);
 
@@ -23,6 +24,13 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !may_be_json(request.headers()) {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "send JSON, with Content-Type: application/json",
+            ));
+        }
         let limit = Duration::from_secs(BODY_SECS_MAX);
         let body = tokio::time::timeout(limit, Bytes::from_request(request, state));
         let body = body.await.map_err(|_elapsed| {
@@ -43,26 +51,33 @@ where
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| match error.classify() {
-                Category::Data => ApiError::invalid_request(error.to_string()),
+                Category::Data => ApiError::invalid_value(error.to_string()),
                 Category::Syntax | Category::Eof | Category::Io => {
-                    let text = format!("the body is not JSON: {error}");
-                    ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", text)
+                    ApiError::invalid_request(format!("the body is not JSON: {error}"))
                 }
             })
     }
+}
+
+/// Whether the content type is JSON's, or is left out.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = content_type.to_str().unwrap_or_default();
+    let essence = essence.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().copied().ok_or_else(|| {
-            tracing::error!("a listener does not say where its requests come from");
-            ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the server made a mistake",
-            )
-        })
+        parts
+            .extensions
+            .get::<Self>()
+            .copied()
+            .ok_or_else(|| ApiError::internal("a listener does not say where its requests come from"))
     }
 }

@@ -220,13 +220,13 @@ async fn errors_tell_clients_what_to_do() {
     };
     let create = "/v2/tokens/create";
     for (body, status, code) in [
-        ("{".to_owned(), 400, "invalid_json"),
-        (String::new(), 400, "invalid_json"),
-        ("[]".to_owned(), 400, "invalid_request"),
-        ("{}".to_owned(), 400, "invalid_request"),
-        (with("user_email", json!("john")), 400, "invalid_request"),
-        (with("user_email", json!(7)), 400, "invalid_request"),
-        (with("ttl", json!(1)), 400, "invalid_request"),
+        ("{".to_owned(), 400, "invalid_request"),
+        (String::new(), 400, "invalid_request"),
+        ("[]".to_owned(), 422, "invalid_value"),
+        ("{}".to_owned(), 422, "invalid_value"),
+        (with("user_email", json!("john")), 422, "invalid_value"),
+        (with("user_email", json!(7)), 422, "invalid_value"),
+        (with("ttl", json!(1)), 422, "invalid_value"),
         (
             with("organization_id", json!("acme")),
             404,
@@ -409,8 +409,8 @@ async fn management_commands_and_errors_travel_whole() {
     assert_eq!(answer.body["faults"][0]["path"], "rules[0].action");
     check_error(
         &run(json!({ "command": "org_explode" })).await,
-        400,
-        "invalid_request",
+        422,
+        "invalid_value",
     );
     let create = json!({ "command": "token_create", "org": org, "email": "john@example.com" });
     let grant: TokenGrant = serde_json::from_value(run(create).await.body).unwrap();
@@ -423,4 +423,65 @@ async fn a_listener_that_hides_its_peers_is_our_mistake() {
     let request = Request::post("/v2/tokens/create").body(Body::from("{}")).unwrap();
     let response = bench.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn bodies_are_json_or_do_not_say_what_they_are() {
+    let bench = Bench::new().await;
+    for (content_type, status) in [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/problem+json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("", 415),
+    ] {
+        let request = Request::post("/v2/tokens/create").header("content-type", content_type);
+        let body = Body::from(bench.create_body().to_string());
+        let answer = bench.send(LOCAL, request.body(body).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_told_which_ones_there_are() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/v2/tokens/create").await;
+    check_error(&answer, 405, "method_not_allowed");
+    assert_eq!(answer.headers["allow"], "POST");
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_every_refusal_in_it_has_the_one_shape() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/openapi.json").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let document = answer.body;
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let tags: Vec<_> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .collect();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            for tag in operation["tags"].as_array().unwrap() {
+                assert!(
+                    tags.contains(&tag),
+                    "{method} {path}: {tag} is not in the list of tags"
+                );
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let schema = &response["content"]["application/json"]["schema"];
+                let is_refusal = status.starts_with(['4', '5']) && path != "/readyz";
+                assert!(
+                    !is_refusal || schema["$ref"] == "#/components/schemas/ErrorBody",
+                    "{method} {path} {status}: {response}"
+                );
+            }
+        }
+    }
 }

@@ -6,6 +6,9 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::payload::Payload;
@@ -19,7 +22,7 @@ use crate::clock::WallTime;
 const REFRESH_ACCOUNT: &str = "token refresh";
 
 /// Body of `POST /v2/tokens/create`. Fields that we do not know are ignored.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct CreateRequest {
     /// Short id or UUID.
     pub organization_id: String,
@@ -31,11 +34,12 @@ pub struct CreateRequest {
     #[serde(default)]
     pub replace_existing: bool,
     /// Seconds it lives, 60 to 86 400; 3 600 if absent.
+    #[schema(minimum = 60, maximum = 86_400)]
     pub ttl: Option<u32>,
 }
 
 /// Body of `POST /v2/tokens/refresh`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct RefreshRequest {
     /// The token's id.
     pub token_id: String,
@@ -44,7 +48,7 @@ pub struct RefreshRequest {
 }
 
 /// The answer to both.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenResponse {
     /// The token password.
     pub access_token: Secret,
@@ -67,7 +71,7 @@ pub struct TokenResponse {
 }
 
 /// What to put into CONNECT.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MqttCredentials {
     /// `john_example_com@org_…`
     pub username: String,
@@ -94,6 +98,22 @@ impl From<TokenGrant> for TokenResponse {
     }
 }
 
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(refresh))
+}
+
+/// Make a token for an e-mail address
+///
+/// The secret key travels in the body.
+#[utoipa::path(post, path = "/v2/tokens/create", tag = "Tokens", request_body = CreateRequest, responses(
+    (status = 200, description = "The token", body = TokenResponse),
+    (status = 401, description = "The secret key is not good"),
+    (status = 403, description = "The organization is suspended"),
+    (status = 404, description = "There is no such organization"),
+    (status = 429, description = "Too many failures; `Retry-After` says when to come back"),
+))]
 pub(super) async fn create(
     State(api): State<Api>,
     peer: Peer,
@@ -124,6 +144,16 @@ pub(super) async fn create(
     api.token(command).await.map_err(ApiError::from)
 }
 
+/// Get a new password for a token that is still good
+///
+/// Connections made with it stay until the new end. The old password is good until its own.
+#[utoipa::path(post, path = "/v2/tokens/refresh", tag = "Tokens", request_body = RefreshRequest, responses(
+    (status = 200, description = "The token with its new password", body = TokenResponse),
+    (status = 401, description = "The password is not good (any more)"),
+    (status = 403, description = "The organization is suspended"),
+    (status = 404, description = "There is no such token"),
+    (status = 429, description = "Too many failures; `Retry-After` says when to come back"),
+))]
 pub(super) async fn refresh(
     State(api): State<Api>,
     peer: Peer,
@@ -161,7 +191,7 @@ impl Api {
 
     /// Counts a failure; a source with too many of them is told to come back later. Good credentials are
     /// never held back.
-    fn refuse(&self, peer: Peer, account: &str, fault: CredentialFault) -> ApiError {
+    pub(super) fn refuse(&self, peer: Peer, account: &str, fault: CredentialFault) -> ApiError {
         let (throttle, source, now) = (
             self.0.authenticator.throttle(),
             peer.address.ip(),

@@ -1,0 +1,192 @@
+//! Who asks: the key or the administration token of a request, and what it may do.
+//!
+//! A key comes as `Authorization: Bearer KEY`, `X-API-Key: KEY` or `X-Secret-Key: KEY`, and decides the
+//! organization: a request that names another one is told that there is no such organization. The
+//! operator shows the administration token and names the organization with `?organization_id=…` or the
+//! header `X-Organization-Id`.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use cloudsignal_broker::OrgId;
+
+use super::{Api, ApiError, Peer, Wire};
+use crate::accounts::command::CommandError;
+use crate::accounts::names::OrgRef;
+use crate::accounts::secret::SecretDigest;
+use crate::accounts::{Actor, KeyKind, Scope};
+
+/// What counts failures of keys that nobody has.
+const KEY_ACCOUNT: &str = "api key";
+/// Where the operator names an organization, if not in the query.
+const ORGANIZATION_HEADER: &str = "x-organization-id";
+
+/// Whoever asks. As an argument of a handler it refuses requests without a good key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Who,
+    org: Option<OrgId>,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    /// Has the administration token: may do everything in any organization.
+    Operator,
+    /// Has a key of one organization.
+    Key { id: Box<str>, kind: KeyKind },
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Named {
+    organization_id: Option<String>,
+}
+
+impl Caller {
+    /// The organization in which the caller asks for something that needs this scope.
+    ///
+    /// # Errors
+    /// 403 `insufficient_scope`; 422 for an operator who names no organization.
+    pub fn require(&self, scope: Scope) -> Result<&OrgId, ApiError> {
+        match &self.who {
+            Who::Operator => {}
+            Who::Key { kind, .. } if kind.scopes().has(scope) => {}
+            Who::Key { .. } => return Err(ApiError::insufficient_scope(scope)),
+        }
+        self.org()
+    }
+
+    /// The organization in which the caller asks.
+    ///
+    /// # Errors
+    /// 422 for an operator who names none.
+    pub fn org(&self) -> Result<&OrgId, ApiError> {
+        self.org.as_ref().ok_or_else(|| {
+            ApiError::invalid_value("name the organization with ?organization_id= or X-Organization-Id")
+        })
+    }
+
+    /// Refuses everybody but the operator.
+    ///
+    /// # Errors
+    /// 403 `operator_only`
+    pub fn require_operator(&self) -> Result<(), ApiError> {
+        match &self.who {
+            Who::Operator => Ok(()),
+            Who::Key { .. } => {
+                let text = "this needs the administration token of the server";
+                Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", text))
+            }
+        }
+    }
+
+    /// Which kind of key was shown; `None` for the operator.
+    #[must_use]
+    pub const fn key_kind(&self) -> Option<KeyKind> {
+        match &self.who {
+            Who::Operator => None,
+            Who::Key { kind, .. } => Some(*kind),
+        }
+    }
+
+    /// The id of the key that was shown; `None` for the operator.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.who {
+            Who::Operator => None,
+            Who::Key { id, .. } => Some(id),
+        }
+    }
+
+    /// As the audit trail names the caller.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match &self.who {
+            Who::Operator => Actor::Operator,
+            Who::Key { id, .. } => Actor::Key { id: id.clone() },
+        }
+    }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let peer = Peer::from_request_parts(parts, api).await?;
+        let Some(shown) = shown(&parts.headers) else {
+            return Err(ApiError::unauthorized("send a key as Authorization: Bearer KEY"));
+        };
+        let named = named(parts)?;
+        let no_such_org = || {
+            ApiError::from(CommandError::NotFound {
+                what: "organization".into(),
+            })
+        };
+        if SecretDigest::of(shown.as_bytes()).matches(&api.0.admin_token) {
+            peer.require_encryption()?;
+            let org = named.map(|org| api.0.directory.org_id(&org).ok_or_else(no_such_org));
+            return Ok(Self {
+                who: Who::Operator,
+                org: org.transpose()?,
+            });
+        }
+        let checked = api.0.directory.check_api_key(shown.as_bytes());
+        let holder = checked.map_err(|fault| api.refuse(peer, KEY_ACCOUNT, fault))?;
+        if let Some(named) = named {
+            let named = OrgRef::parse(&named).ok_or_else(no_such_org)?;
+            if !api.0.directory.is_org(&named, &holder.org) {
+                return Err(no_such_org());
+            }
+        }
+        Ok(Self {
+            who: Who::Key {
+                id: holder.id,
+                kind: holder.kind,
+            },
+            org: Some(holder.org),
+        })
+    }
+}
+
+impl Peer {
+    /// Refuses what could be read on its way here.
+    pub(super) fn require_encryption(self) -> Result<(), ApiError> {
+        match self.wire {
+            Wire::Tls => Ok(()),
+            Wire::Plain if self.address.ip().to_canonical().is_loopback() => Ok(()),
+            Wire::Plain => {
+                let text = "management needs HTTPS, or a connection from the server's own machine";
+                Err(ApiError::new(StatusCode::FORBIDDEN, "encryption_required", text))
+            }
+        }
+    }
+}
+
+/// The key that a request shows.
+pub(super) fn shown(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(AUTHORIZATION.as_str())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key);
+    let key = bearer
+        .or_else(|| text("x-api-key"))
+        .or_else(|| text("x-secret-key"));
+    key.map(str::trim).filter(|key| !key.is_empty())
+}
+
+/// The organization that a request names, if it does.
+fn named(parts: &Parts) -> Result<Option<String>, ApiError> {
+    let query = Query::<Named>::try_from_uri(&parts.uri);
+    let query = query.map_err(|_| ApiError::invalid_request("the query cannot be read"))?;
+    let header = parts.headers.get(ORGANIZATION_HEADER);
+    let header = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match (query.0.organization_id, header) {
+        (Some(query), Some(header)) if query != header => Err(ApiError::invalid_request(
+            "the query and the header name different organizations",
+        )),
+        (query, header) => Ok(query.or(header)),
+    }
+}

@@ -1,0 +1,159 @@
+//! The OpenAPI document, made from the handlers, and the routes it describes.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{Api, answer, cors};
+
+/// Whether web pages of any origin may call the routes of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Browsers {
+    /// They may.
+    AnyOrigin,
+    /// They may not.
+    SameOrigin,
+}
+
+/// Routes with the same bounds.
+pub(super) struct Group {
+    pub(super) routes: OpenApiRouter<Api>,
+    pub(super) body_bytes_max: usize,
+    pub(super) browsers: Browsers,
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "CloudSignal",
+        description = "Organizations, users, keys, tokens, access rules, sessions and publishing.\n\nA key is sent as `Authorization: Bearer KEY`, `X-API-Key: KEY` or `X-Secret-Key: KEY`, and decides the organization. The operator sends the administration token and names the organization with `?organization_id=` or `X-Organization-Id`. Lists answer `next`: what to send as `after`.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    components(schemas(answer::ErrorBody)),
+    tags(
+        (name = "Accounts", description = "Sign-up and login"),
+        (name = "Organizations", description = "One's own, and all of them for the operator"),
+        (name = "Users", description = "Who may log in over MQTT"),
+        (name = "Members", description = "People who manage the organization"),
+        (name = "Keys", description = "Secret, publishable and restricted keys"),
+        (name = "Tokens", description = "Logins that end by themselves"),
+        (name = "Providers", description = "Identity providers, and tokens for those they vouch for"),
+        (name = "Access rules", description = "The policy: read, checked, replaced, tried out"),
+        (name = "Messages", description = "Publishing over HTTP"),
+        (name = "Sessions", description = "Who is connected, and who was"),
+        (name = "Usage", description = "Quotas, and what was used of them"),
+        (name = "Audit", description = "Who changed what, and when"),
+        (name = "Health", description = "For load balancers and supervisors"),
+    ),
+)]
+struct Document;
+
+/// Joins groups into one router with its document at `GET /openapi.json`.
+pub(super) fn join(groups: impl IntoIterator<Item = Group>) -> Router<Api> {
+    let mut document = Document::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").into();
+    let mut router = Router::new();
+    for group in groups {
+        let (mut routes, part) = group.routes.split_for_parts();
+        document.merge(part);
+        // Set here too, or the answer to other methods would be given outside of the layers.
+        routes = routes
+            .method_not_allowed_fallback(answer::method_not_allowed)
+            .layer(DefaultBodyLimit::max(group.body_bytes_max));
+        router = router.merge(match group.browsers {
+            Browsers::AnyOrigin => routes.layer(cors()),
+            Browsers::SameOrigin => routes,
+        });
+    }
+    router.route("/openapi.json", serve(&document))
+}
+
+fn serve(document: &OpenApi) -> MethodRouter<Api> {
+    let text = Bytes::from(finish(document).to_string());
+    get(move || {
+        let text = text.clone();
+        async move { ([(CONTENT_TYPE, "application/json")], text) }
+    })
+}
+
+/// Adds what is the same for every route: who may ask, and every refusal.
+fn finish(document: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).expect("invariant: the document is plain JSON");
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer",
+            "description": "A key (`sk_`, `rk_`, `pk_`), or the administration token of the server",
+        },
+        "api_key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+        "secret_key": { "type": "apiKey", "in": "header", "name": "X-Secret-Key" },
+    });
+    let operations = document["paths"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut);
+    for operation in operations
+        .filter_map(Value::as_object_mut)
+        .flat_map(Map::values_mut)
+        .filter_map(Value::as_object_mut)
+        .filter(|operation| operation.contains_key("responses"))
+    {
+        finish_operation(operation);
+    }
+    document
+}
+
+fn finish_operation(operation: &mut Map<String, Value>) {
+    let mut refusals = vec![
+        ("400", "The request cannot be read"),
+        ("503", "The server is busy; try again"),
+    ];
+    // Declared with the one scheme that macros name; the others say the same.
+    if operation.contains_key("security") {
+        operation.insert(
+            "security".into(),
+            json!([{ "bearer": [] }, { "api_key": [] }, { "secret_key": [] }]),
+        );
+        refusals.extend([
+            ("401", "No key, or one that is not good"),
+            (
+                "403",
+                "The key does not reach that far, or the organization is suspended",
+            ),
+            ("404", "There is no such thing in the organization of the key"),
+            ("422", "Understood, but it cannot be"),
+            (
+                "429",
+                "Too many failures or too much of something; `Retry-After` says when to come back",
+            ),
+        ]);
+    }
+    if operation.contains_key("requestBody") {
+        refusals.extend([
+            ("408", "The body did not arrive in time"),
+            ("413", "The body is too large"),
+            ("415", "The body is of another type"),
+            ("422", "Understood, but it cannot be"),
+        ]);
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (status, text) in refusals {
+        responses
+            .entry(status)
+            .or_insert_with(|| json!({ "description": text }));
+    }
+    for (status, response) in responses {
+        if status.starts_with(['4', '5']) && response["content"].is_null() {
+            response["content"] = json!({
+                "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } },
+            });
+        }
+    }
+}
