@@ -15,7 +15,7 @@
 //! | [`faults`] | faults planted on purpose, to hear the alarm |
 //! | [`random`], [`log`], [`scene`] | dice, event log, and what everybody has at hand |
 //!
-//! `cargo xtask sim --seeds N` runs more seeds, `cargo xtask sim --seed S` one, with its last events.
+//! `cargo xtask sim --seeds N` runs more seeds (`--from S` others than the first ones), `cargo xtask sim --seed S` one, with its last events.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::wildcard_enum_match_arm,

@@ -41,7 +41,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "sim",
-        arguments: "[--seeds N | --seed S]",
+        arguments: "[--seeds N [--from S] | --seed S]",
         summary: "simulate more seeds, or replay one with its events",
         run: sim::sim,
     },
