@@ -48,4 +48,5 @@ pub use message::Message;
 pub use org::Org;
 pub use policy::Policy;
 pub use scope::{Scope, ScopePart};
+pub use session::Traffic;
 pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

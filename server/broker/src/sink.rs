@@ -3,10 +3,12 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::change::Change;
 use crate::message::Message;
+use crate::session::Traffic;
 
 /// A connection of one organization, as the shell numbers them: small and reused.
 ///
@@ -151,6 +153,12 @@ pub enum Report<'a> {
         client_id: &'a str,
         /// Why.
         cause: CloseCause,
+        /// The name part of its user name.
+        username: &'a str,
+        /// When it was let in.
+        connected_at: Instant,
+        /// What it sent and was sent.
+        traffic: Traffic,
     },
     /// A publish or a subscription was not allowed.
     Denied {

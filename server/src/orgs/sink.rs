@@ -164,6 +164,9 @@ impl Line {
                 conn: _,
                 client_id,
                 cause,
+                username: _,
+                connected_at: _,
+                traffic: _,
             } => about_connections.then(|| Self::Disconnected {
                 client_id: client_id.into(),
                 cause,

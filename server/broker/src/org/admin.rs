@@ -28,6 +28,7 @@ impl Org {
             self.drop_forbidden(place, now, sink);
         }
         self.cache.forget();
+        self.submitters.forget();
     }
 
     /// What waits for a session and may no longer be delivered is dropped and counted.
@@ -142,18 +143,25 @@ impl Org {
         had_one
     }
 
-    /// Every session, in no particular order.
-    pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_>> {
-        self.sessions.iter().map(|(_, session)| SessionView {
-            client_id: &session.client_id,
-            identity: &session.identity,
-            connected: session.conn.is_some(),
-            expiry_secs: session.expiry_secs,
-            subscriptions: session.subscriptions.len(),
-            queue_messages: session.outbound.queue_len(),
-            queue_bytes: session.outbound.queue_bytes(),
-            unacknowledged: session.outbound.window_len(),
-        })
+    /// Ends a session and everything it holds, its connection first. Answers whether there was one.
+    pub fn handle_forget(
+        &mut self,
+        client_id: &str,
+        reason: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let Some(&place) = self.by_client_id.get(client_id) else {
+            return false;
+        };
+        let serial = self.sessions[place as usize].serial;
+        self.handle_kick(client_id, reason, now, sink);
+        // A session without expiry has ended with its connection.
+        let still = self.sessions.get(place as usize);
+        if still.is_some_and(|session| session.serial == serial) {
+            self.end_session(place, now, sink);
+        }
+        true
     }
 
     fn close_where(
@@ -185,25 +193,4 @@ impl Org {
             .filter_map(|(place, _)| u32::try_from(place).ok())
             .collect()
     }
-}
-
-/// What an operator sees of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionView<'a> {
-    /// Its client id.
-    pub client_id: &'a str,
-    /// Who opened it last.
-    pub identity: &'a Identity,
-    /// Whether it has a connection.
-    pub connected: bool,
-    /// Seconds it outlives its connection.
-    pub expiry_secs: u32,
-    /// How many subscriptions it has.
-    pub subscriptions: usize,
-    /// Messages in its queue.
-    pub queue_messages: usize,
-    /// Bytes in its queue.
-    pub queue_bytes: usize,
-    /// Messages sent and not acknowledged.
-    pub unacknowledged: usize,
 }

@@ -129,6 +129,9 @@ impl Org {
             conn: conn.id,
             client_id: &session.client_id,
             cause,
+            username: &conn.identity.username,
+            connected_at: conn.connected_at,
+            traffic: conn.traffic,
         });
 
         // [MQTT-3.1.2-8] [MQTT-3.1.2-10]

@@ -295,6 +295,7 @@ impl Org {
         let ends_at = identity.expires_at.unwrap_or(Instant::MAX);
         let mut conn = Box::new(Connection::new(id, connect.version, Arc::clone(identity), now));
         conn.problem_info = connect.request_problem_info;
+        conn.clean_start = connect.clean_start;
         conn.will = connect
             .will
             .as_ref()

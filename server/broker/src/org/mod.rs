@@ -13,9 +13,11 @@ mod admin;
 mod alias;
 mod close;
 mod connect;
+mod inspect;
 mod packet;
 mod publish;
 mod pump;
+mod submission;
 mod subscribe;
 mod sys;
 mod timeout;
@@ -41,7 +43,8 @@ use crate::sink::{ConnId, Sink, Ticket};
 use crate::timers::Timer;
 use crate::turn::{Desk, Turn};
 
-pub use admin::SessionView;
+pub use inspect::{ConnectionView, SessionView, SubscriptionView};
+pub use submission::{Submission, Submitted};
 
 /// Everything of one organization. Nothing in here knows that there are others.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ pub struct Org {
     cache: MatchCache,
     groups: Groups,
     retained: Retained,
+    submitters: submission::Submitters,
     messages_quota: Bucket,
     bytes_quota: Bucket,
     sys_at: Instant,
@@ -84,6 +88,7 @@ impl Org {
             cache: MatchCache::new(seed),
             groups: Groups::new(seed),
             retained: Retained::default(),
+            submitters: submission::Submitters::default(),
             sys_at: Instant::MAX,
         }
     }

@@ -22,9 +22,18 @@ use crate::turn::Turn;
 
 /// A message that does not go on, and what its publisher is told.
 #[derive(Clone, Copy, Debug)]
-struct Stopped {
-    reason: ReasonCode,
-    dropped: DropReason,
+pub(super) struct Stopped {
+    pub(super) reason: ReasonCode,
+    pub(super) dropped: DropReason,
+}
+
+impl From<Denied> for Stopped {
+    fn from(denied: Denied) -> Self {
+        Self {
+            reason: denied.reason(),
+            dropped: DropReason::PublishDenied,
+        }
+    }
 }
 
 impl Org {
@@ -41,6 +50,7 @@ impl Org {
         };
         self.desk.counters.messages_received[usize::from(publish.qos.bits())] += 1;
         self.desk.counters.bytes_received += publish.payload.len() as u64;
+        conn.traffic.received(publish.payload.len());
         if !publish.properties.subscription_ids.is_empty() {
             return Err(Fault::protocol("a subscription identifier from a client")); // [MQTT-3.3.4-6]
         }
@@ -113,16 +123,29 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> Result<usize, Stopped> {
+        self.check_levels(publication)?;
+        let permit = self.permit(place, publication, sink)?;
+        self.pass_permitted(&permit, publication, now, sink)
+    }
+
+    pub(super) fn check_levels(&self, publication: &Publication<'_>) -> Result<(), Stopped> {
         if publication.topic.level_count() > self.desk.limits.topic_levels_max {
             return Err(Stopped {
                 reason: ReasonCode::TopicNameInvalid,
                 dropped: DropReason::PublishDenied,
             });
         }
-        let permit = self.permit(place, publication, sink).map_err(|denied| Stopped {
-            reason: denied.reason(),
-            dropped: DropReason::PublishDenied,
-        })?;
+        Ok(())
+    }
+
+    /// Quota, retained store, router. Answers how many sessions got the message.
+    pub(super) fn pass_permitted(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        publication: &Publication<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<usize, Stopped> {
         let within = self.messages_quota.spend(1, now)
             && self.bytes_quota.spend(publication.payload.len() as u64, now);
         if !within {
@@ -131,7 +154,7 @@ impl Org {
                 dropped: DropReason::PublishQuota,
             });
         }
-        self.retain_and_route(&permit, publication, now, sink)
+        self.retain_and_route(permit, publication, now, sink)
     }
 
     fn permit<'t>(

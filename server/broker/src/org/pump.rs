@@ -72,7 +72,9 @@ impl Session {
                         self.give_up(turn, qos, number);
                         continue;
                     }
-                    turn.count_sent(qos, pending.message.payload().len());
+                    let payload_bytes = pending.message.payload().len();
+                    turn.count_sent(qos, payload_bytes);
+                    conn.traffic.sent(payload_bytes);
                     conn.quota -= 1;
                     entry.counted = true;
                 }

@@ -27,6 +27,10 @@ pub(crate) struct Connection {
     pub(crate) will: Option<Box<Will>>,
     /// One and a half keep alive intervals, in microseconds; 0 when there is none. [MQTT-3.1.2-22]
     pub(crate) silence_max_micros: u64,
+    /// When it was let in.
+    pub(crate) connected_at: Instant,
+    pub(crate) clean_start: bool,
+    pub(crate) traffic: Traffic,
     /// When the last packet came.
     pub(crate) heard_at: Instant,
     /// When the keep alive timer fires; [`Instant::MAX`] when it is not armed.
@@ -60,6 +64,31 @@ pub(crate) struct Connection {
     held: VecDeque<Held>,
 }
 
+/// PUBLISH packets of one connection. It only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// PUBLISH packets from the client.
+    pub messages_in: u64,
+    /// Their payload bytes.
+    pub bytes_in: u64,
+    /// PUBLISH packets to the client; a retransmission counts again.
+    pub messages_out: u64,
+    /// Their payload bytes.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    pub(crate) const fn received(&mut self, payload_bytes: usize) {
+        self.messages_in += 1;
+        self.bytes_in += payload_bytes as u64;
+    }
+
+    pub(crate) const fn sent(&mut self, payload_bytes: usize) {
+        self.messages_out += 1;
+        self.bytes_out += payload_bytes as u64;
+    }
+}
+
 /// Replies that wait for the store, already encoded.
 #[derive(Debug)]
 struct Held {
@@ -87,6 +116,9 @@ impl Connection {
             problem_info: true,
             will: None,
             silence_max_micros: 0,
+            connected_at: now,
+            clean_start: false,
+            traffic: Traffic::default(),
             heard_at: now,
             keep_alive_at: Instant::MAX,
             ends_at: Instant::MAX,

@@ -238,6 +238,7 @@ impl Session {
         let shared = fan.shares_payload.then(|| fan.keep(turn.desk));
         conn.send_publish(turn, layout, shared.as_ref());
         turn.count_sent(delivery.qos, fan.publication.payload.len());
+        conn.traffic.sent(fan.publication.payload.len());
         if reliable {
             self.store_queued(turn, fan, delivery.qos);
         }
@@ -299,6 +300,7 @@ impl Session {
         };
         self.outbound.dropped -= told;
         turn.count_sent(qos, payload_bytes);
+        conn.traffic.sent(payload_bytes);
         if reliable {
             conn.quota = conn.quota.saturating_sub(1);
             self.outbound.open_window(packet_id, pending);

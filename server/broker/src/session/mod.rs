@@ -29,6 +29,7 @@ use crate::message::Message;
 use crate::router::Scan;
 
 pub(crate) use connection::Connection;
+pub use connection::Traffic;
 pub(crate) use fan_out::{Delivered, Delivery, FanOut, Resent, accepts, send_alone};
 pub(crate) use outbound::{Acknowledged, Outbound, Pending, Stage};
 

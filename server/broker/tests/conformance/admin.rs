@@ -1,6 +1,8 @@
 //! What operators do while clients are connected, and what they see.
 
-use cloudsignal_broker::CloseCause;
+use std::ops::ControlFlow;
+
+use cloudsignal_broker::{CloseCause, Traffic};
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::client::{MessageExt, QOS0, QOS1, filter, message, will};
@@ -163,4 +165,114 @@ fn the_same_calls_have_the_same_effects() {
         (seen, world.take_reports())
     };
     assert_eq!(story(), story());
+}
+
+#[test]
+fn an_operator_sees_everything_of_one_session() {
+    let world = World::new();
+    world.advance_secs(5);
+    let now = world.inner().now;
+    let a = world.connect("a").expiry(100).keep_alive(30).go();
+    a.subscribe("$share/g/x", QOS0);
+    a.subscribe("b", QOS1);
+    a.publish("b", "12345");
+    a.expect_publish("b", "12345");
+    a.publish_qos1("nobody", "123", 1);
+    {
+        let inner = world.inner();
+        let view = inner.org.session("a").expect("is there");
+        let conn = view.connection.expect("is connected");
+        assert_eq!((conn.keep_alive_secs, conn.clean_start), (30, true));
+        assert_eq!((conn.connected_at, conn.ends_at), (now, None));
+        let traffic = Traffic {
+            messages_in: 2,
+            bytes_in: 8,
+            messages_out: 1,
+            bytes_out: 5,
+        };
+        assert_eq!(conn.traffic, traffic);
+        let filters: Vec<_> = inner
+            .org
+            .subscriptions("a")
+            .map(|it| (it.filter, it.qos))
+            .collect();
+        assert_eq!(filters, [("$share/g/x", QOS0), ("b", QOS1)]);
+        assert!(inner.org.session("nobody").is_none());
+        assert_eq!(inner.org.subscriptions("nobody").count(), 0);
+    }
+    world.take_reports();
+    a.cut();
+    let reports = world.take_reports();
+    assert!(
+        reports[0].contains("messages_in: 2, bytes_in: 8, messages_out: 1, bytes_out: 5"),
+        "{reports:?}"
+    );
+    let inner = world.inner();
+    let view = inner.org.session("a").expect("is kept");
+    assert!(view.connection.is_none());
+    assert_eq!(view.expires_at, Some(inner.now.after_secs(100)));
+}
+
+#[test]
+fn sessions_can_be_looked_at_in_small_steps() {
+    let world = World::new();
+    let clients: Vec<_> = (0..50)
+        .map(|number| world.client(&format!("c{number}")))
+        .collect();
+    let mut seen = Vec::new();
+    let mut from = Some(0);
+    let mut steps = 0;
+    while let Some(at) = from {
+        // Clients come and go between two looks: here one that was not looked at yet.
+        if steps == 2 {
+            clients[49].disconnect();
+            world.client("late");
+        }
+        let inner = world.inner();
+        let mut room = 3;
+        from = inner.org.visit_sessions(at, 10, |view| {
+            seen.push(view.client_id.to_owned());
+            room -= 1;
+            if room == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        steps += 1;
+    }
+    assert!(steps > 16, "three at most in each step");
+    let stayed = (0..49).map(|number| format!("c{number}"));
+    for name in stayed {
+        assert_eq!(seen.iter().filter(|seen| **seen == name).count(), 1, "{name}");
+    }
+    assert_eq!(
+        world
+            .inner()
+            .org
+            .visit_sessions(usize::MAX, 10, |_| unreachable!()),
+        None
+    );
+}
+
+#[test]
+fn a_session_can_be_forgotten() {
+    let world = World::new();
+    let a = world.connect("a").expiry(100).go();
+    a.subscribe("x", QOS1);
+    let forget = |name: &str| {
+        world.step(|org, now, tape| org.handle_forget(name, ReasonCode::AdministrativeAction, now, tape))
+    };
+    assert!(forget("a"));
+    a.expect_disconnect(ReasonCode::AdministrativeAction);
+    assert_eq!(world.session("a"), None);
+    assert_eq!(world.counters().subscriptions_now, 0);
+    let b = world.client("b");
+    assert!(forget("b"), "it ends with its connection");
+    b.expect_disconnect(ReasonCode::AdministrativeAction);
+    let c = world.connect("c").expiry(100).go();
+    c.cut();
+    assert!(forget("c"), "also when its client is away");
+    assert_eq!(world.counters().sessions_now, 0);
+    assert!(!forget("c"));
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`world`], [`client`] | the stage: clock, store, sink; what clients do and see |
 //! | `connect`, `auth`, `session`, `keep_alive` | coming in, being known, coming back, staying |
-//! | `publish`, `qos`, `alias_and_limits` | sending and acknowledging, and what bounds it |
+//! | `publish`, `submission`, `qos`, `alias_and_limits` | sending and acknowledging, and what bounds it |
 //! | `subscribe`, `shared`, `retain`, `will`, `dollar` | who gets what |
 //! | `acl`, `admin` | permissions, and what operators change while clients are connected |
 //! | `queue`, `durable`, `malformed` | what happens when things are slow, unstored or wrong |
@@ -28,6 +28,7 @@ mod queue;
 mod retain;
 mod session;
 mod shared;
+mod submission;
 mod subscribe;
 mod will;
 mod world;

@@ -1,0 +1,172 @@
+//! Messages that no connection brought: HTTP publishes. They pass the same stations as a PUBLISH.
+
+use alloc::collections::VecDeque;
+
+use cloudsignal_core::codec::{PacketId, Publish, PublishProperties, ReasonCode, SubscriptionIds};
+use cloudsignal_core::{Instant, Qos, TopicName, Version};
+
+use super::Org;
+use crate::authz::{Denied, Grants, PublishPermit};
+use crate::identity::Identity;
+use crate::message::Publication;
+use crate::policy::Policy;
+use crate::sink::{DropReason, Report, Sink, Ticket};
+
+/// Identities whose compiled permissions are remembered, because submitters repeat themselves.
+const SUBMITTERS_MAX: usize = 16;
+
+/// What patterns with `{client_id}` are given: there is no client, so such an allow rule says nothing.
+const NO_CLIENT_ID: &str = "";
+
+/// A message that came on another way than a connection.
+#[derive(Clone, Debug)]
+pub struct Submission<'a> {
+    /// Where it goes.
+    pub topic: TopicName<'a>,
+    /// What it says.
+    pub payload: &'a [u8],
+    /// As in a PUBLISH; topic alias and subscription identifiers mean nothing here and are left out.
+    pub properties: PublishProperties<'a>,
+    /// The QoS it is delivered at, at most.
+    pub qos: Qos,
+    /// Whether subscribers to come get it too; with an empty payload, that they no longer do.
+    pub retain: bool,
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// What PUBACK would say: Success, 0x10 no matching subscribers, 0x87 not authorized, 0x90 topic name
+    /// invalid, 0x95 packet too large, 0x97 quota exceeded.
+    pub reason: ReasonCode,
+    /// How many sessions got it.
+    pub reached: usize,
+    /// What must be stored before the submitter is answered, as a PUBACK would wait for it.
+    pub ticket: Option<Ticket>,
+}
+
+/// Permissions of identities that submitted lately, the latest last.
+#[derive(Debug, Default)]
+pub(super) struct Submitters(VecDeque<(Identity, Grants)>);
+
+impl Submitters {
+    /// The permissions of `identity`, which are its own from here on: hand them back with [`Submitters::keep`].
+    fn take(&mut self, policy: &Policy, identity: &Identity) -> Grants {
+        let known = self.0.iter().position(|(known, _)| known.has_rights_of(identity));
+        known.and_then(|at| self.0.remove(at)).map_or_else(
+            || Grants::compile(policy, identity, NO_CLIENT_ID),
+            |(_, grants)| grants,
+        )
+    }
+
+    fn keep(&mut self, identity: &Identity, grants: Grants) {
+        if self.0.len() >= SUBMITTERS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((identity.clone(), grants));
+    }
+
+    /// The rules have changed.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Org {
+    /// A message from `identity`, which has no connection here. Whoever submitted it is answered when
+    /// [`Submitted::ticket`] is stored.
+    pub fn handle_submission(
+        &mut self,
+        identity: &Identity,
+        submission: &Submission<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Submitted {
+        debug_assert_eq!(
+            identity.org, self.id,
+            "the shell submits to the organization of the identity"
+        );
+        self.desk.changed = false;
+        self.desk.counters.messages_received[usize::from(submission.qos.bits())] += 1;
+        self.desk.counters.bytes_received += submission.payload.len() as u64;
+        let passed = self.pass_submission(identity, submission, now, sink);
+        let (reason, reached) = match passed {
+            Ok(0) => (ReasonCode::NoMatchingSubscribers, 0),
+            Ok(reached) => (ReasonCode::Success, reached),
+            Err(stopped) => {
+                self.desk.counters.drop_one(stopped.dropped);
+                (stopped.reason, 0)
+            }
+        };
+        Submitted {
+            reason,
+            reached,
+            ticket: self.desk.changed.then_some(self.desk.ticket),
+        }
+    }
+
+    fn pass_submission(
+        &mut self,
+        identity: &Identity,
+        submission: &Submission<'_>,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> Result<usize, super::publish::Stopped> {
+        if !self.accepts(submission) {
+            return Err(super::publish::Stopped {
+                reason: ReasonCode::PacketTooLarge,
+                dropped: DropReason::PacketTooLarge,
+            });
+        }
+        let expiry_secs = submission.properties.message_expiry_secs;
+        let publication = Publication {
+            topic: submission.topic,
+            payload: submission.payload,
+            properties: PublishProperties {
+                topic_alias: None,
+                subscription_ids: SubscriptionIds::default(),
+                message_expiry_secs: None,
+                ..submission.properties.clone()
+            },
+            qos: submission.qos,
+            retain: submission.retain,
+            expires_at: expiry_secs.map(|secs| now.after_secs(secs)),
+            publisher: 0,
+        };
+        self.check_levels(&publication)?;
+        let permit = self.permit_submission(identity, &publication, sink)?;
+        self.pass_permitted(&permit, &publication, now, sink)
+    }
+
+    fn permit_submission<'t>(
+        &mut self,
+        identity: &Identity,
+        publication: &Publication<'t>,
+        sink: &mut impl Sink,
+    ) -> Result<PublishPermit<'t>, Denied> {
+        let mut grants = self.submitters.take(&self.policy, identity);
+        let permit = grants.permit_publish(publication.topic, publication.qos, publication.retain);
+        self.submitters.keep(identity, grants);
+        if permit.is_err() {
+            self.desk.counters.denied += 1;
+            sink.report(Report::Denied {
+                client_id: NO_CLIENT_ID,
+                action: "publish",
+                topic: publication.topic.as_str(),
+            });
+        }
+        permit
+    }
+
+    /// Whether a client could have sent it: no larger than the largest packet that we take.
+    fn accepts(&self, submission: &Submission<'_>) -> bool {
+        let mut packet = Publish::new(submission.topic, submission.payload);
+        packet.qos = submission.qos;
+        packet.packet_id = (submission.qos > Qos::AtMostOnce).then_some(PacketId::MIN);
+        packet.properties = submission.properties.clone();
+        let bytes_max = self.desk.limits.packet_bytes_max as usize;
+        packet
+            .encoded_len(Version::V5)
+            .is_ok_and(|bytes| bytes <= bytes_max)
+    }
+}
