@@ -2,7 +2,7 @@
 //! everything never do much of one thing, and bounds that are never near are never tested.
 
 use cloudsignal_broker::Limits;
-use cloudsignal_broker::policy::{Actions, Effect, Policy, Rule, UserPattern};
+use cloudsignal_broker::policy::{Actions, Effect, Policy, Precedence, Rule, UserPattern};
 use cloudsignal_core::{Qos, Version};
 
 use crate::random::Random;
@@ -269,6 +269,9 @@ pub(crate) fn policy(random: &mut Random) -> Policy {
             qos_max: *random.pick(&[None, None, Some(Qos::AtMostOnce), Some(Qos::AtLeastOnce)]),
             retain: random.chance(80),
         });
+    }
+    if policy.rules.len().is_multiple_of(2) {
+        policy.precedence = Precedence::FirstMatch;
     }
     policy
 }

@@ -118,6 +118,32 @@ impl<'a> TopicFilter<'a> {
         theirs.next().is_none()
     }
 
+    /// Whether there is a name that both filters match, whoever publishes.
+    ///
+    /// Exact, as [`covers`](Self::covers) is: `a/+` and `+/b` overlap in `a/b`; `+` and `$SYS` do not. Only the
+    /// [`path`](Self::path) of either counts.
+    #[must_use]
+    pub fn overlaps(self, other: TopicFilter<'_>) -> bool {
+        let (mine, theirs) = (self.path(), other.path());
+        let excludes = |wild: &str, dollar: &str| wild.starts_with(['+', '#']) && dollar.starts_with('$');
+        if excludes(mine, theirs) || excludes(theirs, mine) {
+            return false;
+        }
+        let (mut mine, mut theirs) = (level_patterns(mine), level_patterns(theirs));
+        loop {
+            match (mine.next(), theirs.next()) {
+                (None, None) | (Some(LevelPattern::Rest), _) | (_, Some(LevelPattern::Rest)) => return true,
+                (Some(LevelPattern::Literal(mine)), Some(LevelPattern::Literal(theirs)))
+                    if mine != theirs =>
+                {
+                    return false;
+                }
+                (Some(_), Some(_)) => {}
+                (None, Some(_)) | (Some(_), None) => return false,
+            }
+        }
+    }
+
     /// A copy that owns its text.
     #[must_use]
     pub fn to_owned(self) -> TopicFilterBuf {

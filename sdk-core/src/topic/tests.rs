@@ -229,6 +229,11 @@ fn every_small_filter_matches_and_covers_as_defined() {
                 .zip(their_names)
                 .all(|(mine, theirs)| theirs & !mine == 0);
             assert_eq!(mine.covers(*theirs), covers, "{mine} and {theirs}");
+            let overlaps = my_names
+                .iter()
+                .zip(their_names)
+                .any(|(mine, theirs)| theirs & mine != 0);
+            assert_eq!(mine.overlaps(*theirs), overlaps, "{mine} and {theirs}");
         }
     }
 }

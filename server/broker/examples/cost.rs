@@ -96,8 +96,8 @@ fn policy() -> Policy {
     let mut rules: Vec<Rule> = (0..9).map(|n| rule(&format!("other/{n}/#"))).collect();
     rules.push(rule("cost/{username}/#"));
     Policy {
-        default: Effect::Deny,
         rules,
+        ..Policy::deny_all()
     }
 }
 

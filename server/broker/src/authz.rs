@@ -1,20 +1,24 @@
-//! Permissions: a policy compiled for one session, and the permits that only it can make.
+//! Permissions: a policy as it is about one session, and the permits that only it can make.
 //!
 //! Nothing is routed without a [`PublishPermit`] and no filter is stored without a
 //! [`SubscribePermit`]; both can be made here only, so forgetting to ask does not compile.
 
+mod compiled;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use cloudsignal_core::codec::ReasonCode;
-use cloudsignal_core::topic::{TopicFilterBuf, TopicName};
+use cloudsignal_core::topic::TopicName;
 use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::{Access, Identity};
-use crate::policy::{Actions, Effect, Policy, Rule};
+use crate::policy::Effect;
 use crate::scope::Scope;
+
+pub use compiled::{CompiledPolicy, bindings};
+use compiled::{CompiledRule, Entry, Reach};
 
 /// Proof that a message may be routed under this topic.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +84,36 @@ impl Denied {
     }
 }
 
-/// A policy compiled for one session.
+/// What was decided, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Yes or no.
+    pub effect: Effect,
+    /// By what.
+    pub by: Decider,
+}
+
+/// What decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// The rule at this place of the policy.
+    Rule(usize),
+    /// The policy's default: no rule speaks about it.
+    Default,
+    /// The credential's scope leaves it out.
+    Scope,
+    /// `$SYS/` belongs to the broker.
+    Sys,
+    /// The policy does not apply to the connection.
+    FullAccess,
+}
+
+/// A policy as it is about one session.
 #[derive(Clone, Debug)]
 pub struct Grants {
-    default: Effect,
-    entries: Box<[Grant]>,
+    /// `None`: everything is allowed.
+    policy: Option<Arc<CompiledPolicy>>,
+    entries: Box<[Entry]>,
     scope: Option<Arc<Scope>>,
     last: LastPermit,
 }
@@ -101,39 +130,19 @@ struct LastPermit {
 /// Longer topics are asked about every time, so that a session remembers little.
 const REMEMBERED_TOPIC_BYTES_MAX: usize = 256;
 
-#[derive(Clone, Debug)]
-struct Grant {
-    filter: TopicFilterBuf,
-    actions: Actions,
-    effect: Effect,
-    qos_max: Qos,
-    retain: bool,
-}
-
 impl Grants {
-    /// Compiles the rules that are about this identity. A binding whose value is missing, empty or
-    /// holds `/`, `+` or `#` makes its rule say nothing.
+    /// The rules that are about this identity.
     #[must_use]
-    pub fn compile(policy: &Policy, identity: &Identity, client_id: &str) -> Self {
-        if identity.access == Access::Full {
-            return Self::new(Effect::Allow, Box::default(), identity);
-        }
-        let entries = policy
-            .rules
-            .iter()
-            .filter(|rule| rule.user.matches(&identity.username))
-            .filter_map(|rule| Grant::compile(rule, identity, client_id))
-            .collect();
-        Self::new(policy.default, entries, identity)
-    }
-
-    fn new(default: Effect, entries: Box<[Grant]>, identity: &Identity) -> Self {
-        let last = LastPermit::default();
+    pub fn compile(policy: &Arc<CompiledPolicy>, identity: &Identity, client_id: &str) -> Self {
+        let (policy, entries) = match identity.access {
+            Access::Full => (None, Box::default()),
+            Access::Policy => (Some(Arc::clone(policy)), policy.entries(identity, client_id)),
+        };
         Self {
-            default,
+            policy,
             entries,
             scope: identity.scope.clone(),
-            last,
+            last: LastPermit::default(),
         }
     }
 
@@ -147,80 +156,151 @@ impl Grants {
         qos: Qos,
         retain: bool,
     ) -> Result<PublishPermit<'t>, Denied> {
-        if is_sys(topic.as_str()) {
-            return Err(Denied::Sys);
-        }
         if self.last.is(topic, qos, retain) {
             return Ok(PublishPermit { topic });
         }
-        if self
-            .scope
-            .as_deref()
-            .is_some_and(|scope| !scope.allows_publish(topic))
-        {
-            return Err(Denied::Scope);
-        }
-        let allows = |grant: &Grant| qos <= grant.qos_max && (grant.retain || !retain);
-        if !self.decide(|grant| grant.actions.publish && grant.matches(topic), allows) {
-            return Err(Denied::Policy);
-        }
-        if !self.entries.is_empty() {
+        self.decide_publish(topic, qos, retain).permit()?;
+        if !self.entries.is_empty() || self.scope.is_some() {
             self.last.remember(topic, qos, retain);
         }
         Ok(PublishPermit { topic })
     }
 
-    /// May `filter` be subscribed to? An allow rule must cover all of it; what deny rules take out
-    /// of it is kept back at delivery.
+    /// Whether a message may be published under `topic`, and what decides that.
+    #[must_use]
+    pub fn decide_publish(&self, topic: TopicName<'_>, qos: Qos, retain: bool) -> Decision {
+        if is_sys(topic.as_str()) {
+            return Decision::deny(Decider::Sys);
+        }
+        let scope = self.scope.as_deref();
+        if scope.is_some_and(|scope| !scope.allows_publish(topic)) {
+            return Decision::deny(Decider::Scope);
+        }
+        let speaks = |rule: &CompiledRule, reach: Reach<'_>| {
+            rule.rule.actions.publish && rule.admits(qos, retain) && reach.holds(topic)
+        };
+        self.first(speaks).unwrap_or_else(|| self.default())
+    }
+
+    /// May `filter` be subscribed to? An allow rule must cover all of it; what deny rules before that take
+    /// out of it is kept back at delivery.
     ///
     /// # Errors
     /// [`Denied`] says why not.
     pub fn permit_subscribe(&self, filter: TopicFilter<'_>, qos: Qos) -> Result<SubscribePermit, Denied> {
-        if self
-            .scope
-            .as_deref()
-            .is_some_and(|scope| !scope.allows_subscribe(filter))
-        {
-            return Err(Denied::Scope);
+        let (decision, permit) = self.decide_subscribe(filter, qos);
+        decision.permit()?;
+        Ok(permit)
+    }
+
+    /// Whether `filter` may be subscribed to, what decides that, and how far the permit goes if it may.
+    #[must_use]
+    pub fn decide_subscribe(&self, filter: TopicFilter<'_>, qos: Qos) -> (Decision, SubscribePermit) {
+        let mut permit = SubscribePermit { qos, covered: true };
+        let scope = self.scope.as_deref();
+        if scope.is_some_and(|scope| !scope.allows_subscribe(filter)) {
+            return (Decision::deny(Decider::Scope), permit);
         }
-        let about = || self.entries.iter().filter(|grant| grant.actions.subscribe);
-        let denies = |grant: &&Grant| grant.effect == Effect::Deny;
-        if about()
-            .filter(denies)
-            .any(|grant| grant.filter.as_ref().covers(filter))
-        {
-            return Err(Denied::Policy);
+        let mut allowed: Option<(Decision, Qos)> = None;
+        for (rule, reach) in self.rules().filter(|(rule, _)| rule.rule.actions.subscribe) {
+            match rule.rule.effect {
+                Effect::Deny if reach.holds_all(filter) => {
+                    let denied = Decision::of(rule);
+                    let (decision, qos_max) = allowed.unwrap_or((denied, qos));
+                    permit.qos = qos.min(qos_max);
+                    return (decision, permit);
+                }
+                // After an allow rule that covers it, nothing is left for a deny rule to take out.
+                Effect::Deny => permit.covered &= allowed.is_some() || !reach.holds_some(filter),
+                Effect::Allow if reach.holds_all(filter) => {
+                    let qos_max = rule.rule.qos_max.unwrap_or(Qos::ExactlyOnce);
+                    if allowed.is_none_or(|(_, best)| best < qos_max) {
+                        allowed = Some((Decision::of(rule), qos_max));
+                    }
+                    if qos <= qos_max {
+                        break;
+                    }
+                }
+                Effect::Allow => {}
+            }
         }
-        let granted = about()
-            .filter(|grant| grant.effect == Effect::Allow && grant.filter.as_ref().covers(filter))
-            .map(|grant| grant.qos_max)
-            .max()
-            .or((self.default == Effect::Allow).then_some(Qos::ExactlyOnce))
-            .ok_or(Denied::Policy)?;
-        Ok(SubscribePermit {
-            qos: qos.min(granted),
-            covered: !about().any(|grant| denies(&grant)),
-        })
+        let default = self.default();
+        let (decision, qos_max) = match allowed {
+            Some(best) if qos <= best.1 || default.effect == Effect::Deny => best,
+            Some(_) | None => (default, Qos::ExactlyOnce),
+        };
+        permit.qos = qos.min(qos_max);
+        (decision, permit)
     }
 
     /// May a message under `topic` be delivered to this session?
     #[must_use]
     pub fn allows_delivery(&self, topic: TopicName<'_>) -> bool {
-        let in_scope = |scope: &Arc<Scope>| scope.allows_delivery(topic);
-        self.scope.as_ref().is_none_or(in_scope)
-            && self.decide(|grant| grant.actions.subscribe && grant.matches(topic), |_| true)
+        self.decide_delivery(topic).effect == Effect::Allow
     }
 
-    /// A deny wins over every allow, an allow over the default.
-    fn decide(&self, about: impl Fn(&Grant) -> bool, allows: impl Fn(&Grant) -> bool) -> bool {
-        let mut allowed = self.default == Effect::Allow;
-        for grant in self.entries.iter().filter(|grant| about(grant)) {
-            match grant.effect {
-                Effect::Deny => return false,
-                Effect::Allow => allowed |= allows(grant),
-            }
+    /// Whether a message under `topic` may be delivered to this session, and what decides that. Limits of
+    /// QoS were settled when the session subscribed.
+    #[must_use]
+    pub fn decide_delivery(&self, topic: TopicName<'_>) -> Decision {
+        let scope = self.scope.as_deref();
+        if scope.is_some_and(|scope| !scope.allows_delivery(topic)) {
+            return Decision::deny(Decider::Scope);
         }
-        allowed
+        let speaks =
+            |rule: &CompiledRule, reach: Reach<'_>| rule.rule.actions.subscribe && reach.holds(topic);
+        self.first(speaks).unwrap_or_else(|| self.default())
+    }
+
+    /// The rules that can say something to this session, in the order in which they are asked.
+    fn rules(&self) -> impl Iterator<Item = (&CompiledRule, Reach<'_>)> {
+        let policy = self.policy.as_deref();
+        let of = move |entry| policy.map(|policy| Entry::of(entry, policy));
+        self.entries.iter().filter_map(of)
+    }
+
+    fn first(&self, speaks: impl Fn(&CompiledRule, Reach<'_>) -> bool) -> Option<Decision> {
+        let mut rules = self.rules();
+        let (rule, _) = rules.find(|(rule, reach)| speaks(rule, *reach))?;
+        Some(Decision::of(rule))
+    }
+
+    fn default(&self) -> Decision {
+        match &self.policy {
+            None => Decision {
+                effect: Effect::Allow,
+                by: Decider::FullAccess,
+            },
+            Some(policy) => Decision {
+                effect: policy.default,
+                by: Decider::Default,
+            },
+        }
+    }
+}
+
+impl Decision {
+    const fn deny(by: Decider) -> Self {
+        Self {
+            effect: Effect::Deny,
+            by,
+        }
+    }
+
+    const fn of(rule: &CompiledRule) -> Self {
+        Self {
+            effect: rule.rule.effect,
+            by: Decider::Rule(rule.index as usize),
+        }
+    }
+
+    const fn permit(self) -> Result<(), Denied> {
+        match (self.effect, self.by) {
+            (Effect::Allow, _) => Ok(()),
+            (Effect::Deny, Decider::Sys) => Err(Denied::Sys),
+            (Effect::Deny, Decider::Scope) => Err(Denied::Scope),
+            (Effect::Deny, Decider::Rule(_) | Decider::Default | Decider::FullAccess) => Err(Denied::Policy),
+        }
     }
 }
 
@@ -239,60 +319,11 @@ impl LastPermit {
     }
 }
 
-impl Grant {
-    fn compile(rule: &Rule, identity: &Identity, client_id: &str) -> Option<Self> {
-        let pattern = expand(rule, identity, client_id)?;
-        let filter = TopicFilter::parse(&pattern).ok()?;
-        Some(Self {
-            filter: filter.to_owned(),
-            actions: rule.actions,
-            effect: rule.effect,
-            qos_max: rule.qos_max.unwrap_or(Qos::ExactlyOnce),
-            retain: rule.retain,
-        })
-    }
-
-    fn matches(&self, topic: TopicName<'_>) -> bool {
-        self.filter.as_ref().matches(topic)
-    }
-}
-
-/// The rule's pattern with every binding replaced; `None` when one cannot be.
-fn expand(rule: &Rule, identity: &Identity, client_id: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = &*rule.pattern;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}')?;
-        let value = match name {
-            "username" => &*identity.username,
-            "client_id" => client_id,
-            "org_short_id" => identity.org.as_str(),
-            "$self" => identity.claim(rule.binding.as_deref()?)?,
-            claim => identity.claim(claim)?,
-        };
-        if value.is_empty() || value.contains(['/', '+', '#', '\0']) {
-            return None;
-        }
-        out.push_str(before);
-        out.push_str(value);
-        rest = after;
-    }
-    out.push_str(rest);
-    Some(out)
-}
-
 fn is_sys(topic: &str) -> bool {
     topic == "$SYS" || topic.starts_with("$SYS/")
 }
 
-/// Every name a pattern binds to, so that a validator can say which are unknown.
-pub fn bindings(pattern: &str) -> Vec<&str> {
-    pattern
-        .split('{')
-        .skip(1)
-        .filter_map(|part| part.split_once('}').map(|(name, _)| name))
-        .collect()
-}
-
+#[cfg(test)]
+mod naive;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-//! What a policy allows, asked rule by rule: a deny wins over every allow, an allow over the default.
+//! What a policy allows, asked rule by rule. Of the rules that speak the first decides, or any that denies;
+//! when none speaks, the default.
 
-use cloudsignal_broker::policy::{Effect, Policy, Rule};
+use cloudsignal_broker::policy::{Effect, Policy, Precedence, Rule};
 use cloudsignal_broker::{Access, Identity};
 use cloudsignal_core::{Qos, TopicFilter, TopicFilterBuf, TopicName};
 
@@ -20,17 +21,9 @@ impl Who {
             return true;
         }
         let name = TopicName::parse(topic).expect("invariant: a topic of the run");
-        let rules = self.rules(policy);
-        let about: Vec<_> = rules
-            .iter()
-            .filter(|(rule, pattern)| rule.actions.publish && pattern.as_ref().matches(name))
-            .map(|(rule, _)| *rule)
-            .collect();
-        let is_denied = about.iter().any(|rule| rule.effect == Effect::Deny);
-        let is_allowed = about
-            .iter()
-            .any(|rule| (rule.retain || !retain) && rule.qos_max.is_none_or(|max| qos <= max));
-        !is_denied && (is_allowed || policy.default == Effect::Allow)
+        self.decide(policy, |rule, pattern| {
+            rule.actions.publish && is_within(rule, qos, retain) && (is_all(pattern) || pattern.matches(name))
+        })
     }
 
     pub(crate) fn may_receive(&self, policy: &Policy, topic: &str) -> bool {
@@ -38,40 +31,41 @@ impl Who {
             return true;
         }
         let name = TopicName::parse(topic).expect("invariant: a topic of the run");
-        let rules = self.rules(policy);
-        let mut effects = rules
-            .iter()
-            .filter(|(rule, pattern)| rule.actions.subscribe && pattern.as_ref().matches(name))
-            .map(|(rule, _)| rule.effect)
-            .peekable();
-        match effects.peek() {
-            None => policy.default == Effect::Allow,
-            Some(_) => effects.all(|effect| effect == Effect::Allow),
-        }
+        self.decide(policy, |rule, pattern| {
+            rule.actions.subscribe && (is_all(pattern) || pattern.matches(name))
+        })
     }
 
-    /// The QoS at which the filter may be subscribed to.
+    /// The QoS at which the filter may be subscribed to: the highest at which what covers it allows it.
     pub(crate) fn may_subscribe(&self, policy: &Policy, filter: TopicFilter<'_>, qos: Qos) -> Option<Qos> {
         if self.identity.access == Access::Full {
             return Some(qos);
         }
+        let tried = [Qos::ExactlyOnce, Qos::AtLeastOnce, Qos::AtMostOnce];
+        tried.into_iter().filter(|tried| *tried <= qos).find(|tried| {
+            self.decide(policy, |rule, pattern| {
+                rule.actions.subscribe
+                    && is_within(rule, *tried, false)
+                    && (is_all(pattern) || pattern.covers(filter))
+            })
+        })
+    }
+
+    fn decide(&self, policy: &Policy, speaks: impl Fn(&Rule, TopicFilter<'_>) -> bool) -> bool {
         let rules = self.rules(policy);
-        let about: Vec<_> = rules
+        let mut said = rules
             .iter()
-            .filter(|(rule, pattern)| rule.actions.subscribe && pattern.as_ref().covers(filter))
-            .map(|(rule, _)| *rule)
-            .collect();
-        if about.iter().any(|rule| rule.effect == Effect::Deny) {
-            return None;
-        }
-        let best = about
-            .iter()
-            .map(|rule| rule.qos_max.unwrap_or(Qos::ExactlyOnce))
-            .max();
-        match best {
-            Some(max) => Some(qos.min(max)),
-            None => (policy.default == Effect::Allow).then_some(qos),
-        }
+            .filter(|(rule, pattern)| speaks(rule, pattern.as_ref()))
+            .map(|(rule, _)| rule.effect);
+        let decided = match policy.precedence {
+            Precedence::FirstMatch => said.next(),
+            Precedence::DenyWins => {
+                let said: Vec<_> = said.collect();
+                let denied = said.iter().find(|effect| **effect == Effect::Deny);
+                denied.or(said.first()).copied()
+            }
+        };
+        decided.unwrap_or(policy.default) == Effect::Allow
     }
 
     /// The rules that are about this client, with what they bind to put in.
@@ -84,7 +78,6 @@ impl Who {
     }
 
     fn expand(&self, rule: &Rule) -> Option<TopicFilterBuf> {
-        let mut text = rule.pattern.to_string();
         let own = rule.binding.as_deref();
         let bindings = [
             ("{username}", Some(&*self.identity.username)),
@@ -93,12 +86,27 @@ impl Who {
             ("{nobody}", self.identity.claim("nobody")),
             ("{$self}", own.and_then(|name| self.identity.claim(name))),
         ];
+        let mut levels: Vec<_> = rule.pattern.split('/').map(String::from).collect();
         for (name, value) in bindings {
-            if text.contains(name) {
-                let value = value.filter(|value| !value.is_empty() && !value.contains(['/', '+', '#']))?;
-                text = text.replace(name, value);
+            for level in levels.iter_mut().filter(|level| level.contains(name)) {
+                let usable = value.filter(|value| !value.is_empty() && !value.contains(['/', '+', '#']));
+                match (usable, rule.effect) {
+                    (Some(value), _) => *level = level.replace(name, value),
+                    (None, Effect::Deny) => *level = "+".into(),
+                    (None, Effect::Allow) => return None,
+                }
             }
         }
-        TopicFilterBuf::parse(text).ok()
+        TopicFilterBuf::parse(levels.join("/")).ok()
     }
+}
+
+/// Whether an allow rule is within its limits.
+fn is_within(rule: &Rule, qos: Qos, retain: bool) -> bool {
+    rule.effect == Effect::Deny || ((rule.retain || !retain) && rule.qos_max.is_none_or(|max| qos <= max))
+}
+
+/// `#` alone is every topic.
+fn is_all(pattern: TopicFilter<'_>) -> bool {
+    pattern.as_str() == "#"
 }

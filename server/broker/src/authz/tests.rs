@@ -1,8 +1,9 @@
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::*;
 use crate::identity::{Credential, OrgId};
-use crate::policy::UserPattern;
+use crate::policy::{Actions, Policy, Precedence, Rule, UserPattern};
 use crate::scope::{Scope, ScopePart};
 
 fn identity(username: &str) -> Identity {
@@ -36,12 +37,16 @@ fn rule(pattern: &str, publish: bool, subscribe: bool, effect: Effect) -> Rule {
     }
 }
 
+fn compiled(policy: Policy) -> Arc<CompiledPolicy> {
+    Arc::new(CompiledPolicy::new(policy))
+}
+
 fn grants(rules: Vec<Rule>) -> Grants {
     Grants::compile(
-        &Policy {
-            default: Effect::Deny,
+        &compiled(Policy {
             rules,
-        },
+            ..Policy::deny_all()
+        }),
         &identity("ada"),
         "client-1",
     )
@@ -89,10 +94,10 @@ fn a_value_with_a_separator_or_wildcard_never_expands() {
         &grants(vec![rule("t/{team}/x", true, false, Effect::Allow)]),
         "t/a/b/x"
     ));
-    let policy = Policy {
-        default: Effect::Deny,
+    let policy = compiled(Policy {
         rules: vec![rule("users/{username}", true, true, Effect::Allow)],
-    };
+        ..Policy::deny_all()
+    });
     for name in ["+", "#", "a/b", ""] {
         let grants = Grants::compile(&policy, &identity(name), "c");
         assert!(!may_publish(&grants, "users/x"), "{name}");
@@ -103,6 +108,66 @@ fn a_value_with_a_separator_or_wildcard_never_expands() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_deny_rule_whose_value_cannot_be_used_denies_the_whole_level() {
+    for client_id in ["+", "a/b", "", "#"] {
+        let policy = compiled(Policy {
+            rules: vec![rule("in/x-{client_id}/{team}", true, true, Effect::Deny)],
+            ..Policy::permit_all()
+        });
+        let grants = Grants::compile(&policy, &identity("ada"), client_id);
+        assert!(!may_publish(&grants, "in/anything/else"), "{client_id}");
+        assert!(!grants.allows_delivery(topic("in/anything/else")), "{client_id}");
+        assert!(may_publish(&grants, "in/anything"));
+    }
+}
+
+#[test]
+fn a_value_does_not_lead_to_topics_that_begin_with_a_dollar() {
+    let policy = compiled(Policy {
+        rules: vec![rule("{client_id}/x/#", true, true, Effect::Allow)],
+        ..Policy::deny_all()
+    });
+    for client_id in ["$share", "$SYS", "$spaces"] {
+        let grants = Grants::compile(&policy, &identity("ada"), client_id);
+        for wanted in ["#", "$SYS/x/#", "$spaces/x/1", "$share/g/secret"] {
+            let refused = grants.permit_subscribe(filter(wanted), Qos::AtMostOnce);
+            assert_eq!(refused, Err(Denied::Policy), "{client_id}: {wanted}");
+        }
+    }
+}
+
+#[test]
+fn the_first_match_wins_where_order_counts() {
+    let policy = Policy {
+        precedence: Precedence::FirstMatch,
+        rules: vec![
+            rule("a/open", true, true, Effect::Allow),
+            rule("a/+", true, true, Effect::Deny),
+            rule("#", true, true, Effect::Allow),
+        ],
+        default: Effect::Deny,
+    };
+    let grants = Grants::compile(&compiled(policy), &identity("ada"), "c");
+    let asked = [
+        ("a/open", true),
+        ("a/b", false),
+        ("a/b/c", true),
+        ("$spaces/1", true),
+    ];
+    for (name, expected) in asked {
+        assert_eq!(may_publish(&grants, name), expected, "{name}");
+    }
+    let decided = |name| grants.decide_subscribe(filter(name), Qos::AtMostOnce);
+    let (decision, permit) = decided("a/#");
+    assert_eq!(decision.by, Decider::Rule(2));
+    assert!(!permit.covered(), "rule 1 takes something out");
+    assert_eq!(decided("a/b").0.by, Decider::Rule(1));
+    assert_eq!(decided("a/open").0.by, Decider::Rule(0));
+    assert!(decided("b/#").1.covered(), "rule 1 is about other topics");
+    assert_eq!(grants.decide_delivery(topic("a/b")).by, Decider::Rule(1));
 }
 
 #[test]
@@ -234,7 +299,7 @@ fn a_scope_narrows_and_never_widens() {
     let scoped = |policy: &Policy, access| {
         let mut identity = identity("ada");
         (identity.access, identity.scope) = (access, Some(Arc::new(scope.clone())));
-        Grants::compile(policy, &identity, "c")
+        Grants::compile(&compiled(policy.clone()), &identity, "c")
     };
     for access in [Access::Policy, Access::Full] {
         let mut grants = scoped(&Policy::permit_all(), access);
@@ -260,7 +325,7 @@ fn a_scope_narrows_and_never_widens() {
 fn sys_is_ours_even_under_full_access() {
     let mut full = identity("ada");
     full.access = Access::Full;
-    let mut grants = Grants::compile(&Policy::deny_all(), &full, "c");
+    let mut grants = Grants::compile(&compiled(Policy::deny_all()), &full, "c");
     assert!(may_publish(&grants, "anything"));
     assert_eq!(
         grants

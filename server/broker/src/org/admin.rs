@@ -1,12 +1,13 @@
 //! What the shell's directory and its operators change while clients are connected. It takes effect at once.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use super::{Org, rearm};
-use crate::authz::Grants;
+use crate::authz::{CompiledPolicy, Grants};
 use crate::identity::{Credential, Identity};
 use crate::limits::Limits;
 use crate::policy::Policy;
@@ -20,7 +21,7 @@ impl Org {
     /// what waits for it and is no longer allowed is dropped and counted.
     pub fn handle_policy(&mut self, policy: Policy, now: Instant, sink: &mut impl Sink) {
         self.desk.changed = false;
-        self.policy = policy;
+        self.policy = Arc::new(CompiledPolicy::new(policy));
         for place in self.places() {
             let session = &mut self.sessions[place as usize];
             session.grants = Grants::compile(&self.policy, &session.identity, &session.client_id);

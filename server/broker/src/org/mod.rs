@@ -30,6 +30,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
+use crate::authz::CompiledPolicy;
 use crate::counters::Counters;
 use crate::identity::OrgId;
 use crate::limits::Limits;
@@ -50,7 +51,7 @@ pub use submission::{Submission, Submitted};
 #[derive(Debug)]
 pub struct Org {
     id: OrgId,
-    policy: Policy,
+    policy: Arc<CompiledPolicy>,
     desk: Desk,
     random: Random,
     /// Connection → the place of its session.
@@ -75,7 +76,7 @@ impl Org {
     pub fn new(id: OrgId, limits: Limits, policy: Policy, seed: u64) -> Self {
         Self {
             id,
-            policy,
+            policy: Arc::new(CompiledPolicy::new(policy)),
             messages_quota: Bucket::new(u64::from(limits.publish_messages_per_sec)),
             bytes_quota: Bucket::new(limits.publish_bytes_per_sec),
             desk: Desk::new(limits),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use cloudsignal_broker::Policy;
-use cloudsignal_broker::policy::{Actions, Effect, Rule, UserPattern};
+use cloudsignal_broker::policy::{Actions, Effect, Precedence, Rule, UserPattern};
 use cloudsignal_core::{Qos, TopicFilter};
 
 use super::{DOCUMENT_BYTES_MAX, FAULTS_MAX, PATTERN_BYTES_MAX, PolicyFault, RULES_MAX};
@@ -115,7 +115,11 @@ impl Parser {
         for list in List::ALL {
             self.list(list, document.get(list.name()), &mut rules);
         }
-        Some(Policy { default, rules })
+        Some(Policy {
+            precedence: Precedence::DenyWins,
+            default,
+            rules,
+        })
     }
 
     fn check_version(&mut self, document: &Map<String, Value>) {
