@@ -1,15 +1,15 @@
 //! Messages that no connection brought: HTTP publishes. They pass the same stations as a PUBLISH.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 use cloudsignal_core::codec::{PacketId, Publish, PublishProperties, ReasonCode, SubscriptionIds};
 use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
 use super::Org;
-use crate::authz::{Denied, Grants, PublishPermit};
+use crate::authz::{CompiledPolicy, Denied, Grants, PublishPermit};
 use crate::identity::Identity;
 use crate::message::Publication;
-use crate::policy::Policy;
 use crate::sink::{DropReason, Report, Sink, Ticket};
 
 /// Identities whose compiled permissions are remembered, because submitters repeat themselves.
@@ -51,7 +51,7 @@ pub(super) struct Submitters(VecDeque<(Identity, Grants)>);
 
 impl Submitters {
     /// The permissions of `identity`, which are its own from here on: hand them back with [`Submitters::keep`].
-    fn take(&mut self, policy: &Policy, identity: &Identity) -> Grants {
+    fn take(&mut self, policy: &Arc<CompiledPolicy>, identity: &Identity) -> Grants {
         let known = self.0.iter().position(|(known, _)| known.has_rights_of(identity));
         known.and_then(|at| self.0.remove(at)).map_or_else(
             || Grants::compile(policy, identity, NO_CLIENT_ID),

@@ -1,7 +1,7 @@
 //! Messages that no connection brought, such as HTTP publishes: like a PUBLISH in everything but the packet.
 
 use cloudsignal_broker::org::{Submission, Submitted};
-use cloudsignal_broker::policy::{Actions, Effect, Rule, UserPattern};
+use cloudsignal_broker::policy::{Actions, Effect, Precedence, Rule, UserPattern};
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{Access, Credential, Identity, Policy};
 use cloudsignal_core::Qos;
@@ -148,6 +148,7 @@ fn it_expires() {
 #[test]
 fn the_policy_decides_for_whoever_has_no_key() {
     let world = World::with_policy(Policy {
+        precedence: Precedence::DenyWins,
         default: Effect::Deny,
         rules: vec![allow("mine", "{username}/#", Effect::Allow)],
     });
@@ -181,6 +182,7 @@ fn the_policy_decides_for_whoever_has_no_key() {
 #[test]
 fn a_rule_about_client_ids_says_nothing_where_there_is_no_client() {
     let world = World::with_policy(Policy {
+        precedence: Precedence::DenyWins,
         default: Effect::Deny,
         rules: vec![allow("own", "{client_id}/#", Effect::Allow)],
     });
@@ -207,6 +209,7 @@ fn a_new_policy_holds_for_the_next_submission() {
 #[test]
 fn permissions_of_many_submitters_are_told_apart() {
     let world = World::with_policy(Policy {
+        precedence: Precedence::DenyWins,
         default: Effect::Deny,
         rules: vec![allow("mine", "{username}", Effect::Allow)],
     });
