@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use uuid::Uuid;
 
 use cloudsignal_broker::OrgId;
 
 use super::acl::PolicyDocument;
 use super::command::{KeyView, OrgState, OrgView, UserView};
-use super::expiring::Expiring;
-use super::limits::{TOKENS_RENEWED_MAX, TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX, TOKENS_SEEN_MAX};
-use super::names::Email;
+use super::marks::TokenMarks;
 use super::record::{KeyRecord, OrgRecord, UserRecord};
 use crate::clock::WallTime;
 
@@ -47,36 +44,6 @@ pub(super) struct User {
 pub(super) struct SecretKey {
     pub(super) record: KeyRecord,
     pub(super) last_used_at: Option<WallTime>,
-}
-
-/// What has to be known about tokens besides what they say themselves.
-#[derive(Debug)]
-pub(super) struct TokenMarks {
-    /// Revoked one by one.
-    pub(super) revoked: Expiring<Uuid, ()>,
-    /// Per principal: tokens of an earlier epoch are worth nothing.
-    pub(super) replaced: Expiring<Email, u64>,
-    /// Until when connections made with a token may stay, if that is later than it says.
-    pub(super) renewed: Expiring<Uuid, WallTime>,
-    /// Tokens that have logged in: these may have connections.
-    pub(super) seen: Expiring<(Email, Uuid), ()>,
-    /// Some token that logged in found no room in `seen`.
-    pub(super) seen_overflowed: bool,
-    /// The last epoch that was given out.
-    pub(super) epoch_last: u64,
-}
-
-impl TokenMarks {
-    pub(super) const fn new() -> Self {
-        Self {
-            revoked: Expiring::new(TOKENS_REVOKED_MAX),
-            replaced: Expiring::new(TOKENS_REPLACED_MAX),
-            renewed: Expiring::new(TOKENS_RENEWED_MAX),
-            seen: Expiring::new(TOKENS_SEEN_MAX),
-            seen_overflowed: false,
-            epoch_last: 0,
-        }
-    }
 }
 
 impl User {

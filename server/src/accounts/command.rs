@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::acl::{PolicyFault, Preset};
 use super::names::NameError;
 use super::secret::Secret;
+use super::token_scope::ScopeGrant;
 use crate::clock::WallTime;
 
 /// A management command. Organizations are named by short id or by UUID.
@@ -65,14 +66,29 @@ pub enum Command {
         email: String,
         /// Seconds it lives, 60 to 86 400; 3 600 if absent.
         ttl_secs: Option<u32>,
-        /// Whether earlier tokens of the address end now.
+        /// Whether earlier tokens of the address open no new connection from now on. Open connections stay.
         #[serde(default)]
         replace_existing: bool,
+        /// What it is limited to; nothing but the policy if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Vec<ScopeGrant>>,
     },
     /// Makes a new password for a token that is still good, and lets its connections stay.
     TokenRefresh { token_id: String, password: Secret },
     /// Ends a token and its connections.
     TokenRevoke { org: String, token_id: String },
+    /// Ends many tokens and their connections.
+    TokenRevokeAll {
+        org: String,
+        #[serde(flatten)]
+        of: TokensOf,
+    },
+    /// Lists tokens that were made or have logged in since the server started, and live.
+    TokenList {
+        org: String,
+        #[serde(flatten)]
+        page: PageRequest,
+    },
     /// Shows the policy document.
     AclGet { org: String },
     /// Replaces the policy.
@@ -91,6 +107,16 @@ pub enum PolicySource {
     Preset(Preset),
     /// A document, version 2.1.
     Document(Value),
+}
+
+/// Whose tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokensOf {
+    /// Those of one owner.
+    UserEmail(String),
+    /// Those that one identity provider vouched for; `cloudsignal` for those made with a secret key.
+    Provider(String),
 }
 
 /// Which part of a list.
@@ -146,6 +172,13 @@ pub enum Outcome {
     Token(TokenGrant),
     /// The token is worth nothing now.
     TokenRevoked { token_id: String },
+    /// These tokens are worth nothing now.
+    TokensRevoked { of: TokensOf },
+    /// Tokens.
+    Tokens {
+        tokens: Vec<TokenView>,
+        next: Option<String>,
+    },
     /// The policy document.
     Acl {
         policy: Value,
@@ -219,6 +252,8 @@ pub struct TokenGrant {
     pub token_id: Uuid,
     /// Whose it is.
     pub email: String,
+    /// Who vouched for the user: `cloudsignal`, or the name of an identity provider.
+    pub provider: String,
     /// What the client logs in as.
     pub username: String,
     /// The password: `tkn_…`.
@@ -231,6 +266,25 @@ pub struct TokenGrant {
     pub refresh_recommended_at: WallTime,
     /// Seconds it lives.
     pub expires_in_secs: u64,
+}
+
+/// A token, as listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its id; not secret.
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user_email: String,
+    /// Who vouched for the user.
+    pub provider: String,
+    /// Whether it is limited to some topics.
+    pub scoped: bool,
+    /// When its last known password was made.
+    pub issued_at: WallTime,
+    /// When it ends.
+    pub expires_at: WallTime,
+    /// When it last logged in.
+    pub last_login_at: Option<WallTime>,
 }
 
 /// Why a command was not carried out. Nothing changed.

@@ -20,8 +20,10 @@ use super::audit::Actor;
 use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
 use super::event::{AccountChange, AccountEvent};
 use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
+use super::marks::Issue;
 use super::names::OrgRef;
 use super::secret::SecretDigest;
+use super::tokens::TokenOrder;
 use crate::authn::password::PasswordPool;
 use crate::clock::Clock;
 use crate::store::{Commit, CommitError, Store, StoreError};
@@ -52,6 +54,9 @@ pub(super) struct Registry {
 /// The claim of an identity that says which issue of its credential was shown: of a token its epoch, of a
 /// user when the password was set.
 pub(crate) const EPOCH_CLAIM: &str = "credential_epoch";
+
+/// The claim of an identity that says who vouched for it, if it came with a token.
+pub(crate) const PROVIDER_CLAIM: &str = "provider";
 
 /// Why a connection has no right to stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,16 +133,22 @@ impl Directory {
                 email,
                 ttl_secs,
                 replace_existing,
+                scope,
             } => {
-                let grant = self
-                    .token_create(&org, &email, ttl_secs, replace_existing)
-                    .await?;
-                Ok(Outcome::Token(grant))
+                let order = TokenOrder {
+                    ttl_secs,
+                    replace_existing,
+                    scope,
+                    ..TokenOrder::new(&org, &email)
+                };
+                Ok(Outcome::Token(self.issue_token(order).await?))
             }
             Command::TokenRefresh { token_id, password } => {
                 Ok(Outcome::Token(self.token_refresh(&token_id, &password).await?))
             }
             Command::TokenRevoke { org, token_id } => self.token_revoke(&org, &token_id).await,
+            Command::TokenRevokeAll { org, of } => self.token_revoke_all(&org, of).await,
+            Command::TokenList { org, page } => self.token_list(&org, &page),
             Command::AclGet { org } => self.acl_get(&org),
             Command::AclSet { org, policy } => self.acl_set(&org, policy).await,
         }
@@ -193,7 +204,8 @@ impl Directory {
             Credential::Token { id } => {
                 let id = Uuid::parse_str(id).map_err(|_| CredentialFault::Unknown)?;
                 let now = self.0.clock.wall();
-                state.tokens.check_live(id, identity, now)?;
+                let issue = Issue::of_connection(id, identity).ok_or(CredentialFault::Unknown)?;
+                state.tokens.check_stay(&issue, now)?;
                 let renewed = state
                     .tokens
                     .renewed

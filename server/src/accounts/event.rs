@@ -45,7 +45,7 @@ pub enum AccountChange {
         /// The key's id.
         id: Box<str>,
     },
-    /// A token was revoked or replaced.
+    /// A token was revoked.
     TokenRevoked {
         /// The token's id.
         id: Box<str>,
@@ -57,8 +57,16 @@ pub enum AccountChange {
         /// The new end.
         expires_at: Instant,
     },
-    /// Tokens were replaced, and it is not known which ones are connected.
-    TokensReplaced,
+    /// Tokens of one owner were revoked.
+    OwnerCut {
+        /// [`Identity::principal`](cloudsignal_broker::Identity::principal) of the owner.
+        principal: Box<str>,
+    },
+    /// Tokens of one identity provider were revoked.
+    ProviderCut {
+        /// The provider's name.
+        provider: Box<str>,
+    },
 }
 
 /// What the network side has to do about an event.
@@ -72,6 +80,8 @@ pub enum LiveEffect {
     NewPolicy,
     /// Close every connection of the organization.
     EndAll(ReasonCode),
+    /// Ask [`Directory::standing`](super::Directory::standing) about every connection of this principal.
+    CheckPrincipal(Box<str>),
     /// Ask [`Directory::standing`](super::Directory::standing) about every connection of the organization.
     CheckAll,
     /// Nothing.
@@ -95,7 +105,8 @@ impl AccountChange {
             Self::TokenDeadlineMoved { id, expires_at } => {
                 LiveEffect::MoveDeadline(Credential::Token { id: id.clone() }, *expires_at)
             }
-            Self::TokensReplaced => LiveEffect::CheckAll,
+            Self::OwnerCut { principal } => LiveEffect::CheckPrincipal(principal.clone()),
+            Self::ProviderCut { provider: _ } => LiveEffect::CheckAll,
         }
     }
 }

@@ -11,10 +11,6 @@ pub(super) struct Expiring<K, V> {
     entries_max: usize,
 }
 
-/// The map has as many living entries as it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
-
 impl<K: Ord + Clone, V> Expiring<K, V> {
     pub(super) const fn new(entries_max: usize) -> Self {
         Self {
@@ -35,20 +31,6 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
     pub(super) fn has_room(&mut self, key: &K, now: WallTime) -> bool {
         self.purge(now);
         self.entries.len() < self.entries_max || self.entries.contains_key(key)
-    }
-
-    pub(super) fn insert(
-        &mut self,
-        key: K,
-        value: V,
-        expires_at: WallTime,
-        now: WallTime,
-    ) -> Result<(), Full> {
-        if !self.has_room(&key, now) {
-            return Err(Full);
-        }
-        self.put(key, value, expires_at);
-        Ok(())
     }
 
     /// Inserts; when full, the entry that ends first makes room.
@@ -100,12 +82,14 @@ mod tests {
     #[test]
     fn entries_end_and_make_room() {
         let mut map = Expiring::new(2);
-        map.insert("a", 1, at(10), at(0)).unwrap();
-        map.insert("b", 2, at(20), at(0)).unwrap();
-        assert_eq!(map.insert("c", 3, at(30), at(9)), Err(Full));
+        map.insert_evicting("a", 1, at(10), at(0));
+        map.insert_evicting("b", 2, at(20), at(0));
+        assert!(!map.has_room(&"c", at(9)));
+        assert!(map.has_room(&"a", at(9)), "it has its place");
         assert_eq!(map.get(&"a", at(9)), Some(&1));
         assert_eq!(map.get(&"a", at(10)), None);
-        map.insert("c", 3, at(30), at(10)).unwrap();
+        assert!(map.has_room(&"c", at(10)));
+        map.insert_evicting("c", 3, at(30), at(10));
         assert_eq!(
             map.from(&"", at(10)).map(|(key, _)| *key).collect::<Vec<_>>(),
             ["b", "c"]
@@ -116,8 +100,8 @@ mod tests {
     #[test]
     fn an_entry_can_be_moved_even_when_the_map_is_full() {
         let mut map = Expiring::new(1);
-        map.insert("a", 1, at(10), at(0)).unwrap();
-        map.insert("a", 2, at(20), at(0)).unwrap();
+        map.insert_evicting("a", 1, at(10), at(0));
+        map.insert_evicting("a", 2, at(20), at(0));
         assert_eq!(map.get(&"a", at(15)), Some(&2));
     }
 

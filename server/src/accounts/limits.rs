@@ -27,14 +27,26 @@ pub const TOKEN_TTL_SECS_MIN: u32 = 60;
 pub const TOKEN_TTL_SECS_MAX: u32 = 86_400;
 /// Revoked tokens of one organization that may still be within their life. One more is refused.
 pub const TOKENS_REVOKED_MAX: usize = 100_000;
-/// Principals of one organization whose earlier tokens were replaced within a day. One more is refused.
+/// Principals of one organization whose earlier tokens were replaced within a day, and as many whose tokens
+/// were revoked together. One more is refused.
 pub const TOKENS_REPLACED_MAX: usize = 1_000_000;
+/// Identity providers of one organization whose tokens were revoked together within a day. One more is refused.
+pub const TOKEN_PROVIDERS_CUT_MAX: usize = 1_000;
 /// Renewed tokens of one organization whose deadline is remembered. The one that ends first makes
 /// room: a client that reconnects with that token's first password is then held to that one's end.
 pub const TOKENS_RENEWED_MAX: usize = 1_000_000;
-/// Tokens of one organization that are known to have logged in. When full, replacing a principal's
-/// tokens asks the network side to check all connections instead of naming them.
-pub const TOKENS_SEEN_MAX: usize = 1_000_000;
+/// Tokens of one organization that the list shows. The one that ends first makes room.
+pub const TOKENS_SEEN_MAX: usize = 100_000;
+/// Longest name of an identity provider, bytes.
+pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
+/// Facts of an identity provider that a token carries.
+pub const TOKEN_FACTS_MAX: usize = 16;
+/// Names and values of these facts together, bytes.
+pub const TOKEN_FACTS_BYTES_MAX: usize = 1_024;
+/// Longest name of a fact, bytes.
+pub const TOKEN_FACT_NAME_BYTES_MAX: usize = 64;
+/// Filters of a token's scope together, bytes.
+pub const TOKEN_SCOPE_BYTES_MAX: usize = 1_024;
 
 /// Changes that a listener of the directory may fall behind before it must read everything anew.
 pub const EVENTS_MAX: usize = 4_096;

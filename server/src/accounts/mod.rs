@@ -9,7 +9,8 @@
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
 //! | [`acl`] | policy documents and presets |
-//! | [`token`] | the bytes of temporary tokens |
+//! | [`token`], [`token_scope`] | the bytes of temporary tokens, and what they may be limited to |
+//! | `marks` | which tokens were revoked, replaced or renewed |
 //! | [`names`] | organization ids, user names, e-mail addresses |
 //! | [`secret`] | secrets: made, masked, digested, kept out of logs |
 //! | [`limits`] | every bound |
@@ -24,6 +25,7 @@ pub mod event;
 mod expiring;
 pub(crate) mod keys;
 pub mod limits;
+mod marks;
 pub mod names;
 mod orgs;
 mod policies;
@@ -31,6 +33,7 @@ mod record;
 pub mod scope;
 pub mod secret;
 pub mod token;
+pub mod token_scope;
 mod tokens;
 mod users;
 
@@ -45,3 +48,4 @@ pub use keys::KeyHolder;
 pub use orgs::Provision;
 pub use scope::{KeyKind, Scope, ScopeSet};
 pub use secret::Secret;
+pub use tokens::{PROVIDER_OWN, TokenOrder};

@@ -164,6 +164,11 @@ const fn check_length(text: &str, max: usize) -> Result<(), NameError> {
 pub struct Email(Box<str>);
 
 impl Email {
+    /// No address, and before every address.
+    pub(super) fn least() -> Self {
+        Self(Box::default())
+    }
+
     /// Reads an address.
     ///
     /// # Errors

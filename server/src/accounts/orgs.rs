@@ -13,6 +13,7 @@ use super::command::{CommandError, OrgState, Outcome, PageRequest};
 use super::directory::{Directory, Inner, event};
 use super::event::AccountChange;
 use super::limits::ORGS_MAX;
+use super::marks::TokenMarks;
 use super::names::{Email, check_title, check_user_name, generate_org_id};
 use super::record::{self, OrgRecord, UserRecord, decode, encode, key_of, org_key};
 use super::secret::{Secret, SigningKey};
@@ -313,24 +314,43 @@ fn load_entry(account: &Account, entry: &Entry, now: WallTime) -> Result<(), Sto
             key.last_used_at = Some(decode(entry)?);
         }
     } else {
-        let expires_at = entry.expires_at.unwrap_or(now);
-        let uuid = |text: &str| Uuid::parse_str(text).map_err(|error| damaged(&error.to_string()));
-        let tokens = &mut state.tokens;
-        if let Some(id) = path.strip_prefix(record::REVOKED) {
-            tokens.revoked.insert_evicting(uuid(id)?, (), expires_at, now);
-        } else if let Some(email) = path.strip_prefix(record::REPLACED) {
-            let email = Email::parse(email).map_err(|error| damaged(&error.to_string()))?;
-            let epoch = decode(entry)?;
-            tokens.epoch_last = tokens.epoch_last.max(epoch);
-            tokens.replaced.insert_evicting(email, epoch, expires_at, now);
-        } else if let Some(id) = path.strip_prefix(record::RENEWED) {
-            tokens
-                .renewed
-                .insert_evicting(uuid(id)?, decode(entry)?, expires_at, now);
-        } else {
-            return Err(damaged("no record has this name"));
-        }
+        load_mark(&mut state.tokens, path, entry, now)?;
     }
+    Ok(())
+}
+
+fn load_mark(tokens: &mut TokenMarks, path: &str, entry: &Entry, now: WallTime) -> Result<(), StoreError> {
+    let damaged = |what: &str| StoreError::Failed(format!("{:?} cannot be understood: {what}", entry.key));
+    let uuid = |text: &str| Uuid::parse_str(text).map_err(|error| damaged(&error.to_string()));
+    let email = |text: &str| Email::parse(text).map_err(|error| damaged(&error.to_string()));
+    let expires_at = entry.expires_at.unwrap_or(now);
+    if let Some(id) = path.strip_prefix(record::REVOKED) {
+        tokens.revoked.insert_evicting(uuid(id)?, (), expires_at, now);
+        return Ok(());
+    }
+    if let Some(id) = path.strip_prefix(record::RENEWED) {
+        let until = decode(entry)?;
+        tokens.renewed.insert_evicting(uuid(id)?, until, expires_at, now);
+        return Ok(());
+    }
+    let epoch = if let Some(owner) = path.strip_prefix(record::REPLACED) {
+        let (owner, epoch) = (email(owner)?, decode(entry)?);
+        tokens.replaced.insert_evicting(owner, epoch, expires_at, now);
+        epoch
+    } else if let Some(owner) = path.strip_prefix(record::OWNER_CUT) {
+        let (owner, epoch) = (email(owner)?, decode(entry)?);
+        tokens.owners_cut.insert_evicting(owner, epoch, expires_at, now);
+        epoch
+    } else if let Some(provider) = path.strip_prefix(record::PROVIDER_CUT) {
+        let epoch = decode(entry)?;
+        tokens
+            .providers_cut
+            .insert_evicting(provider.into(), epoch, expires_at, now);
+        epoch
+    } else {
+        return Err(damaged("no record has this name"));
+    };
+    tokens.epoch_last = tokens.epoch_last.max(epoch);
     Ok(())
 }
 

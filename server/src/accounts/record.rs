@@ -5,6 +5,7 @@
 //! {org}/user/{name}       UserRecord          {org}/keyused/{id}      WallTime
 //! {org}/acl               policy document     {org}/token/…           marks, with a time to live:
 //!                                               revoked/{id} ""  replaced/{e-mail} epoch  renewed/{id} WallTime
+//!                                               cut/{e-mail} epoch  cutprovider/{name} epoch
 //! ```
 
 use serde::de::DeserializeOwned;
@@ -27,6 +28,8 @@ pub(super) const KEYS_USED: &str = "keyused/";
 pub(super) const ACL: &str = "acl";
 pub(super) const REVOKED: &str = "token/revoked/";
 pub(super) const REPLACED: &str = "token/replaced/";
+pub(super) const OWNER_CUT: &str = "token/cut/";
+pub(super) const PROVIDER_CUT: &str = "token/cutprovider/";
 pub(super) const RENEWED: &str = "token/renewed/";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,23 +1,29 @@
-//! Temporary tokens: made, renewed, revoked, checked. See [`super::token`] for their bytes.
+//! Temporary tokens: made, renewed, revoked, checked. See [`super::token`] for their bytes and
+//! [`super::marks`] for what is remembered about them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use cloudsignal_broker::{Identity, OrgId};
+use cloudsignal_broker::{Access, Credential, Identity};
+use cloudsignal_core::Instant;
 
-use super::account::{Account, TokenMarks};
-use super::command::{CommandError, CredentialFault, Outcome, TokenGrant};
-use super::directory::{Directory, EPOCH_CLAIM, event};
-use super::event::{AccountChange, AccountEvent};
+use super::account::Account;
+use super::command::{CommandError, CredentialFault, Outcome, PageRequest, TokenGrant, TokenView, TokensOf};
+use super::directory::{Directory, EPOCH_CLAIM, PROVIDER_CLAIM, event};
+use super::event::AccountChange;
 use super::limits::{
-    TOKEN_TTL_SECS_DEFAULT, TOKEN_TTL_SECS_MAX, TOKEN_TTL_SECS_MIN, TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX,
+    PROVIDER_NAME_BYTES_MAX, TOKEN_FACT_NAME_BYTES_MAX, TOKEN_FACTS_BYTES_MAX, TOKEN_FACTS_MAX,
+    TOKEN_PROVIDERS_CUT_MAX, TOKEN_TTL_SECS_DEFAULT, TOKEN_TTL_SECS_MAX, TOKEN_TTL_SECS_MIN,
+    TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX,
 };
+use super::marks::{Issue, Seen};
 use super::names::Email;
 use super::record::{self, encode, key_of};
 use super::secret::{Secret, SigningKey};
 use super::token::{TokenClaims, Unverified};
+use super::token_scope::{self, ScopeGrant};
 use crate::clock::WallTime;
 use crate::store::{Commit, Expect, Table};
 
@@ -25,6 +31,32 @@ use crate::store::{Commit, Expect, Table};
 const MARK_TTL: Duration = Duration::from_secs(TOKEN_TTL_SECS_MAX as u64 + 60);
 /// A renewal that would move a deadline by less than this moves nothing: some clients ask in a loop.
 const RENEWAL_STEP: Duration = Duration::from_secs(1);
+/// The provider of tokens that were made with a secret key.
+pub const PROVIDER_OWN: &str = "cloudsignal";
+/// Claims that we set ourselves.
+const CLAIMS_RESERVED: [&str; 3] = ["email", PROVIDER_CLAIM, EPOCH_CLAIM];
+const USER_ID_CLAIM: &str = "user_id";
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct TokenOrder {
+    /// The organization, by short id or UUID.
+    pub org: String,
+    /// Whose it is.
+    pub email: String,
+    /// Seconds it lives, 60 to 86 400; 3 600 if absent.
+    pub ttl_secs: Option<u32>,
+    /// Whether earlier tokens of the address open no new connection from now on.
+    pub replace_existing: bool,
+    /// Who vouched for the user: [`PROVIDER_OWN`], or the name of an identity provider, at most
+    /// [`PROVIDER_NAME_BYTES_MAX`].
+    pub provider: Box<str>,
+    /// What the provider said, for rules to bind to: at most [`TOKEN_FACTS_MAX`], with names together at
+    /// most [`TOKEN_FACTS_BYTES_MAX`] bytes. `user_id` replaces the one that is made of the address.
+    pub facts: Vec<(Box<str>, Box<str>)>,
+    /// What it is limited to; nothing but the policy if absent.
+    pub scope: Option<Vec<ScopeGrant>>,
+}
 
 /// A token that is good right now.
 #[derive(Clone, Debug)]
@@ -35,46 +67,96 @@ pub struct LiveToken {
     pub connection_until: WallTime,
 }
 
-impl Directory {
-    /// Makes a token. Stores nothing, unless earlier tokens are replaced.
-    pub(super) async fn token_create(
-        &self,
-        org: &str,
-        email: &str,
-        ttl_secs: Option<u32>,
-        replace_existing: bool,
-    ) -> Result<TokenGrant, CommandError> {
-        let account = self.account(org)?;
-        if !account.is_active() {
-            return Err(CredentialFault::Suspended.into());
+impl TokenOrder {
+    /// A token of our own that lives as long as tokens usually do.
+    #[must_use]
+    pub fn new(org: &str, email: &str) -> Self {
+        Self {
+            org: org.into(),
+            email: email.into(),
+            ttl_secs: None,
+            replace_existing: false,
+            provider: PROVIDER_OWN.into(),
+            facts: Vec::new(),
+            scope: None,
         }
-        let email = Email::parse(email).map_err(|error| CommandError::name("user_email", error))?;
-        let ttl_secs = ttl_secs.unwrap_or(TOKEN_TTL_SECS_DEFAULT);
+    }
+
+    fn life(&self) -> Result<Duration, CommandError> {
+        let ttl_secs = self.ttl_secs.unwrap_or(TOKEN_TTL_SECS_DEFAULT);
         if !(TOKEN_TTL_SECS_MIN..=TOKEN_TTL_SECS_MAX).contains(&ttl_secs) {
             let problem = format!("must be {TOKEN_TTL_SECS_MIN} to {TOKEN_TTL_SECS_MAX} seconds");
             return Err(CommandError::invalid("ttl", problem));
         }
+        Ok(Duration::from_secs(ttl_secs.into()))
+    }
+
+    fn check_facts(&self) -> Result<(), CommandError> {
+        let refuse = |problem: String| Err(CommandError::invalid("claims", problem));
+        if !(1..=PROVIDER_NAME_BYTES_MAX).contains(&self.provider.len()) {
+            let problem = format!("must have 1 to {PROVIDER_NAME_BYTES_MAX} bytes");
+            return Err(CommandError::invalid(PROVIDER_CLAIM, problem));
+        }
+        if self.facts.len() > TOKEN_FACTS_MAX {
+            return refuse(format!("must be at most {TOKEN_FACTS_MAX}"));
+        }
+        let bytes = |(name, value): &(Box<str>, Box<str>)| name.len() + value.len();
+        if self.facts.iter().map(bytes).sum::<usize>() > TOKEN_FACTS_BYTES_MAX {
+            return refuse(format!(
+                "must have at most {TOKEN_FACTS_BYTES_MAX} bytes together"
+            ));
+        }
+        for (name, _) in &self.facts {
+            if !(1..=TOKEN_FACT_NAME_BYTES_MAX).contains(&name.len()) {
+                return refuse(format!(
+                    "must have names of 1 to {TOKEN_FACT_NAME_BYTES_MAX} bytes"
+                ));
+            }
+            if CLAIMS_RESERVED.contains(&&**name) {
+                return refuse(format!("must not be named {name}: the server sets it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// Makes a token. Stores nothing, unless earlier tokens are replaced.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub async fn issue_token(&self, order: TokenOrder) -> Result<TokenGrant, CommandError> {
+        let account = self.account(&order.org)?;
+        if !account.is_active() {
+            return Err(CredentialFault::Suspended.into());
+        }
+        let email = Email::parse(&order.email).map_err(|error| CommandError::name("user_email", error))?;
+        let life = order.life()?;
+        order.check_facts()?;
+        let scope = order.scope.as_deref().map(token_scope::compile).transpose()?;
+        if order.replace_existing {
+            self.replace_tokens(&account, &email).await?;
+        }
         let now = self.0.clock.wall();
-        let epoch = if replace_existing {
-            self.replace_tokens(&account, &email).await?
-        } else {
-            account.state.read().tokens.epoch(&email, now)
-        };
         let issued_at = now.whole_secs();
-        let expires_at = issued_at.after(Duration::from_secs(ttl_secs.into()));
+        let epoch = account.state.read().tokens.epoch(&email, &order.provider, now);
         let claims = TokenClaims {
             org: account.id.clone(),
             id: Uuid::new_v4(),
             email,
+            provider: order.provider,
+            facts: order.facts,
+            scope: scope.map(Arc::new),
             issued_at,
-            expires_at,
+            expires_at: issued_at.after(life),
             epoch,
         };
+        self.note(&account, &claims, None);
         Ok(grant(&claims, &account.token_key()))
     }
 
-    /// Ends all tokens that a principal has; answers the epoch of those to come.
-    async fn replace_tokens(&self, account: &Arc<Account>, email: &Email) -> Result<u64, CommandError> {
+    /// From now on earlier tokens of an owner open no new connection.
+    async fn replace_tokens(&self, account: &Arc<Account>, email: &Email) -> Result<(), CommandError> {
         let now = self.0.clock.wall();
         let epoch = {
             let mut state = account.state.write();
@@ -90,14 +172,12 @@ impl Directory {
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
         let (account, email) = (Arc::clone(account), email.clone());
         self.change(commit, None, move |_| {
-            account
-                .state
-                .write()
-                .tokens
-                .replace(&account.id, email, epoch, now)
+            let replaced = &mut account.state.write().tokens.replaced;
+            let epoch = replaced.get(&email, now).map_or(epoch, |&known| known.max(epoch));
+            replaced.insert_evicting(email, epoch, now.after(MARK_TTL), now);
+            Vec::new()
         })
-        .await?;
-        Ok(epoch)
+        .await
     }
 
     /// A new password for a token that is still good: same token, same length of life from now. The old
@@ -148,6 +228,7 @@ impl Directory {
             expires_at,
             ..token.claims
         };
+        self.note(&account, &claims, None);
         Ok(grant(&claims, &account.token_key()))
     }
 
@@ -174,10 +255,95 @@ impl Directory {
         })
     }
 
-    /// What a token password says, if it is good right now.
+    /// Ends all tokens of an owner or of a provider, and their connections.
+    pub(super) async fn token_revoke_all(&self, org: &str, of: TokensOf) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        match &of {
+            TokensOf::UserEmail(email) => {
+                let email = Email::parse(email).map_err(|error| CommandError::name("user_email", error))?;
+                self.cut_owner(account, email).await?;
+            }
+            TokensOf::Provider(provider) => self.cut_provider(account, provider.as_str().into()).await?,
+        }
+        Ok(Outcome::TokensRevoked { of })
+    }
+
+    async fn cut_owner(&self, account: Arc<Account>, email: Email) -> Result<(), CommandError> {
+        let now = self.0.clock.wall();
+        let epoch = {
+            let mut state = account.state.write();
+            if !state.tokens.owners_cut.has_room(&email, now) {
+                return Err(CommandError::limit("revoked owners a day", TOKENS_REPLACED_MAX));
+            }
+            state.tokens.new_epoch(now)
+        };
+        let key = key_of(&account.id, record::OWNER_CUT, email.as_str());
+        let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
+        self.change(commit, None, move |_| {
+            let principal = principal(&email);
+            let cut = &mut account.state.write().tokens.owners_cut;
+            let epoch = cut.get(&email, now).map_or(epoch, |&known| known.max(epoch));
+            cut.insert_evicting(email, epoch, now.after(MARK_TTL), now);
+            vec![event(&account.id, AccountChange::OwnerCut { principal })]
+        })
+        .await
+    }
+
+    async fn cut_provider(&self, account: Arc<Account>, provider: Box<str>) -> Result<(), CommandError> {
+        let now = self.0.clock.wall();
+        if !(1..=PROVIDER_NAME_BYTES_MAX).contains(&provider.len()) {
+            return Err(CommandError::not_found("provider"));
+        }
+        let epoch = {
+            let mut state = account.state.write();
+            if !state.tokens.providers_cut.has_room(&provider, now) {
+                return Err(CommandError::limit(
+                    "revoked providers a day",
+                    TOKEN_PROVIDERS_CUT_MAX,
+                ));
+            }
+            state.tokens.new_epoch(now)
+        };
+        let key = key_of(&account.id, record::PROVIDER_CUT, &provider);
+        let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
+        self.change(commit, None, move |_| {
+            let cut = &mut account.state.write().tokens.providers_cut;
+            let epoch = cut.get(&provider, now).map_or(epoch, |&known| known.max(epoch));
+            cut.insert_evicting(provider.clone(), epoch, now.after(MARK_TTL), now);
+            vec![event(&account.id, AccountChange::ProviderCut { provider })]
+        })
+        .await
+    }
+
+    /// Tokens that were made or have logged in since the start, live, and are not revoked; by owner.
+    pub(super) fn token_list(&self, org: &str, page: &PageRequest) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let now = self.0.clock.wall();
+        let state = account.state.read();
+        let first = page.after.as_deref().map(list_place).transpose()?;
+        let from = first.clone().unwrap_or_else(|| (Email::least(), Uuid::nil()));
+        let is_live = |(email, id): &(Email, Uuid), seen: &Seen| {
+            let revoked = state.tokens.revoked.get(id, now).is_some();
+            !revoked && !state.tokens.is_cut(email, seen, now)
+        };
+        let mut tokens: Vec<TokenView> = state
+            .tokens
+            .seen
+            .from(&from, now)
+            .filter(|(key, seen)| first.as_ref() != Some(key) && is_live(key, seen))
+            .take(page.entries_max() + 1)
+            .map(|((email, id), seen)| seen.view(email, *id))
+            .collect();
+        let next = page.next(&mut tokens, |token| {
+            format!("{}/{}", token.token_id, token.user_email)
+        });
+        Ok(Outcome::Tokens { tokens, next })
+    }
+
+    /// What a token password says, if it may open a connection right now.
     ///
     /// # Errors
-    /// Why it is not.
+    /// Why it may not.
     pub fn check_token(&self, password: &str) -> Result<LiveToken, CredentialFault> {
         let unverified = Unverified::parse(password).ok_or(CredentialFault::Unknown)?;
         let account = self
@@ -194,7 +360,7 @@ impl Directory {
             return Err(CredentialFault::Suspended);
         }
         let state = account.state.read();
-        state.tokens.check(&claims.id, &claims.email, claims.epoch, now)?;
+        state.tokens.check_login(&Issue::from(&claims), now)?;
         let renewed = state.tokens.renewed.get(&claims.id, now).copied();
         let connection_until = renewed.map_or(claims.expires_at, |until| until.max(claims.expires_at));
         Ok(LiveToken {
@@ -203,29 +369,75 @@ impl Directory {
         })
     }
 
-    /// Notes that a token opened a connection, so that replacing it finds the connection.
+    /// Notes that a token logged in, for the list.
     pub(crate) fn note_token_seen(&self, token: &LiveToken) {
-        let Some(account) = self.account_of(&token.claims.org) else {
-            return;
-        };
+        if let Some(account) = self.account_of(&token.claims.org) {
+            self.note(&account, &token.claims, Some(self.0.clock.wall().whole_secs()));
+        }
+    }
+
+    fn note(&self, account: &Account, claims: &TokenClaims, login_at: Option<WallTime>) {
         let now = self.0.clock.wall();
-        let tokens = &mut account.state.write().tokens;
-        let key = (token.claims.email.clone(), token.claims.id);
-        // Renewed by others meanwhile, it may live longer; a day covers every token.
-        let full = tokens.seen.insert(key, (), now.after(MARK_TTL), now).is_err();
-        tokens.seen_overflowed |= full;
+        let seen = &mut account.state.write().tokens.seen;
+        let key = (claims.email.clone(), claims.id);
+        let known = seen.get(&key, now);
+        let entry = Seen {
+            provider: claims.provider.clone(),
+            is_scoped: claims.scope.is_some(),
+            epoch: claims.epoch,
+            issued_at: known.map_or(claims.issued_at, |known| known.issued_at.max(claims.issued_at)),
+            expires_at: known.map_or(claims.expires_at, |known| known.expires_at.max(claims.expires_at)),
+            last_login_at: login_at.or_else(|| known.and_then(|known| known.last_login_at)),
+        };
+        let expires_at = entry.expires_at;
+        seen.insert_evicting(key, entry, expires_at, now);
     }
 }
 
+/// The place in the list that a page begins after: `{id}/{e-mail}`.
+fn list_place(after: &str) -> Result<(Email, Uuid), CommandError> {
+    let place = after
+        .split_once('/')
+        .and_then(|(id, email)| Some((Email::parse(email).ok()?, Uuid::parse_str(id).ok()?)));
+    place.ok_or_else(|| CommandError::invalid("after", "must be the cursor of an earlier page"))
+}
+
+/// The owner of sessions that tokens of an address open.
+fn principal(email: &Email) -> Box<str> {
+    format!("token/{email}").into()
+}
+
 impl LiveToken {
-    /// Facts that policies may bind to.
+    /// Who a connection made with this token is; `until` is when it has to end.
     #[must_use]
-    pub fn identity_claims(&self) -> Vec<(Box<str>, Box<str>)> {
-        vec![
-            ("email".into(), self.claims.email.as_str().into()),
-            ("user_id".into(), self.claims.email.user_name().into()),
-            (EPOCH_CLAIM.into(), self.claims.epoch.to_string().into()),
-        ]
+    pub fn identity(&self, until: Instant) -> Identity {
+        Identity {
+            principal: principal(&self.claims.email),
+            credential: Credential::Token {
+                id: self.claims.id.to_string().into(),
+            },
+            claims: self.identity_claims(),
+            expires_at: Some(until),
+            access: Access::Policy,
+            scope: self.claims.scope.clone(),
+            org: self.claims.org.clone(),
+            username: self.claims.email.user_name().into(),
+        }
+    }
+
+    /// Facts that policies may bind to.
+    fn identity_claims(&self) -> Vec<(Box<str>, Box<str>)> {
+        let claims = &self.claims;
+        let mut all: Vec<(Box<str>, Box<str>)> = vec![
+            ("email".into(), claims.email.as_str().into()),
+            (PROVIDER_CLAIM.into(), claims.provider.clone()),
+            (EPOCH_CLAIM.into(), claims.epoch.to_string().into()),
+        ];
+        if !claims.facts.iter().any(|(name, _)| **name == *USER_ID_CLAIM) {
+            all.push((USER_ID_CLAIM.into(), claims.email.user_name().into()));
+        }
+        all.extend(claims.facts.iter().cloned());
+        all
     }
 }
 
@@ -234,6 +446,7 @@ fn grant(claims: &TokenClaims, key: &SigningKey) -> TokenGrant {
     TokenGrant {
         token_id: claims.id,
         email: claims.email.as_str().into(),
+        provider: claims.provider.clone().into(),
         username: format!("{}@{}", claims.email.user_name(), claims.org),
         password: claims.seal(key),
         issued_at: claims.issued_at,
@@ -246,63 +459,5 @@ fn grant(claims: &TokenClaims, key: &SigningKey) -> TokenGrant {
 impl Account {
     fn token_key(&self) -> SigningKey {
         self.state.read().record.token_key.clone()
-    }
-}
-
-impl TokenMarks {
-    fn epoch(&self, email: &Email, now: WallTime) -> u64 {
-        self.replaced.get(email, now).copied().unwrap_or(0)
-    }
-
-    /// Never the same twice, and later than all before, also after a restart: it follows the clock.
-    fn new_epoch(&mut self, now: WallTime) -> u64 {
-        self.epoch_last = now.unix_micros().max(self.epoch_last + 1);
-        self.epoch_last
-    }
-
-    fn check(&self, id: &Uuid, email: &Email, epoch: u64, now: WallTime) -> Result<(), CredentialFault> {
-        if self.revoked.get(id, now).is_some() || epoch < self.epoch(email, now) {
-            return Err(CredentialFault::Revoked);
-        }
-        Ok(())
-    }
-
-    /// The same question about a connection.
-    pub(super) fn check_live(
-        &self,
-        id: Uuid,
-        identity: &Identity,
-        now: WallTime,
-    ) -> Result<(), CredentialFault> {
-        let email = identity.claim("email").and_then(|email| Email::parse(email).ok());
-        let epoch = identity.claim(EPOCH_CLAIM).and_then(|epoch| epoch.parse().ok());
-        let (email, epoch) = email.zip(epoch).ok_or(CredentialFault::Unknown)?;
-        self.check(&id, &email, epoch, now)
-    }
-
-    /// Notes that only tokens of `epoch` and later count; answers which connections have to end.
-    fn replace(&mut self, org: &OrgId, email: Email, epoch: u64, now: WallTime) -> Vec<AccountEvent> {
-        let epoch = epoch.max(self.epoch(&email, now));
-        let first = (email.clone(), Uuid::nil());
-        let mine = self
-            .seen
-            .from(&first, now)
-            .take_while(|((owner, _), ())| *owner == email);
-        let mut events: Vec<_> = mine
-            .map(|((_, id), ())| {
-                event(
-                    org,
-                    AccountChange::TokenRevoked {
-                        id: id.to_string().into(),
-                    },
-                )
-            })
-            .collect();
-        if self.seen_overflowed {
-            events.push(event(org, AccountChange::TokensReplaced));
-        }
-        self.replaced
-            .insert_evicting(email, epoch, now.after(MARK_TTL), now);
-        events
     }
 }

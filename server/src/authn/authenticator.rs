@@ -87,18 +87,7 @@ impl Authenticator {
             return Err(Refusal::BadCredentials);
         }
         self.directory.note_token_seen(&token);
-        Ok(Identity {
-            principal: format!("token/{}", token.claims.email).into(),
-            credential: Credential::Token {
-                id: token.claims.id.to_string().into(),
-            },
-            claims: token.identity_claims(),
-            expires_at: Some(self.clock.instant_of(token.connection_until)),
-            access: Access::Policy,
-            scope: None,
-            org: token.claims.org,
-            username: username.into(),
-        })
+        Ok(token.identity(self.clock.instant_of(token.connection_until)))
     }
 
     fn by_key(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {

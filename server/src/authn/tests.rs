@@ -80,6 +80,7 @@ impl Bench {
             email,
             ttl_secs: None,
             replace_existing: false,
+            scope: None,
         };
         let Outcome::Token(grant) = self.run(command).await else {
             panic!()

@@ -15,6 +15,7 @@ use super::payload::Payload;
 use super::{Api, ApiError, Peer};
 use crate::accounts::command::{CredentialFault, TokenGrant};
 use crate::accounts::names::OrgRef;
+use crate::accounts::token_scope::ScopeGrant;
 use crate::accounts::{Command, CommandError, Outcome, Secret};
 use crate::clock::WallTime;
 
@@ -30,12 +31,15 @@ pub struct CreateRequest {
     pub secret_key: Secret,
     /// Whom the token is for.
     pub user_email: String,
-    /// Whether earlier tokens of the address end now.
+    /// Whether earlier tokens of the address open no new connection from now on.
     #[serde(default)]
     pub replace_existing: bool,
     /// Seconds it lives, 60 to 86 400; 3 600 if absent.
     #[schema(minimum = 60, maximum = 86_400)]
     pub ttl: Option<u32>,
+    /// What it is limited to; nothing but the policy if absent.
+    #[serde(default)]
+    pub scope: Option<Vec<ScopeGrant>>,
 }
 
 /// Body of `POST /v2/tokens/refresh`.
@@ -91,7 +95,7 @@ impl From<TokenGrant> for TokenResponse {
             },
             token_id: grant.token_id,
             user_email: grant.email,
-            provider: "cloudsignal".into(),
+            provider: grant.provider,
             expires_at: grant.expires_at,
             refresh_recommended_at: grant.refresh_recommended_at,
         }
@@ -140,6 +144,7 @@ pub(super) async fn create(
         email: request.user_email,
         ttl_secs: request.ttl,
         replace_existing: request.replace_existing,
+        scope: request.scope,
     };
     api.token(command).await.map_err(ApiError::from)
 }

@@ -85,6 +85,9 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
             refresh_policy(&cell, directory, now);
         }
         LiveEffect::EndAll(reason) => end_all(&cell, reason, now),
+        LiveEffect::CheckPrincipal(principal) => {
+            check(&cell, directory, now, |identity| identity.principal == principal);
+        }
         LiveEffect::CheckAll => check_all(&cell, directory, now),
     }
 }
@@ -107,9 +110,15 @@ fn refresh_policy(cell: &OrgCell, directory: &Directory, now: Instant) -> Option
 
 /// Asks about every connection of an organization whether it may stay.
 fn check_all(cell: &OrgCell, directory: &Directory, now: Instant) {
+    check(cell, directory, now, |identity| {
+        identity.credential != Credential::Anonymous
+    });
+}
+
+/// Asks about some connections whether they may stay.
+fn check(cell: &OrgCell, directory: &Directory, now: Instant, wanted: impl Fn(&Identity) -> bool) {
     let connected: Vec<(Box<str>, Identity)> = cell.read(|org| {
-        let has_login = |identity: &Identity| identity.credential != Credential::Anonymous;
-        let connected = org.sessions().filter(|it| it.connected && has_login(it.identity));
+        let connected = org.sessions().filter(|it| it.connected && wanted(it.identity));
         connected
             .map(|session| (session.client_id.into(), session.identity.clone()))
             .collect()
@@ -227,6 +236,7 @@ mod tests {
                 email: "ada@example.com".into(),
                 ttl_secs: Some(TTL_SECS),
                 replace_existing: false,
+                scope: None,
             };
             let Outcome::Token(grant) = self.directory.execute(create).await.unwrap() else {
                 panic!()

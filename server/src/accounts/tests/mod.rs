@@ -7,15 +7,16 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use cloudsignal_broker::{Access, Credential, Identity, OrgId, Policy};
+use cloudsignal_broker::{Identity, OrgId, Policy};
 use cloudsignal_core::codec::ReasonCode;
 
 use super::acl::{PolicyDocument, Preset};
 use super::command::{
-    CredentialFault, KeyView, OrgState, OrgView, PageRequest, PolicySource, TokenGrant, UserView,
+    CredentialFault, KeyView, OrgState, OrgView, PageRequest, PolicySource, TokenGrant, TokensOf, UserView,
 };
-use super::limits::{KEYS_PER_ORG_MAX, TOKEN_TTL_SECS_MAX};
+use super::limits::{KEYS_PER_ORG_MAX, TOKEN_FACTS_BYTES_MAX, TOKEN_FACTS_MAX, TOKEN_TTL_SECS_MAX};
 use super::names::{OrgRef, generate_org_id};
+use super::token_scope::ScopeGrant;
 use super::*;
 use crate::authn::password::{HashCost, PasswordPool};
 use crate::clock::{Clock, WallTime};
@@ -66,11 +67,20 @@ impl Bench {
             email: email.into(),
             ttl_secs: None,
             replace_existing,
+            scope: None,
         };
         let Outcome::Token(grant) = self.run(command).await.unwrap() else {
             panic!()
         };
         grant
+    }
+
+    async fn provided(&self, org: &str, provider: &str) -> TokenGrant {
+        let order = TokenOrder {
+            provider: provider.into(),
+            ..TokenOrder::new(org, "provided@example.com")
+        };
+        self.directory.issue_token(order).await.unwrap()
     }
 
     fn check(&self, grant: &TokenGrant) -> Result<WallTime, CredentialFault> {
@@ -91,18 +101,7 @@ impl Bench {
     fn identity(&self, grant: &TokenGrant) -> Identity {
         let token = self.directory.check_token(grant.password.expose()).unwrap();
         self.directory.note_token_seen(&token);
-        Identity {
-            org: token.claims.org.clone(),
-            username: token.claims.email.user_name().into(),
-            principal: "".into(),
-            credential: Credential::Token {
-                id: token.claims.id.to_string().into(),
-            },
-            claims: token.identity_claims(),
-            expires_at: Some(self.clock.instant_of(token.connection_until)),
-            access: Access::Policy,
-            scope: None,
-        }
+        token.identity(self.clock.instant_of(token.connection_until))
     }
 }
 
@@ -276,6 +275,7 @@ struct Past {
     good: TokenGrant,
     replaced: TokenGrant,
     revoked: TokenGrant,
+    cut: [TokenGrant; 2],
 }
 
 impl Past {
@@ -306,6 +306,17 @@ impl Past {
             token_id: revoked.token_id.to_string(),
         };
         bench.run(revoke).await.unwrap();
+        let cut = [
+            bench.token(&id, "cut@example.com", false).await,
+            bench.provided(&id, "supabase").await,
+        ];
+        for of in [
+            TokensOf::UserEmail("cut@example.com".into()),
+            TokensOf::Provider("supabase".into()),
+        ] {
+            let org = id.clone();
+            bench.run(Command::TokenRevokeAll { org, of }).await.unwrap();
+        }
         let policy = PolicySource::Preset(Preset::OwnTopics);
         bench
             .run(Command::AclSet {
@@ -323,6 +334,7 @@ impl Past {
             good,
             replaced,
             revoked,
+            cut,
         }
     }
 }
@@ -372,7 +384,14 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(checked.unwrap().1, past.key.id.into());
     assert_eq!(bench.check(&past.good), Ok(past.good.expires_at));
     assert_eq!(bench.check(&past.replaced), Err(CredentialFault::Revoked));
-    assert_eq!(bench.check(&past.revoked), Err(CredentialFault::Revoked));
+    for grant in [&past.revoked, &past.cut[0], &past.cut[1]] {
+        assert_eq!(bench.check(grant), Err(CredentialFault::Revoked));
+    }
+    let later = bench.provided(&org, "supabase").await;
+    assert!(
+        bench.check(&later).is_ok(),
+        "marks are about what was before them"
+    );
     let expected = PolicyDocument::of_preset(Preset::OwnTopics);
     assert_eq!(
         bench.directory.policy(&OrgId::new(&org)).as_ref(),

@@ -31,6 +31,7 @@ async fn a_token_lives_its_time() {
             email,
             ttl_secs: Some(ttl_secs),
             replace_existing: false,
+            scope: None,
         };
         assert_eq!(
             bench.run(command).await.unwrap_err().to_string(),
@@ -87,7 +88,7 @@ async fn a_client_that_refreshes_in_a_loop_moves_nothing() {
 }
 
 #[tokio::test]
-async fn replacing_ends_the_earlier_tokens_of_one_principal_only() {
+async fn replaced_tokens_open_no_connection_and_end_none() {
     let bench = bench().await;
     let org = bench.org().await.id;
     let (john, jane) = ("john@example.com", "jane@example.com");
@@ -97,24 +98,15 @@ async fn replacing_ends_the_earlier_tokens_of_one_principal_only() {
     ];
     let other = bench.token(&org, jane, false).await;
     let identity = bench.identity(&earlier[1]);
-    bench.identity(&other);
     let mut events = bench.directory.events();
     let replacement = bench.token(&org, john, true).await;
     for grant in &earlier {
         assert_eq!(bench.check(grant), Err(CredentialFault::Revoked));
+        assert!(bench.refresh(grant).await.is_err(), "nor does it live longer");
     }
     assert!(bench.check(&other).is_ok() && bench.check(&replacement).is_ok());
-    let id = earlier[1].token_id.to_string().into();
-    assert_eq!(
-        next(&mut events),
-        Some(AccountChange::TokenRevoked { id }),
-        "the one that logged in"
-    );
     assert_eq!(next(&mut events), None);
-    assert_eq!(
-        bench.directory.standing(&identity),
-        Err(Gone::Credential(CredentialFault::Revoked))
-    );
+    assert_eq!(bench.directory.standing(&identity), Ok(identity.expires_at));
     let renewed = bench.refresh(&replacement).await.unwrap();
     assert!(bench.check(&renewed).is_ok());
     bench.token(&org, john, true).await;
@@ -123,6 +115,151 @@ async fn replacing_ends_the_earlier_tokens_of_one_principal_only() {
         Err(CredentialFault::Revoked),
         "a renewal is of its token's epoch"
     );
+}
+
+#[tokio::test]
+async fn all_tokens_of_an_owner_or_a_provider_end_together_and_later_ones_do_not() {
+    let bench = bench().await;
+    let org = bench.org().await.id;
+    let order = |email: &str, provider: &str| TokenOrder {
+        provider: provider.into(),
+        ..TokenOrder::new(&org, email)
+    };
+    let (john, jane) = ("john@example.com", "jane@example.com");
+    let issue = async |email, provider| bench.directory.issue_token(order(email, provider)).await.unwrap();
+    let (johns, janes, firebase) = (
+        issue(john, "supabase").await,
+        issue(jane, "supabase").await,
+        issue(jane, "firebase").await,
+    );
+    let identities = [&johns, &janes, &firebase].map(|grant| bench.identity(grant));
+    let standing = || {
+        let stays = |identity: &Identity| bench.directory.standing(identity).is_ok();
+        identities.each_ref().map(stays)
+    };
+    let mut events = bench.directory.events();
+    let revoke = async |of| {
+        let org = org.clone();
+        bench.run(Command::TokenRevokeAll { org, of }).await.unwrap();
+    };
+    revoke(TokensOf::UserEmail("John@example.com".into())).await;
+    let principal = identities[0].principal.clone();
+    assert_eq!(next(&mut events), Some(AccountChange::OwnerCut { principal }));
+    assert_eq!(standing(), [false, true, true]);
+    assert_eq!(bench.check(&johns), Err(CredentialFault::Revoked));
+
+    revoke(TokensOf::Provider("supabase".into())).await;
+    let provider = "supabase".into();
+    assert_eq!(next(&mut events), Some(AccountChange::ProviderCut { provider }));
+    assert_eq!(standing(), [false, false, true]);
+    let (again, other) = (issue(john, "supabase").await, issue(jane, "firebase").await);
+    assert!(bench.check(&again).is_ok() && bench.check(&other).is_ok());
+    assert!(bench.directory.standing(&bench.identity(&again)).is_ok());
+
+    let list = Command::TokenList {
+        org: org.clone(),
+        page: PageRequest::default(),
+    };
+    let Outcome::Tokens { tokens, .. } = bench.run(list).await.unwrap() else {
+        panic!()
+    };
+    let mut listed: Vec<_> = tokens.iter().map(|token| token.token_id).collect();
+    let mut living = [firebase.token_id, again.token_id, other.token_id];
+    listed.sort();
+    living.sort();
+    assert_eq!(listed, living, "only what is still worth something");
+}
+
+#[tokio::test]
+async fn what_a_token_says_reaches_the_connection_and_survives_a_renewal() {
+    let bench = bench().await;
+    let org = bench.org().await.id;
+    let scope: Vec<ScopeGrant> =
+        serde_json::from_value(json!([{ "topic": "chat/#", "action": "pub+sub" }])).unwrap();
+    let order = TokenOrder {
+        provider: "auth0".into(),
+        facts: vec![("team".into(), "red".into()), ("user_id".into(), "u-7".into())],
+        scope: Some(scope.clone()),
+        ..TokenOrder::new(&org, "john@example.com")
+    };
+    let grant = bench.directory.issue_token(order.clone()).await.unwrap();
+    assert_eq!(grant.provider, "auth0");
+    bench.clock.advance(Duration::from_secs(600));
+    for grant in [bench.refresh(&grant).await.unwrap(), grant] {
+        let identity = bench.identity(&grant);
+        for (name, value) in [
+            ("team", "red"),
+            ("user_id", "u-7"),
+            ("email", "john@example.com"),
+            ("provider", "auth0"),
+        ] {
+            assert_eq!(identity.claim(name), Some(value));
+        }
+        assert_eq!(
+            identity.scope.as_deref().map(token_scope::show),
+            Some(scope.clone())
+        );
+    }
+    for (facts, problem) in [
+        (
+            vec![("email", "eve@example.com".to_owned())],
+            "must not be named email",
+        ),
+        (vec![("a", "x".into()); TOKEN_FACTS_MAX + 1], "must be at most 16"),
+        (vec![("a", "x".repeat(TOKEN_FACTS_BYTES_MAX))], "bytes together"),
+        (vec![("", "x".into())], "names of 1 to 64 bytes"),
+    ] {
+        let facts = facts
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let order = TokenOrder {
+            facts,
+            ..order.clone()
+        };
+        let refused = bench.directory.issue_token(order).await.unwrap_err().to_string();
+        assert!(
+            refused.starts_with("claims ") && refused.contains(problem),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_tokens_has_pages() {
+    let bench = bench().await;
+    let org = bench.org().await.id;
+    for name in ["ada", "bob", "cyd"] {
+        bench.token(&org, &format!("{name}@example.com"), false).await;
+    }
+    let (mut after, mut listed) = (None, Vec::new());
+    loop {
+        let page = PageRequest {
+            after,
+            limit: Some(2),
+        };
+        let command = Command::TokenList {
+            org: org.clone(),
+            page,
+        };
+        let Outcome::Tokens { tokens, next } = bench.run(command).await.unwrap() else {
+            panic!()
+        };
+        assert!(tokens.len() <= 2);
+        listed.extend(tokens.into_iter().map(|token| token.user_email));
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    assert_eq!(listed, ["ada@example.com", "bob@example.com", "cyd@example.com"]);
+    bench.clock.advance(Duration::from_secs(3_601));
+    let all = Command::TokenList {
+        org,
+        page: PageRequest::default(),
+    };
+    let Outcome::Tokens { tokens, next: None } = bench.run(all).await.unwrap() else {
+        panic!()
+    };
+    assert!(tokens.is_empty(), "they have ended");
 }
 
 #[tokio::test]

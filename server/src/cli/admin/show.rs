@@ -2,7 +2,7 @@
 
 use super::table::{columns, pairs};
 use crate::accounts::Outcome;
-use crate::accounts::command::{KeyView, OrgState, OrgView, TokenGrant, UserView};
+use crate::accounts::command::{KeyView, OrgState, OrgView, TokenGrant, TokenView, TokensOf, UserView};
 
 /// The answer as text; every line ends.
 pub(super) fn outcome(outcome: &Outcome) -> String {
@@ -32,6 +32,11 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::KeyRevoked { key_id } => format!("{key_id} is worth nothing now\n"),
         Outcome::Token(grant) => token(grant),
         Outcome::TokenRevoked { token_id } => format!("{token_id} is worth nothing now\n"),
+        Outcome::TokensRevoked { of } => match of {
+            TokensOf::UserEmail(email) => format!("every token of {email} is worth nothing now\n"),
+            TokensOf::Provider(name) => format!("every token by way of {name} is worth nothing now\n"),
+        },
+        Outcome::Tokens { tokens: list, next } => tokens(list) + &more(next.as_deref()),
         // The document is the answer, so that it can be kept in a file; remarks would spoil it.
         Outcome::Acl { policy, .. } => format!("{policy:#}\n"),
     }
@@ -116,6 +121,25 @@ fn keys(keys: &[KeyView]) -> String {
         })
         .collect();
     columns(&["key id", "name", "key", "made", "last used"], &rows)
+}
+
+fn tokens(tokens: &[TokenView]) -> String {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            vec![
+                token.token_id.to_string(),
+                token.user_email.clone(),
+                token.provider.clone(),
+                if token.scoped { "some topics" } else { "all" }.to_owned(),
+                token.expires_at.to_string(),
+                token
+                    .last_login_at
+                    .map_or_else(|| "never".to_owned(), |at| at.to_string()),
+            ]
+        })
+        .collect();
+    columns(&["id", "user", "by way of", "for", "ends", "last login"], &rows)
 }
 
 fn token(grant: &TokenGrant) -> String {

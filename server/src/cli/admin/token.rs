@@ -37,7 +37,7 @@ pub enum TokenAction {
         #[arg(long, value_name = "SECS")]
         ttl: Option<u32>,
 
-        /// End the person's earlier tokens
+        /// From now on let the person's earlier tokens open no connection; open ones stay
         #[arg(long)]
         replace: bool,
     },
@@ -75,6 +75,7 @@ impl TokenAction {
                 email,
                 ttl_secs: ttl,
                 replace_existing: replace,
+                scope: None,
             }),
             Self::Refresh {
                 token_id,
