@@ -9,6 +9,7 @@
 //! | [`config`] | file, environment and flags become one checked value |
 //! | [`first_run`] | data folder, certificates, the first organization |
 //! | [`http`] | the HTTP API |
+//! | [`identity`] | identity providers: whose word counts for who somebody is |
 //! | [`logging`] | what is written to standard error |
 //! | `metrics` | what Prometheus sees |
 //! | `net` | sockets: listeners, TLS, WebSocket, the loop of a connection |
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod first_run;
 pub mod http;
+pub mod identity;
 pub mod logging;
 mod metrics;
 mod net;

@@ -1,0 +1,35 @@
+//! Every bound of identity providers. What an operator may want to change is in the configuration (`identity.*`).
+
+/// Providers of one organization.
+pub const PROVIDERS_PER_ORG_MAX: usize = 16;
+/// Length of a provider's name, bytes.
+pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
+/// Issuers of one provider: a development and a production instance, and room for a move.
+pub const ISSUERS_MAX: usize = 4;
+/// Length of a URL, an issuer, an audience or a claim's name as configured, bytes.
+pub const SETTING_BYTES_MAX: usize = 512;
+/// Audiences that one provider accepts.
+pub const AUDIENCES_MAX: usize = 8;
+/// Shortest shared secret, bytes: as long as the hash it is used with (RFC 7518, 3.2).
+pub const SHARED_SECRET_BYTES_MIN: usize = 32;
+/// Longest shared secret, bytes.
+pub const SHARED_SECRET_BYTES_MAX: usize = 1_024;
+/// Claims beside e-mail and subject that a provider's users keep for access rules.
+pub const KEPT_CLAIMS_MAX: usize = 14;
+/// All kept claims of one user together, names and values, bytes.
+pub const KEPT_BYTES_MAX: usize = 1_024;
+
+/// Longest JWT that is looked at, bytes.
+pub const JWT_BYTES_MAX: usize = 8 * 1_024;
+/// Longest key id, bytes.
+pub const KID_BYTES_MAX: usize = 256;
+/// Largest answer of a provider's server, bytes.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
+/// Keys of one set; more are ignored.
+pub const KEYS_PER_SET_MAX: usize = 64;
+/// Key sets that are remembered, at most about 64 KiB each, usually 2. The one fetched longest ago makes room.
+pub const KEY_SETS_MAX: usize = 4_096;
+/// Fetches at once, over all organizations. One more is refused as if the server could not be reached.
+pub const FETCHES_MAX: usize = 32;
+/// Addresses of one host that are tried.
+pub const ADDRESSES_MAX: usize = 4;
