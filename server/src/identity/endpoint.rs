@@ -66,8 +66,10 @@ impl Endpoint {
         if host.is_empty() {
             return Err("has no host");
         }
-        let port = match (authority.port(), scheme) {
-            (Some(_), _) => authority.port_u16().ok_or("has no usable port")?,
+        let port = match (authority.port_u16(), scheme) {
+            (Some(port), _) => port,
+            // Something is written there, but it is no port.
+            (None, _) if authority.as_str() != authority.host() => return Err("has no usable port"),
             (None, Scheme::Https) => 443,
             (None, Scheme::Http) => 80,
         };
