@@ -8,6 +8,7 @@
 //! | [`clock`] | the only reader of the time |
 //! | [`config`] | file, environment and flags become one checked value |
 //! | [`first_run`] | data folder, certificates, the first organization |
+//! | `history` | connections that have ended |
 //! | [`http`] | the HTTP API |
 //! | [`identity`] | identity providers: whose word counts for who somebody is |
 //! | [`logging`] | what is written to standard error |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod first_run;
+mod history;
 pub mod http;
 pub mod identity;
 pub mod logging;

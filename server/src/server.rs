@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::first_run::announcement::announcement;
 use crate::first_run::certificate::local_hostname;
 use crate::first_run::{Bound, DataFolder, Endpoints, ensure_certificates, ensure_organization};
+use crate::history::History;
 use crate::http::{self, Api, Phase, Readiness};
 use crate::metrics::Metrics;
 use crate::net::listener::{Door, bind};
@@ -62,6 +63,7 @@ struct Foundation {
     clock: Clock,
     directory: Directory,
     authenticator: Arc<Authenticator>,
+    history: History,
 }
 
 impl Foundation {
@@ -80,22 +82,25 @@ impl Foundation {
 
     /// Reads back the accounts that a store holds.
     async fn over(store: Arc<dyn Store>, clock: Clock, passwords: PasswordPool) -> Result<Self, StoreError> {
+        let history = History::new(Arc::clone(&store), clock.clone());
         let directory = Directory::open(store, clock.clone(), passwords.clone()).await?;
         let authenticator = Arc::new(Authenticator::new(directory.clone(), passwords, clock.clone()));
         Ok(Self {
             clock,
             directory,
             authenticator,
+            history,
         })
     }
 
-    fn api(&self, admin_token: &Secret, readiness: Readiness) -> Api {
+    fn api(&self, admin_token: &Secret, readiness: Readiness, orgs: &Arc<Orgs>) -> Api {
         Api::new(
             self.directory.clone(),
             Arc::clone(&self.authenticator),
             self.clock.clone(),
             admin_token,
             readiness,
+            Arc::clone(orgs),
         )
     }
 }
@@ -128,7 +133,7 @@ impl Server {
         }
         server.provision(&foundation).await?;
         server.run_beside();
-        let api = foundation.api(&admin_token, server.readiness.clone());
+        let api = foundation.api(&admin_token, server.readiness.clone(), &server.shell.orgs);
         let routers = Routers::new(api, &server.shell);
         for (kind, listener) in listeners {
             server.open(kind, listener, &routers);
@@ -175,6 +180,9 @@ impl Server {
             // It has ended by itself, or was told to.
             let _ = task.await;
         }
+        if let Err(error) = self.shell.orgs.history().flush().await {
+            tracing::warn!(%error, "the last of the session history is lost");
+        }
     }
 
     /// At the first start: an organization, a user and a key.
@@ -198,6 +206,7 @@ impl Server {
         let (orgs, clock) = (&self.shell.orgs, &self.shell.clock);
         self.tasks
             .push(tokio::spawn(timekeeper::run(Arc::clone(orgs), clock.clone())));
+        self.tasks.push(tokio::spawn(orgs.history().clone().run()));
         let directory = self.shell.directory.clone();
         let events = directory.events();
         let live = live::run(Arc::clone(orgs), directory, events, clock.clone());
@@ -322,7 +331,7 @@ fn load_certificates(
 }
 
 fn make_shell(config: Config, foundation: &Foundation, stop: watch::Receiver<bool>) -> Arc<Shell> {
-    let orgs = Orgs::new(&config, foundation.directory.clone());
+    let orgs = Orgs::new(&config, foundation.directory.clone(), foundation.history.clone());
     let sources = Sources::new(config.connections);
     let metrics = Metrics::new(&orgs, &sources, config.metrics.orgs_max);
     Arc::new(Shell {

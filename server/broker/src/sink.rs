@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_core::{Instant, Version};
 
 use crate::change::Change;
 use crate::message::Message;
@@ -155,6 +155,8 @@ pub enum Report<'a> {
         cause: CloseCause,
         /// The name part of its user name.
         username: &'a str,
+        /// The protocol it spoke.
+        version: Version,
         /// When it was let in.
         connected_at: Instant,
         /// What it sent and was sent.

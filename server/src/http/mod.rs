@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `POST /v2/tokens/create`, `/v2/tokens/refresh` | temporary tokens, for browsers too | [`tokens`] |
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
+//! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
 //! | `GET /openapi.json` | the document of all of it | [`document`] |
@@ -36,6 +37,7 @@ mod document;
 pub mod health;
 pub mod page;
 pub mod payload;
+mod sessions;
 pub mod tokens;
 
 #[cfg(test)]
@@ -59,6 +61,7 @@ use crate::accounts::secret::SecretDigest;
 use crate::accounts::{Command, Directory, Outcome, Secret};
 use crate::authn::Authenticator;
 use crate::clock::Clock;
+use crate::orgs::Orgs;
 pub use answer::ApiError;
 pub use caller::Caller;
 use document::{Browsers, Group};
@@ -70,6 +73,8 @@ pub use payload::Payload;
 pub const TOKEN_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Largest body of a management command, bytes: a policy document and room around it.
 pub const ADMIN_BODY_BYTES_MAX: usize = 512 * 1024;
+/// Largest body of a request about sessions, bytes: a thousand client ids of the longest kind.
+pub const SESSIONS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a body may take to arrive, seconds.
 pub const BODY_SECS_MAX: u64 = 10;
 /// How long browsers may remember that they may ask, seconds.
@@ -104,17 +109,19 @@ struct Parts {
     clock: Clock,
     admin_token: SecretDigest,
     readiness: Readiness,
+    orgs: Arc<Orgs>,
 }
 
 impl Api {
     /// The API over a directory. Whoever shows `admin_token` below `/v2/admin/` may do everything.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         directory: Directory,
         authenticator: Arc<Authenticator>,
         clock: Clock,
         admin_token: &Secret,
         readiness: Readiness,
+        orgs: Arc<Orgs>,
     ) -> Self {
         let admin_token = admin_token.digest();
         Self(Arc::new(Parts {
@@ -123,6 +130,7 @@ impl Api {
             clock,
             admin_token,
             readiness,
+            orgs,
         }))
     }
 
@@ -137,7 +145,7 @@ impl Api {
 }
 
 /// The routes of the document, in groups of the same bounds.
-fn groups() -> [Group; 2] {
+fn groups() -> [Group; 3] {
     [
         Group {
             routes: health::routes(),
@@ -148,6 +156,11 @@ fn groups() -> [Group; 2] {
             routes: tokens::routes(),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,
             browsers: Browsers::AnyOrigin,
+        },
+        Group {
+            routes: sessions::routes(),
+            body_bytes_max: SESSIONS_BODY_BYTES_MAX,
+            browsers: Browsers::SameOrigin,
         },
     ]
 }

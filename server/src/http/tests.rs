@@ -19,7 +19,9 @@ use crate::accounts::{AccountChange, Command, Outcome};
 use crate::authn::password::{HashCost, PasswordPool};
 use crate::authn::throttle::FAILURES_PER_ACCOUNT_MAX;
 use crate::clock::WallTime;
-use crate::store::memory;
+use crate::config::Config;
+use crate::history::History;
+use crate::store::{Store, memory};
 
 const LOCAL: Peer = Peer {
     address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5_000),
@@ -45,7 +47,8 @@ struct Answer {
 impl Bench {
     async fn new() -> Self {
         let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
-        let store = Arc::new(memory::open(clock.clone()).unwrap());
+        let store: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+        let history = History::new(Arc::clone(&store), clock.clone());
         let pool = PasswordPool::start(HashCost::LEAST, 1).unwrap();
         let directory = Directory::open(store, clock.clone(), pool.clone()).await.unwrap();
         let authenticator = Arc::new(Authenticator::new(directory.clone(), pool, clock.clone()));
@@ -56,6 +59,7 @@ impl Bench {
             clock.clone(),
             &admin_token,
             readiness.clone(),
+            Orgs::new(&Config::default(), directory.clone(), history),
         );
         let more = Router::new().route("/mqtt", get(async || "the hook"));
         let create = Command::OrgCreate {

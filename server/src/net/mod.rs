@@ -6,6 +6,7 @@
 //! | [`connection`] | THE loop: read → decode → turn → write |
 //! | [`inbox`], [`outbox`] | what came and is not a whole packet; what waits to leave |
 //! | [`transport`] | TCP or TLS |
+//! | [`origin`] | where a connection comes from, as operators see it |
 //! | [`websocket`] | frames around MQTT bytes |
 //! | [`web`] | HTTP connections, and their upgrade |
 //! | [`tls`] | certificates, read again when they change |
@@ -18,6 +19,7 @@ pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+pub(crate) mod origin;
 pub(crate) mod outbox;
 mod proxy;
 pub(crate) mod shell;

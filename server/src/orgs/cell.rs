@@ -13,6 +13,7 @@
 //! This file is the only one that knows which of the two it is.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
+use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::{CloseCause, ConnId, Org, OrgId, Sink, Ticket};
@@ -27,8 +29,9 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
-use crate::net::outbox::Outbox;
-use crate::orgs::sink::{Afterwards, Effects};
+use crate::history::History;
+use crate::net::origin::Origin;
+use crate::orgs::sink::{Afterwards, Bound, Effects};
 use crate::orgs::timekeeper::Alarm;
 
 /// Effects after which a hold should end, so that others get their turn.
@@ -45,13 +48,16 @@ pub(crate) struct OrgCell {
     is_broken: AtomicBool,
     alarm: Arc<Alarm>,
     log: ConnectionLog,
+    history: History,
 }
 
 #[derive(Debug)]
 struct Held {
     org: Org,
-    conns: Slab<Arc<Outbox>>,
+    conns: Slab<Bound>,
     changes: Vec<Change>,
+    /// Who waits for a group of changes to be stored, in the order of tickets. One for each request at work.
+    waiters: VecDeque<(Ticket, oneshot::Sender<()>)>,
 }
 
 thread_local! {
@@ -69,18 +75,20 @@ pub(crate) enum Handover {
 }
 
 impl OrgCell {
-    pub(crate) fn new(org: Org, alarm: Arc<Alarm>, log: ConnectionLog) -> Self {
+    pub(crate) fn new(org: Org, alarm: Arc<Alarm>, log: ConnectionLog, history: History) -> Self {
         Self {
             id: org.id().clone(),
             held: Mutex::new(Held {
                 org,
                 conns: Slab::new(),
                 changes: Vec::new(),
+                waiters: VecDeque::new(),
             }),
             due_micros: AtomicU64::new(u64::MAX),
             is_broken: AtomicBool::new(false),
             alarm,
             log,
+            history,
         }
     }
 
@@ -119,9 +127,9 @@ impl OrgCell {
         match &answer {
             Some((_, Handover::Free)) => drop(held),
             Some((_, Handover::Fair)) => MutexGuard::unlock_fair(held),
-            None => self.give_up(held, &mut after),
+            None => self.give_up(held, now, &mut after),
         }
-        after.run(&self.id, self.log);
+        after.run(&self.id, self.log, &self.history);
         AFTERWARDS.set(after);
         answer.map(|(answer, _)| answer)
     }
@@ -134,14 +142,21 @@ impl OrgCell {
         after: &mut Afterwards,
         act: impl FnOnce(&mut Org, &mut Effects<'_>) -> (R, Handover),
     ) -> (R, Handover) {
-        let Held { org, conns, changes } = held;
+        let Held {
+            org,
+            conns,
+            changes,
+            waiters,
+        } = held;
         let mut effects = Effects {
             conns,
+            waiters,
             changes,
             after,
             current,
             sends: 0,
             log: self.log,
+            now,
         };
         let answer = act(org, &mut effects);
         while let Some(ticket) = org.seal() {
@@ -155,20 +170,28 @@ impl OrgCell {
     }
 
     /// After a panic in a turn: every connection is closed, and the organization is not entered again.
-    fn give_up(&self, mut held: MutexGuard<'_, Held>, after: &mut Afterwards) {
+    fn give_up(&self, mut held: MutexGuard<'_, Held>, now: Instant, after: &mut Afterwards) {
         self.due_micros.store(u64::MAX, Ordering::Relaxed);
         if !self.is_broken.swap(true, Ordering::AcqRel) {
             tracing::error!(org = %self.id, "a turn panicked: closing the organization's connections, starting it anew");
         }
-        let Held { conns, changes, .. } = &mut *held;
+        let Held {
+            conns,
+            changes,
+            waiters,
+            ..
+        } = &mut *held;
+        waiters.clear();
         let numbers: Vec<_> = conns.iter().map(|(conn, _)| conn).collect();
         let mut effects = Effects {
             conns,
+            waiters,
             changes,
             after,
             current: None,
             sends: 0,
             log: self.log,
+            now,
         };
         for conn in numbers {
             let conn = ConnId(u32::try_from(conn).expect("invariant: numbers come from admit"));
@@ -180,6 +203,24 @@ impl OrgCell {
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Org) -> R) -> R {
         look(&self.held.lock().org)
     }
+
+    /// Looks at the organization and at where its connections come from; then the lock goes to whoever waits for it.
+    pub(crate) fn inspect<R>(&self, look: impl FnOnce(&Org, Origins<'_>) -> R) -> R {
+        let held = self.held.lock();
+        let answer = look(&held.org, Origins(&held.conns));
+        MutexGuard::unlock_fair(held);
+        answer
+    }
+}
+
+/// Where the connections of an organization come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origins<'a>(&'a Slab<Bound>);
+
+impl Origins<'_> {
+    pub(crate) fn of(self, conn: ConnId) -> Option<Origin> {
+        self.0.get(conn.0 as usize).map(Bound::origin)
+    }
 }
 
 /// Stores the changes of a turn. Everything lives in memory for now, so they are stored as soon as they are made;
@@ -187,6 +228,9 @@ impl OrgCell {
 fn commit(org: &mut Org, ticket: Ticket, now: Instant, effects: &mut Effects<'_>) {
     drop(mem::take(effects.changes));
     org.handle_stored(ticket, now, effects);
+    while let Some((_, waiter)) = effects.waiters.pop_front_if(|(awaited, _)| *awaited <= ticket) {
+        effects.after.stored.push(waiter);
+    }
 }
 
 #[cfg(test)]
@@ -196,11 +240,15 @@ mod tests {
     use cloudsignal_core::codec::{Connect, Packet};
 
     use super::*;
-    use crate::net::outbox::Batch;
+    use crate::clock::{Clock, WallTime};
+    use crate::net::outbox::{Batch, Outbox};
+    use crate::store::memory;
 
     fn cell() -> OrgCell {
         let org = Org::new(OrgId::new("org_test"), Limits::default(), Policy::permit_all(), 1);
-        OrgCell::new(org, Arc::default(), ConnectionLog::Debug)
+        let clock = Clock::manual(WallTime::ZERO);
+        let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
+        OrgCell::new(org, Arc::default(), ConnectionLog::Debug, history)
     }
 
     fn identity() -> Identity {
@@ -220,7 +268,7 @@ mod tests {
         let outbox = Outbox::new();
         let connect = Connect::new(Version::V311, "ada");
         let conn = cell.hold(Instant::ZERO, None, |org, effects| {
-            let conn = effects.admit(&outbox);
+            let conn = effects.admit(&outbox, Origin::unknown());
             org.handle_connect(conn, &connect, identity(), Instant::ZERO, effects);
             (conn, Handover::Free)
         });
@@ -243,6 +291,35 @@ mod tests {
             ((), Handover::Fair)
         });
         assert_eq!(sent(&outbox), [0xD0, 0], "PINGRESP");
+    }
+
+    #[test]
+    fn whoever_waits_for_the_store_hears_when_the_turn_is_stored() {
+        let cell = cell();
+        let mut waits = cell
+            .hold(Instant::ZERO, None, |org, effects| {
+                let submission = cloudsignal_broker::org::Submission {
+                    topic: cloudsignal_core::TopicName::parse("x").unwrap(),
+                    payload: b"kept",
+                    properties: Default::default(),
+                    qos: cloudsignal_core::Qos::AtLeastOnce,
+                    retain: true,
+                };
+                let submitted = org.handle_submission(&identity(), &submission, Instant::ZERO, effects);
+                (effects.stored(submitted.ticket.unwrap()), Handover::Free)
+            })
+            .unwrap();
+        assert_eq!(waits.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_broken_organization_hears_that() {
+        let cell = cell();
+        let (tell, mut told) = oneshot::channel();
+        cell.held.lock().waiters.push_back((Ticket(9), tell));
+        let answer: Option<()> = cell.hold(Instant::ZERO, None, |_, _| panic!("on purpose"));
+        assert_eq!(answer, None);
+        assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 
     #[test]

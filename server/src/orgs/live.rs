@@ -192,8 +192,10 @@ mod tests {
     use crate::authn::{Authenticator, Login};
     use crate::clock::WallTime;
     use crate::config::Config;
+    use crate::history::History;
+    use crate::net::origin::Origin;
     use crate::net::outbox::{Batch, Outbox};
-    use crate::store::memory;
+    use crate::store::{Store, memory};
 
     const TTL_SECS: u32 = 60;
 
@@ -209,7 +211,8 @@ mod tests {
     impl Bench {
         async fn new() -> Self {
             let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
-            let store = Arc::new(memory::open(clock.clone()).unwrap());
+            let store: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+            let history = History::new(Arc::clone(&store), clock.clone());
             let pool = PasswordPool::start(HashCost::LEAST, 1).unwrap();
             let directory = Directory::open(store, clock.clone(), pool.clone()).await.unwrap();
             let events = directory.events();
@@ -222,7 +225,7 @@ mod tests {
             };
             Self {
                 authenticator: Authenticator::new(directory.clone(), pool, clock.clone()),
-                orgs: Orgs::new(&Config::default(), directory.clone()),
+                orgs: Orgs::new(&Config::default(), directory.clone(), history),
                 clock,
                 directory,
                 events,
@@ -265,7 +268,7 @@ mod tests {
             let (cell, outbox) = (self.orgs.enter(&identity.org).unwrap(), Outbox::new());
             let now = self.clock.now();
             cell.hold(now, None, |org, effects| {
-                let conn: ConnId = effects.admit(&outbox);
+                let conn: ConnId = effects.admit(&outbox, Origin::unknown());
                 let connect = Connect::new(Version::V5, "ada");
                 org.handle_connect(conn, &connect, identity.clone(), now, effects);
                 ((), Handover::Free)

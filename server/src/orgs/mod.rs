@@ -21,6 +21,7 @@ use cloudsignal_broker::{Limits, Org, OrgId, Policy};
 
 use crate::accounts::Directory;
 use crate::config::{Config, ConnectionLog};
+use crate::history::History;
 
 use cell::OrgCell;
 use timekeeper::Alarm;
@@ -33,18 +34,20 @@ pub(crate) struct Orgs {
     alarm: Arc<Alarm>,
     limits: Limits,
     log: ConnectionLog,
+    history: History,
     /// Exists without an entry in the directory.
     dev_anonymous: Option<OrgId>,
 }
 
 impl Orgs {
-    pub(crate) fn new(config: &Config, directory: Directory) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, directory: Directory, history: History) -> Arc<Self> {
         Arc::new(Self {
             cells: RwLock::default(),
             directory,
             alarm: Arc::default(),
             limits: config.limits.clone(),
             log: config.log.connections,
+            history,
             dev_anonymous: config.dev_anonymous.as_deref().map(OrgId::new),
         })
     }
@@ -61,7 +64,12 @@ impl Orgs {
         }
         let policy = self.policy(id)?;
         let org = Org::new(id.clone(), self.limits.clone(), policy, seed());
-        let cell = Arc::new(OrgCell::new(org, Arc::clone(&self.alarm), self.log));
+        let cell = Arc::new(OrgCell::new(
+            org,
+            Arc::clone(&self.alarm),
+            self.log,
+            self.history.clone(),
+        ));
         cells.insert(id.clone(), Arc::clone(&cell));
         Some(cell)
     }
@@ -92,6 +100,11 @@ impl Orgs {
         if self.dev_anonymous.as_ref() != Some(id) {
             self.cells.write().remove(id);
         }
+    }
+
+    /// Connections that have ended.
+    pub(crate) const fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn alarm(&self) -> Arc<Alarm> {

@@ -1,20 +1,29 @@
 //! What an organization's effects do: bytes go to outboxes, changes to a list, reports to the log.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Report, Sink};
+use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Report, Sink, Ticket};
+use cloudsignal_core::Instant;
 
+use crate::clock::WallTime;
 use crate::config::ConnectionLog;
+use crate::history::record::{code_of, protocol_name};
+use crate::history::{EndReason, EndedConnection, History};
+use crate::net::origin::Origin;
 use crate::net::outbox::Outbox;
 
 /// The effects of one hold.
 #[derive(Debug)]
 pub(crate) struct Effects<'a> {
-    pub(super) conns: &'a mut Slab<Arc<Outbox>>,
+    pub(super) conns: &'a mut Slab<Bound>,
+    /// Who waits for a group of changes to be stored, in the order of tickets.
+    pub(super) waiters: &'a mut VecDeque<(Ticket, oneshot::Sender<()>)>,
     pub(super) changes: &'a mut Vec<Change>,
     pub(super) after: &'a mut Afterwards,
     /// The connection whose task is at work: it looks at its outbox by itself.
@@ -23,6 +32,20 @@ pub(crate) struct Effects<'a> {
     pub(super) sends: usize,
     /// Which lines somebody wants to read.
     pub(super) log: ConnectionLog,
+    pub(super) now: Instant,
+}
+
+/// A connection that has its number.
+#[derive(Debug)]
+pub(super) struct Bound {
+    outbox: Arc<Outbox>,
+    origin: Origin,
+}
+
+impl Bound {
+    pub(super) const fn origin(&self) -> Origin {
+        self.origin
+    }
 }
 
 /// What is left to do once the organization's lock is free.
@@ -30,6 +53,17 @@ pub(crate) struct Effects<'a> {
 pub(crate) struct Afterwards {
     wakes: Vec<Waker>,
     lines: Vec<Line>,
+    ended: Vec<Ended>,
+    /// Who waited for what is stored now.
+    pub(super) stored: Vec<oneshot::Sender<()>>,
+}
+
+/// A connection that ended in this hold. Its times are read off the organization's clock.
+#[derive(Debug)]
+struct Ended {
+    connected_at: Instant,
+    ended_at: Instant,
+    entry: EndedConnection,
 }
 
 /// A report, kept until it can be written without anybody waiting.
@@ -63,8 +97,9 @@ const KEPT_ENTRIES_MAX: usize = 4_096;
 
 impl Effects<'_> {
     /// Gives a connection its number.
-    pub(crate) fn admit(&mut self, outbox: &Arc<Outbox>) -> ConnId {
-        let conn = self.conns.insert(Arc::clone(outbox));
+    pub(crate) fn admit(&mut self, outbox: &Arc<Outbox>, origin: Origin) -> ConnId {
+        let outbox = Arc::clone(outbox);
+        let conn = self.conns.insert(Bound { outbox, origin });
         ConnId(u32::try_from(conn).expect("invariant: a process has fewer than 2^32 connections"))
     }
 
@@ -73,9 +108,56 @@ impl Effects<'_> {
         self.conns.try_remove(conn.0 as usize);
     }
 
+    /// Hears when everything up to `ticket` is stored; an error if that will never be.
+    pub(crate) fn stored(&mut self, ticket: Ticket) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.waiters.push_back((ticket, tell));
+        told
+    }
+
     /// Messages and answers that were appended in this hold.
     pub(crate) const fn sends(&self) -> usize {
         self.sends
+    }
+
+    /// What goes into the history.
+    fn note_end(&mut self, report: &Report<'_>) {
+        let &Report::Disconnected {
+            conn,
+            client_id,
+            cause,
+            username,
+            version,
+            connected_at,
+            traffic,
+        } = report
+        else {
+            return;
+        };
+        let Some(Bound { origin, .. }) = self.conns.get(conn.0 as usize) else {
+            return;
+        };
+        let mut entry = EndedConnection {
+            client_id: client_id.into(),
+            username: username.into(),
+            connected_at: WallTime::ZERO,
+            disconnected_at: WallTime::ZERO,
+            reason: EndReason::of(cause),
+            reason_code: code_of(cause),
+            protocol: protocol_name(version).into(),
+            transport: origin.carrier,
+            address: origin.addr,
+            messages_in: 0,
+            messages_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        entry.count(traffic);
+        self.after.ended.push(Ended {
+            connected_at,
+            ended_at: self.now,
+            entry,
+        });
     }
 
     fn wake_later(&mut self, conn: ConnId, waker: Option<Waker>) {
@@ -88,7 +170,7 @@ impl Effects<'_> {
 impl Sink for Effects<'_> {
     fn send(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
         self.sends += 1;
-        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+        let Some(Bound { outbox, .. }) = self.conns.get(conn.0 as usize) else {
             return 0;
         };
         let (unsent_bytes, waker) = outbox.send(bytes);
@@ -98,7 +180,7 @@ impl Sink for Effects<'_> {
 
     fn send_shared(&mut self, conn: ConnId, head: &[u8], message: &Arc<Message>) -> usize {
         self.sends += 1;
-        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+        let Some(Bound { outbox, .. }) = self.conns.get(conn.0 as usize) else {
             return 0;
         };
         let (unsent_bytes, waker) = outbox.send_shared(head, message);
@@ -107,7 +189,7 @@ impl Sink for Effects<'_> {
     }
 
     fn close(&mut self, conn: ConnId, cause: CloseCause) {
-        let Some(outbox) = self.conns.get(conn.0 as usize) else {
+        let Some(Bound { outbox, .. }) = self.conns.get(conn.0 as usize) else {
             return;
         };
         let waker = outbox.close(cause);
@@ -119,13 +201,27 @@ impl Sink for Effects<'_> {
     }
 
     fn report(&mut self, report: Report<'_>) {
+        self.note_end(&report);
         self.after.lines.extend(Line::of(report, self.log));
     }
 }
 
 impl Afterwards {
-    /// Does it: wakes connections, writes lines.
-    pub(super) fn run(&mut self, org: &OrgId, log: ConnectionLog) {
+    /// Does it: wakes connections and whoever waits for the store, writes lines and history.
+    pub(super) fn run(&mut self, org: &OrgId, log: ConnectionLog, history: &History) {
+        let clock = history.clock();
+        for stored in self.stored.drain(..) {
+            // Nobody waits any more.
+            let _ = stored.send(());
+        }
+        if !self.ended.is_empty() {
+            let ended = self.ended.drain(..).map(|ended| EndedConnection {
+                connected_at: clock.wall_of(ended.connected_at),
+                disconnected_at: clock.wall_of(ended.ended_at),
+                ..ended.entry
+            });
+            history.note(org, ended);
+        }
         for waker in self.wakes.drain(..) {
             waker.wake();
         }
@@ -134,6 +230,9 @@ impl Afterwards {
         }
         if self.wakes.capacity() > KEPT_ENTRIES_MAX {
             self.wakes = Vec::new();
+        }
+        if self.ended.capacity() > KEPT_ENTRIES_MAX {
+            self.ended = Vec::new();
         }
         if self.lines.capacity() > KEPT_ENTRIES_MAX {
             self.lines = Vec::new();
@@ -165,6 +264,7 @@ impl Line {
                 client_id,
                 cause,
                 username: _,
+                version: _,
                 connected_at: _,
                 traffic: _,
             } => about_connections.then(|| Self::Disconnected {

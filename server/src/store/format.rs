@@ -142,6 +142,7 @@ const fn table_byte(table: Table) -> u8 {
         Table::Config => 1,
         Table::Session => 2,
         Table::Retained => 3,
+        Table::History => 4,
     }
 }
 

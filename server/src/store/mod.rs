@@ -66,11 +66,13 @@ pub enum Table {
     Session,
     /// The retained message of each topic.
     Retained,
+    /// Connections that have ended.
+    History,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 3] = [Self::Config, Self::Session, Self::Retained];
+    pub const ALL: [Self; 4] = [Self::Config, Self::Session, Self::Retained, Self::History];
 
     /// The table's name in a data folder.
     #[must_use]
@@ -79,6 +81,7 @@ impl Table {
             Self::Config => "config",
             Self::Session => "session",
             Self::Retained => "retained",
+            Self::History => "history",
         }
     }
 }

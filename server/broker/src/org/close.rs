@@ -130,6 +130,7 @@ impl Org {
             client_id: &session.client_id,
             cause,
             username: &conn.identity.username,
+            version: conn.version,
             connected_at: conn.connected_at,
             traffic: conn.traffic,
         });

@@ -131,6 +131,13 @@ impl Org {
         Some(sealed)
     }
 
+    /// The ticket that [`Org::seal`] will give, if this turn has changed anything so far: for answers that
+    /// wait for the store as an acknowledgement does.
+    #[must_use]
+    pub fn unsealed(&self) -> Option<Ticket> {
+        self.desk.unsealed.then_some(self.desk.ticket)
+    }
+
     /// Everything up to `stored` is stored: what waited for it is sent.
     pub fn handle_stored(&mut self, stored: Ticket, now: Instant, sink: &mut impl Sink) {
         self.desk.changed = false;

@@ -17,6 +17,7 @@ use super::link::{Filled, Link};
 use crate::metrics::TurnedAway;
 use crate::net::inbox::Unreadable;
 use crate::net::listener::Kind;
+use crate::net::origin::{Carrier, Origin};
 use crate::net::shell::{Answer, Shell};
 use crate::orgs::cell::{Handover, OrgCell};
 
@@ -226,11 +227,15 @@ fn bind(link: &mut Link, cell: &Arc<OrgCell>, connect: &Connect<'_>, identity: I
     let now = link.shell.clock.now();
     let watched = identity.clone();
     let outbox = Arc::clone(&link.outbox);
+    let origin = Origin {
+        addr: link.peer.addr,
+        carrier: Carrier::of(&link.transport, link.frames.is_some()),
+    };
     let entered = cell.hold(now, None, |org, effects| {
         let limits = org.limits();
         let bounds = (limits.packet_bytes_max, limits.output_bytes_max);
         outbox.set_full_bytes(bounds.1);
-        let conn = effects.admit(&outbox);
+        let conn = effects.admit(&outbox, origin);
         org.handle_connect(conn, connect, identity, now, effects);
         ((conn, bounds), Handover::Free)
     });
