@@ -59,6 +59,7 @@ impl Sink for Recorder {
             Report::Disconnected { .. }
             | Report::Denied { .. }
             | Report::Fault { .. }
+            | Report::QuotaExceeded { .. }
             | Report::SessionEnded { .. } => {}
         }
     }

@@ -11,7 +11,7 @@
 //! | [`sink`] | the closed list of effects, and who a connection is |
 //! | [`identity`] | who the connection is, as authentication found out |
 //! | [`policy`], [`scope`], [`authz`] | access rules, what narrows them, and the permits without which nothing is routed |
-//! | [`limits`] | every bound, with its unit |
+//! | [`limits`], [`quota`] | every bound, with its unit; which of them a client can run into |
 //! | `router` | the subscription tree, shared groups, retained messages |
 //! | `session` | what lives with a session, and what lives with a connection |
 //! | [`message`] | the immutable thing that is routed |
@@ -26,6 +26,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod authz;
+mod bucket;
 pub mod change;
 pub mod counters;
 pub mod identity;
@@ -33,7 +34,7 @@ pub mod limits;
 pub mod message;
 pub mod org;
 pub mod policy;
-mod quota;
+pub mod quota;
 mod random;
 mod router;
 pub mod scope;
@@ -47,6 +48,7 @@ pub use limits::Limits;
 pub use message::Message;
 pub use org::Org;
 pub use policy::Policy;
+pub use quota::Quota;
 pub use scope::{Scope, ScopePart};
 pub use session::Traffic;
 pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

@@ -8,6 +8,7 @@ use cloudsignal_core::{Instant, Version};
 
 use crate::change::Change;
 use crate::message::Message;
+use crate::quota::Quota;
 use crate::session::Traffic;
 
 /// A connection of one organization, as the shell numbers them: small and reused.
@@ -94,11 +95,19 @@ pub enum DropReason {
     RetainedFull,
     /// The subscriber lost its permission while the message waited.
     DeliveryDenied,
+    /// The payload was larger than the organization's bound.
+    PayloadTooLarge,
+    /// The payload was not the UTF-8 text that it was said to be.
+    PayloadFormat,
+    /// It would have reached more sessions than one message may.
+    FanOut,
+    /// The organization's delivery quota was used up, and QoS 0 does not wait.
+    DeliveryQuota,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::QueueFullQos0,
         Self::QueueFull,
         Self::PacketTooLarge,
@@ -107,6 +116,10 @@ impl DropReason {
         Self::PublishQuota,
         Self::RetainedFull,
         Self::DeliveryDenied,
+        Self::PayloadTooLarge,
+        Self::PayloadFormat,
+        Self::FanOut,
+        Self::DeliveryQuota,
     ];
 
     /// Position in [`DropReason::ALL`].
@@ -127,6 +140,10 @@ impl DropReason {
             Self::PublishQuota => "publish_quota",
             Self::RetainedFull => "retained_full",
             Self::DeliveryDenied => "delivery_denied",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::PayloadFormat => "payload_format",
+            Self::FanOut => "fan_out",
+            Self::DeliveryQuota => "delivery_quota",
         }
     }
 }
@@ -177,6 +194,15 @@ pub enum Report<'a> {
         client_id: &'a str,
         /// What was wrong.
         what: &'static str,
+    },
+    /// A client ran into a quota. Told at most once in ten seconds for each quota.
+    QuotaExceeded {
+        /// The client; empty when there is none.
+        client_id: &'a str,
+        /// Which one.
+        quota: Quota,
+        /// How often it was exceeded since the last report, this time included.
+        times: u64,
     },
     /// A session ended, with everything it held.
     SessionEnded {

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Resume(u32),
     /// When the next round of `$SYS` messages is due.
     Sys,
+    /// When messages that wait for the delivery quota are tried again.
+    Deliveries,
 }
 
 /// The timers. A timer is in the set at most once; whoever arms it remembers the moment to cancel it.

@@ -3,19 +3,24 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use cloudsignal_core::{Instant, Qos};
+use cloudsignal_core::{Duration, Instant, Qos};
 
 use crate::change::Change;
 use crate::counters::Counters;
 use crate::limits::Limits;
-use crate::sink::{ConnId, Sink, Ticket};
-use crate::timers::Timers;
+use crate::quota::{Meter, Quota, REPORT_SECS};
+use crate::session::Connection;
+use crate::sink::{ConnId, Report, Sink, Ticket};
+use crate::timers::{Timer, Timers};
 
 /// What all sessions of an organization share.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) limits: Limits,
+    /// The loosest bounds that held so far: what came in under them stays.
+    pub(crate) loosest: Loosest,
     pub(crate) counters: Counters,
+    pub(crate) meter: Meter,
     pub(crate) timers: Timers,
     /// Where packets are encoded; empty between turns.
     pub(crate) scratch: Vec<u8>,
@@ -27,12 +32,45 @@ pub(crate) struct Desk {
     pub(crate) changed: bool,
     /// Connections with acknowledgements that wait, by ticket.
     pub(crate) waiting: VecDeque<(Ticket, ConnId)>,
+    /// Connections whose messages wait for the delivery quota, in the order in which they began to wait. Some may
+    /// have ended meanwhile.
+    pub(crate) starved: VecDeque<ConnId>,
     message_number: u64,
 }
+
+/// Bounds of what sessions hold. Lowering a bound takes nothing away from whoever holds more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loosest {
+    pub(crate) queue_messages_max: usize,
+    pub(crate) queue_bytes_max: usize,
+    pub(crate) inflight_max: u16,
+}
+
+impl Loosest {
+    fn widen(&mut self, limits: &Limits) {
+        self.queue_messages_max = self.queue_messages_max.max(limits.queue_messages_max);
+        self.queue_bytes_max = self.queue_bytes_max.max(limits.queue_bytes_max);
+        self.inflight_max = self.inflight_max.max(limits.inflight_max);
+    }
+}
+
+/// What one more message of a session may take, as the organization stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) queue_messages_max: usize,
+    pub(crate) queue_bytes_max: usize,
+    /// What is left for all sessions together.
+    pub(crate) all_bytes_left: u64,
+}
+
+/// How long a message waits for the delivery quota before it is asked again, in microseconds.
+const STARVED_MICROS: u64 = 20_000;
 
 impl Desk {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            loosest: Loosest::default(),
+            meter: Meter::new(&limits),
             limits,
             counters: Counters::default(),
             timers: Timers::default(),
@@ -41,7 +79,39 @@ impl Desk {
             unsealed: false,
             changed: false,
             waiting: VecDeque::new(),
+            starved: VecDeque::new(),
             message_number: 0,
+        }
+    }
+
+    /// Other bounds from now on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.loosest.widen(&self.limits);
+        self.meter.set_rates(&limits);
+        self.limits = limits;
+    }
+
+    /// The loosest bounds that ever held.
+    pub(crate) fn loosest(&self) -> Loosest {
+        let mut loosest = self.loosest;
+        loosest.widen(&self.limits);
+        loosest
+    }
+
+    /// If anything waits for the delivery quota, it is tried again soon.
+    pub(crate) fn await_deliveries(&mut self, now: Instant) {
+        if !self.starved.is_empty() {
+            let at = now.after(Duration::from_micros(STARVED_MICROS));
+            self.timers.arm(at, Timer::Deliveries);
+        }
+    }
+
+    pub(crate) const fn room(&self) -> Room {
+        let held = self.counters.queue_bytes_now + self.counters.inflight_bytes_now;
+        Room {
+            queue_messages_max: self.limits.queue_messages_max,
+            queue_bytes_max: self.limits.queue_bytes_max,
+            all_bytes_left: self.limits.all_queue_bytes_max.saturating_sub(held),
         }
     }
 
@@ -74,6 +144,36 @@ impl<S: Sink> Turn<'_, S> {
         let counters = &mut self.desk.counters;
         counters.messages_sent[qos.bits() as usize] += 1;
         counters.bytes_sent += payload_bytes as u64;
+        self.desk.meter.delivered(payload_bytes);
+    }
+
+    /// A client ran into a quota: that is counted, and told from time to time.
+    pub(crate) fn exceeded(&mut self, quota: Quota, client_id: &str) {
+        let count = &mut self.desk.counters.exceeded[quota.index()];
+        *count += 1;
+        let (again_at, told) = &mut self.desk.meter.reported[quota.index()];
+        if *again_at <= self.now {
+            let times = *count - *told;
+            (*again_at, *told) = (self.now.after_secs(REPORT_SECS), *count);
+            self.sink.report(Report::QuotaExceeded {
+                client_id,
+                quota,
+                times,
+            });
+        }
+    }
+
+    /// What waits for `conn` is tried again soon, after those who wait already.
+    pub(crate) fn starve(&mut self, conn: &mut Connection) {
+        if conn.is_starved {
+            return;
+        }
+        conn.is_starved = true;
+        let is_first = self.desk.starved.is_empty();
+        self.desk.starved.push_back(conn.id);
+        if is_first {
+            self.desk.await_deliveries(self.now);
+        }
     }
 
     /// A durable change: the acknowledgement of the packet being handled waits for it.

@@ -341,6 +341,14 @@ pub static KEYS: &[Key] = &[
         "Connections of one organization. One more is refused with 0x97."
     ),
     number!(
+        "limits.connects_per_sec",
+        limits.connects_per_sec,
+        "clients per second",
+        0,
+        0xFFFF_FFFF,
+        "Clients of one organization that may come in; one more is refused with 0x9F; 0: no limit."
+    ),
+    number!(
         "limits.sessions_max",
         limits.sessions_max,
         "sessions",
@@ -363,6 +371,22 @@ pub static KEYS: &[Key] = &[
         1,
         1_000_000,
         "Subscriptions of one session."
+    ),
+    number!(
+        "limits.all_subscriptions_max",
+        limits.all_subscriptions_max,
+        "subscriptions",
+        0,
+        0xFFFF_FFFF,
+        "Subscriptions of all sessions of one organization together. One more is answered with 0x97."
+    ),
+    number!(
+        "limits.wildcard_subscriptions_max",
+        limits.wildcard_subscriptions_max,
+        "subscriptions",
+        0,
+        0xFFFF_FFFF,
+        "Those of them that have a wildcard. One more is answered with 0x97."
     ),
     number!(
         "limits.filter_bytes_max",
@@ -397,6 +421,14 @@ pub static KEYS: &[Key] = &[
         "QoS 1 and 2 messages that the broker keeps unacknowledged towards a client."
     ),
     number!(
+        "limits.inflight_bytes_max",
+        limits.inflight_bytes_max,
+        "bytes",
+        1,
+        GIB,
+        "Bytes sent to one client and not acknowledged; beyond them messages wait in its queue."
+    ),
+    number!(
         "limits.topic_alias_max",
         limits.topic_alias_max,
         "aliases",
@@ -421,6 +453,14 @@ pub static KEYS: &[Key] = &[
         "Largest packet that is accepted (Maximum Packet Size)."
     ),
     number!(
+        "limits.payload_bytes_max",
+        limits.payload_bytes_max,
+        "bytes",
+        0,
+        PACKET_BYTES_MAX as u64,
+        "Largest payload; a publish with a larger one is refused with 0x97."
+    ),
+    number!(
         "limits.queue_messages_max",
         limits.queue_messages_max,
         "messages",
@@ -435,6 +475,14 @@ pub static KEYS: &[Key] = &[
         1_024,
         64 * GIB,
         "Bytes that wait for one session."
+    ),
+    number!(
+        "limits.all_queue_bytes_max",
+        limits.all_queue_bytes_max,
+        "bytes",
+        0,
+        1_024 * GIB,
+        "Bytes that wait or are not acknowledged in all sessions of one organization; beyond them every queue is full."
     ),
     number!(
         "limits.output_bytes_max",
@@ -508,6 +556,46 @@ pub static KEYS: &[Key] = &[
         0,
         1_024 * GIB,
         "Payload bytes that all clients of one organization together may publish; 0: no limit."
+    ),
+    number!(
+        "limits.publish_messages_per_month",
+        limits.publish_messages_per_month,
+        "messages per month",
+        0,
+        0xFF_FFFF_FFFF_FFFF,
+        "What all clients of one organization together may publish in a calendar month (UTC); 0: no limit."
+    ),
+    number!(
+        "limits.refused_publishes_per_sec",
+        limits.refused_publishes_per_sec,
+        "messages per second",
+        0,
+        0xFFFF_FFFF,
+        "Publishes of one client that a quota may refuse; one more ends its connection with 0x96; 0: no limit."
+    ),
+    number!(
+        "limits.fan_out_max",
+        limits.fan_out_max,
+        "sessions",
+        0,
+        0xFFFF_FFFF,
+        "Sessions that one publish may reach; one that would reach more is refused with 0x97."
+    ),
+    number!(
+        "limits.deliver_messages_per_sec",
+        limits.deliver_messages_per_sec,
+        "messages per second",
+        0,
+        0xFFFF_FFFF,
+        "What is delivered to all clients of one organization together; QoS 0 is dropped, QoS 1 and 2 wait; 0: no limit."
+    ),
+    number!(
+        "limits.deliver_bytes_per_sec",
+        limits.deliver_bytes_per_sec,
+        "bytes per second",
+        0,
+        1_024 * GIB,
+        "Payload bytes delivered to all clients of one organization together; 0: no limit."
     ),
     number!(
         "limits.sys_interval_secs",

@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use cloudsignal_broker::Quota;
 use cloudsignal_broker::counters::Counters;
 use cloudsignal_broker::sink::DropReason;
 
@@ -29,7 +30,7 @@ pub(super) struct Collected {
 /// One number of an organization: name, meaning, whether it only rises, and where it stands.
 type Single = (&'static str, &'static str, MetricType, fn(&Counters) -> u64);
 
-const SINGLES: [Single; 15] = [
+const SINGLES: [Single; 18] = [
     ("org_connections", "Connections now", MetricType::Gauge, |it| {
         it.connections_now
     }),
@@ -44,6 +45,24 @@ const SINGLES: [Single; 15] = [
         "Subscriptions now",
         MetricType::Gauge,
         |it| it.subscriptions_now,
+    ),
+    (
+        "org_wildcard_subscriptions",
+        "Subscriptions with a wildcard now",
+        MetricType::Gauge,
+        |it| it.wildcard_subscriptions_now,
+    ),
+    (
+        "org_inflight_bytes",
+        "Bytes sent to clients and not acknowledged by them now",
+        MetricType::Gauge,
+        |it| it.inflight_bytes_now,
+    ),
+    (
+        "org_published_messages",
+        "Messages published that were allowed and within the quotas",
+        MetricType::Counter,
+        |it| it.messages_published,
     ),
     (
         "org_retained_messages",
@@ -119,7 +138,7 @@ struct Several {
     read: fn(&Counters) -> Vec<(&'static str, u64)>,
 }
 
-const SEVERAL: [Several; 3] = [
+const SEVERAL: [Several; 4] = [
     Several {
         name: "org_received_messages",
         help: "PUBLISH packets received, by QoS",
@@ -140,6 +159,17 @@ const SEVERAL: [Several; 3] = [
             DropReason::ALL
                 .iter()
                 .map(|why| (why.name(), it.dropped[why.index()]))
+                .collect()
+        },
+    },
+    Several {
+        name: "org_quota_exceeded",
+        help: "How often clients ran into each quota",
+        label: "quota",
+        read: |it| {
+            Quota::ALL
+                .iter()
+                .map(|quota| (quota.name(), it.exceeded[quota.index()]))
                 .collect()
         },
     },
@@ -186,18 +216,24 @@ fn add(sum: &mut Counters, one: &Counters) {
         connections_now,
         sessions_now,
         subscriptions_now,
+        wildcard_subscriptions_now,
         retained_messages_now,
         retained_bytes_now,
         queue_bytes_now,
         queue_messages_now,
+        inflight_bytes_now,
+        connections_peak,
         connects,
         connects_refused,
         takeovers,
         messages_received,
         bytes_received,
+        messages_published,
+        bytes_published,
         messages_sent,
         bytes_sent,
         dropped,
+        exceeded,
         denied,
         faults,
         wills,
@@ -209,6 +245,11 @@ fn add(sum: &mut Counters, one: &Counters) {
     sum.retained_bytes_now += retained_bytes_now;
     sum.queue_bytes_now += queue_bytes_now;
     sum.queue_messages_now += queue_messages_now;
+    sum.wildcard_subscriptions_now += wildcard_subscriptions_now;
+    sum.inflight_bytes_now += inflight_bytes_now;
+    sum.connections_peak += connections_peak;
+    sum.messages_published += messages_published;
+    sum.bytes_published += bytes_published;
     sum.connects += connects;
     sum.connects_refused += connects_refused;
     sum.takeovers += takeovers;
@@ -220,6 +261,7 @@ fn add(sum: &mut Counters, one: &Counters) {
     add_each(&mut sum.messages_received, messages_received);
     add_each(&mut sum.messages_sent, messages_sent);
     add_each(&mut sum.dropped, dropped);
+    add_each(&mut sum.exceeded, exceeded);
 }
 
 fn add_each(sums: &mut [u64], ones: &[u64]) {

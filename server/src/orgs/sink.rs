@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Report, Sink, Ticket};
+use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Quota, Report, Sink, Ticket};
 use cloudsignal_core::Instant;
 
 use crate::clock::WallTime;
@@ -86,6 +86,11 @@ enum Line {
     Fault {
         client_id: Box<str>,
         what: &'static str,
+    },
+    QuotaExceeded {
+        client_id: Box<str>,
+        quota: Quota,
+        times: u64,
     },
     SessionEnded {
         client_id: Box<str>,
@@ -240,6 +245,12 @@ impl Afterwards {
     }
 }
 
+/// What an operator can act on: who ran into which bound, how often since the last time.
+fn warn_of_quota(org: &OrgId, client: &str, quota: Quota, times: u64) {
+    let quota = quota.name();
+    tracing::warn!(%org, client, quota, times, "a quota was exceeded");
+}
+
 impl Line {
     /// The line, if anybody would read it.
     fn of(report: Report<'_>, log: ConnectionLog) -> Option<Self> {
@@ -283,6 +294,15 @@ impl Line {
             Report::Fault { client_id, what } => decisions.then(|| Self::Fault {
                 client_id: client_id.into(),
                 what,
+            }),
+            Report::QuotaExceeded {
+                client_id,
+                quota,
+                times,
+            } => tracing::enabled!(tracing::Level::WARN).then(|| Self::QuotaExceeded {
+                client_id: client_id.into(),
+                quota,
+                times,
             }),
             Report::SessionEnded { client_id } => decisions.then(|| Self::SessionEnded {
                 client_id: client_id.into(),
@@ -349,6 +369,14 @@ impl Line {
             ) => {
                 tracing::debug!(%org, client, what, "protocol broken");
             }
+            (
+                Self::QuotaExceeded {
+                    client_id,
+                    quota,
+                    times,
+                },
+                _,
+            ) => warn_of_quota(org, &client_id, quota, times),
             (Self::SessionEnded { client_id: client }, _) => {
                 tracing::debug!(%org, client, "session ended");
             }

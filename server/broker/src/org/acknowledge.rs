@@ -25,7 +25,7 @@ impl Org {
         let Some(conn) = session.conn.as_deref_mut() else {
             return Ok(());
         };
-        let outcome = session.outbound.acknowledge(conn, ack.packet_id);
+        let outcome = session.outbound.acknowledge(&mut self.desk, conn, ack.packet_id);
         self.settle(place, &outcome, "a PUBACK for a QoS 2 message", now, sink)
     }
 
@@ -42,7 +42,7 @@ impl Org {
         };
         let outcome = session
             .outbound
-            .release(conn, ack.packet_id, ack.reason.is_error());
+            .release(&mut self.desk, conn, ack.packet_id, ack.reason.is_error());
         let told = match outcome {
             Acknowledged::Released(number) => {
                 if session.is_persistent() {
@@ -88,7 +88,7 @@ impl Org {
         let Some(conn) = session.conn.as_deref_mut() else {
             return Ok(());
         };
-        let outcome = session.outbound.complete(conn, ack.packet_id);
+        let outcome = session.outbound.complete(&mut self.desk, conn, ack.packet_id);
         self.settle(place, &outcome, "a PUBCOMP before PUBREC", now, sink)
     }
 

@@ -11,7 +11,6 @@ use crate::authz::{CompiledPolicy, Grants};
 use crate::identity::{Credential, Identity};
 use crate::limits::Limits;
 use crate::policy::Policy;
-use crate::quota::Bucket;
 use crate::sink::{DropReason, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -51,11 +50,27 @@ impl Org {
         }
     }
 
-    /// The bounds changed. What exceeds them stays; nothing more is let in.
+    /// The bounds changed. What exceeds them stays; nothing more is let in. What was negotiated with a client
+    /// (Receive Maximum, Maximum Packet Size, Topic Alias Maximum) holds for as long as it is connected.
     pub fn handle_limits(&mut self, limits: Limits) {
-        self.messages_quota = Bucket::new(u64::from(limits.publish_messages_per_sec));
-        self.bytes_quota = Bucket::new(limits.publish_bytes_per_sec);
-        self.desk.limits = limits;
+        self.desk.set_limits(limits);
+    }
+
+    /// A month begins, or goes on after a restart: so many messages of it are published already.
+    pub const fn handle_month(&mut self, messages_published: u64) {
+        self.desk.meter.month_messages = messages_published;
+    }
+
+    /// Messages that were published in this month, as far as the organization was told of it.
+    #[must_use]
+    pub const fn month_messages(&self) -> u64 {
+        self.desk.meter.month_messages
+    }
+
+    /// [`Counters::connections_peak`](crate::counters::Counters::connections_peak) begins anew. Answers what it was.
+    pub const fn restart_peak(&mut self) -> u64 {
+        let counters = &mut self.desk.counters;
+        core::mem::replace(&mut counters.connections_peak, counters.connections_now)
     }
 
     /// A credential ended: revoked (0x87), changed or deleted (0x98), run out (0xA0). Its connections

@@ -9,7 +9,8 @@ use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::packet::Fault;
-use super::publish::fitness;
+use super::publish::{Standing, fitness};
+use super::subscribe::has_wildcard;
 use super::{Org, rearm};
 use crate::change::Change;
 use crate::message::Message;
@@ -194,7 +195,7 @@ impl Org {
         let mut publication = will.message.publication();
         publication.expires_at = will.expiry_secs.map(|secs| now.after_secs(secs));
         self.desk.counters.wills += 1;
-        self.publish_as(place, &publication, now, sink);
+        self.publish_as(place, &publication, Standing::Will, now, sink);
     }
 
     /// The session ends, and everything it held. Its delayed will is published now. [MQTT-3.1.3.2.2]
@@ -222,6 +223,8 @@ impl Org {
         session.outbound.clear(desk);
         desk.counters.sessions_now -= 1;
         desk.counters.subscriptions_now -= filters.len() as u64;
+        let wildcards = filters.iter().filter(|filter| has_wildcard(filter.as_ref()));
+        desk.counters.wildcard_subscriptions_now -= wildcards.count() as u64;
         sink.report(Report::SessionEnded {
             client_id: &session.client_id,
         });
@@ -239,7 +242,7 @@ impl Org {
             return;
         }
         let mut outbound = core::mem::take(&mut session.outbound);
-        let limits = self.desk.limits.clone();
+        let room = self.desk.room();
         let mut taken: Vec<(GroupKey, Member, Arc<Message>)> = Vec::new();
         let mut refused = 0;
         let Self {
@@ -256,7 +259,7 @@ impl Org {
             let publication = message.publication();
             let is_full = Cell::new(false);
             let picked = groups.pick(group, |member| {
-                let fit = fitness(sessions, &limits, member, &publication, now);
+                let fit = fitness(sessions, room, member, &publication, now);
                 if member.session == place {
                     return Fitness::Unfit;
                 }

@@ -10,10 +10,12 @@ use cloudsignal_core::codec::{ConnAck, Connect, ReasonCode};
 use cloudsignal_core::topic::TOPIC_BYTES_MAX;
 use cloudsignal_core::{Instant, Version};
 
+use super::publish::says_the_truth;
 use super::{Org, rearm};
 use crate::authz::Grants;
 use crate::identity::Identity;
 use crate::message::Publication;
+use crate::quota::Quota;
 use crate::session::connection::{AliasesOut, Completes};
 use crate::session::{Connection, Session, Will};
 use crate::sink::{CloseCause, ConnId, Report, Sink};
@@ -28,11 +30,26 @@ const ASSIGNED_PREFIX: &str = "auto-";
 struct Refusal {
     reason: ReasonCode,
     why: &'static str,
+    /// The quota that the client ran into, if it was one.
+    quota: Option<Quota>,
 }
 
 impl Refusal {
     const fn new(reason: ReasonCode, why: &'static str) -> Self {
-        Self { reason, why }
+        Self {
+            reason,
+            why,
+            quota: None,
+        }
+    }
+
+    fn by(quota: Quota, why: &'static str) -> Self {
+        let reason = quota.reason().unwrap_or(ReasonCode::QuotaExceeded);
+        Self {
+            reason,
+            why,
+            quota: Some(quota),
+        }
     }
 }
 
@@ -48,7 +65,10 @@ impl Org {
         sink: &mut impl Sink,
     ) {
         self.desk.changed = false;
-        match self.admit(connect, &identity) {
+        let admitted = self
+            .admit(connect, &identity)
+            .and_then(|client_id| self.admit_one_more(connect, now).map(|()| client_id));
+        match admitted {
             Err(refusal) => self.refuse(conn, connect, refusal, now, sink),
             Ok(client_id) => self.open(conn, connect, identity, &client_id, now, sink),
         }
@@ -92,6 +112,29 @@ impl Org {
         Ok(connect.client_id.into())
     }
 
+    /// What concerns every client that may come in: its will, and last of all the rate, so that only those count
+    /// that do come in.
+    fn admit_one_more(&mut self, connect: &Connect<'_>, now: Instant) -> Result<(), Refusal> {
+        if let Some(will) = &connect.will {
+            if will.payload.len() > self.desk.limits.payload_bytes_max as usize {
+                return Err(Refusal::by(Quota::PayloadBytes, "the will is too large"));
+            }
+            if !says_the_truth(will.properties.payload_format, will.payload) {
+                return Err(Refusal::new(
+                    ReasonCode::PayloadFormatInvalid,
+                    "the will is not the UTF-8 text that it is said to be",
+                ));
+            }
+        }
+        if !self.desk.meter.connect(now) {
+            return Err(Refusal::by(
+                Quota::Connects,
+                "the organization has too many connects per second",
+            ));
+        }
+        Ok(())
+    }
+
     /// May this client have the session that goes by its client id?
     fn may_return(&self, session: &Session, identity: &Identity) -> Result<(), Refusal> {
         if *session.identity.principal != *identity.principal {
@@ -110,8 +153,8 @@ impl Org {
     fn room_for_one_more(&self) -> Result<(), Refusal> {
         self.room_for_a_connection()?;
         if self.desk.counters.sessions_now >= u64::from(self.desk.limits.sessions_max) {
-            return Err(Refusal::new(
-                ReasonCode::QuotaExceeded,
+            return Err(Refusal::by(
+                Quota::Sessions,
                 "the organization has no session left",
             ));
         }
@@ -120,8 +163,8 @@ impl Org {
 
     fn room_for_a_connection(&self) -> Result<(), Refusal> {
         if self.desk.counters.connections_now >= u64::from(self.desk.limits.connections_max) {
-            return Err(Refusal::new(
-                ReasonCode::QuotaExceeded,
+            return Err(Refusal::by(
+                Quota::Connections,
                 "the organization has no connection left",
             ));
         }
@@ -145,9 +188,9 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) {
-        let Refusal { reason, why } = refusal;
+        let Refusal { reason, why, quota } = refusal;
         self.desk.counters.connects_refused += 1;
-        let turn = Turn {
+        let mut turn = Turn {
             desk: &mut self.desk,
             now,
             sink,
@@ -169,6 +212,9 @@ impl Org {
                 break;
             }
         }
+        if let Some(quota) = quota {
+            turn.exceeded(quota, connect.client_id);
+        }
         turn.sink.report(Report::Fault {
             client_id: connect.client_id,
             what: why,
@@ -189,7 +235,9 @@ impl Org {
         let (place, session_present) = self.find_session(client_id, connect, &identity, now, sink);
         self.bind(id, place);
         self.desk.counters.connects += 1;
-        self.desk.counters.connections_now += 1;
+        let counters = &mut self.desk.counters;
+        counters.connections_now += 1;
+        counters.connections_peak = counters.connections_peak.max(counters.connections_now);
         let is_same = self.sessions[place as usize].identity.has_rights_of(&identity);
         self.attach(id, place, connect, &identity, now);
         self.refresh_permits(place);

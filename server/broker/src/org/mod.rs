@@ -36,7 +36,6 @@ use crate::identity::OrgId;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::policy::Policy;
-use crate::quota::Bucket;
 use crate::random::Random;
 use crate::router::{Groups, MatchCache, Retained, Trie};
 use crate::session::Session;
@@ -64,8 +63,6 @@ pub struct Org {
     groups: Groups,
     retained: Retained,
     submitters: submission::Submitters,
-    messages_quota: Bucket,
-    bytes_quota: Bucket,
     sys_at: Instant,
 }
 
@@ -77,8 +74,6 @@ impl Org {
         Self {
             id,
             policy: Arc::new(CompiledPolicy::new(policy)),
-            messages_quota: Bucket::new(u64::from(limits.publish_messages_per_sec)),
-            bytes_quota: Bucket::new(limits.publish_bytes_per_sec),
             desk: Desk::new(limits),
             random: Random::new(seed),
             conns: Vec::new(),
@@ -183,35 +178,22 @@ impl Org {
     /// # Panics
     /// When something does not hold, which is our bug.
     pub fn invariants(&self) {
+        self.check_lists();
         let counters = &self.desk.counters;
-        assert_eq!(
-            counters.sessions_now,
-            self.sessions.len() as u64,
-            "sessions are counted right"
-        );
-        assert_eq!(
-            self.by_client_id.len(),
-            self.sessions.len(),
-            "every session has its client id"
-        );
-        assert_eq!(
-            counters.retained_messages_now,
-            self.retained.len() as u64,
-            "retained messages are counted right"
-        );
-        assert_eq!(
-            counters.retained_bytes_now,
-            self.retained.bytes() as u64,
-            "retained bytes are counted right"
-        );
-        assert!(self.desk.scratch.is_empty(), "the scratch buffer is given back");
         let (mut connections, mut subscriptions, mut queued, mut queue_bytes) = (0, 0, 0, 0);
+        let (mut wildcards, mut inflight_bytes) = (0, 0);
         for (place, session) in &self.sessions {
             let conn = session.conn.as_deref();
             session.outbound.invariants(&self.desk, conn);
             queued += session.outbound.queue_len() as u64;
             queue_bytes += session.outbound.queue_bytes() as u64;
+            inflight_bytes += session.outbound.window_bytes() as u64;
             subscriptions += session.subscriptions.len() as u64;
+            let wild = session
+                .subscriptions
+                .iter()
+                .filter(|it| subscribe::has_wildcard(it.filter.as_ref()));
+            wildcards += wild.count() as u64;
             let filters = session.subscriptions.iter().map(|it| it.filter.as_str().len());
             assert_eq!(
                 filters.sum::<usize>(),
@@ -236,6 +218,11 @@ impl Org {
             "subscriptions are counted right"
         );
         assert_eq!(
+            (counters.wildcard_subscriptions_now, counters.inflight_bytes_now),
+            (wildcards, inflight_bytes),
+            "subscriptions with wildcards and bytes in flight are counted right"
+        );
+        assert_eq!(
             (self.trie.len() + self.groups.len()) as u64,
             subscriptions,
             "the tree and the groups hold nothing else"
@@ -248,6 +235,31 @@ impl Org {
             counters.queue_bytes_now, queue_bytes,
             "queued bytes are counted right"
         );
+    }
+
+    fn check_lists(&self) {
+        let counters = &self.desk.counters;
+        assert_eq!(
+            counters.sessions_now,
+            self.sessions.len() as u64,
+            "sessions are counted right"
+        );
+        assert_eq!(
+            self.by_client_id.len(),
+            self.sessions.len(),
+            "every session has its client id"
+        );
+        assert_eq!(
+            counters.retained_messages_now,
+            self.retained.len() as u64,
+            "retained messages are counted right"
+        );
+        assert_eq!(
+            counters.retained_bytes_now,
+            self.retained.bytes() as u64,
+            "retained bytes are counted right"
+        );
+        assert!(self.desk.scratch.is_empty(), "the scratch buffer is given back");
     }
 
     /// What a session has subscribed to is what the tree and the groups know of it.

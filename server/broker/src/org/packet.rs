@@ -4,6 +4,7 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::{DecodeError, Packet, ReasonCode};
 
 use super::Org;
+use crate::quota::Quota;
 use crate::session::Connection;
 use crate::session::connection::Completes;
 use crate::sink::{ConnId, Report, Sink};
@@ -89,6 +90,14 @@ impl Org {
     ) {
         let Some(place) = self.place_of(conn) else { return };
         self.desk.changed = false;
+        if matches!(error, DecodeError::TooLarge { .. }) {
+            let mut turn = Turn {
+                desk: &mut self.desk,
+                now,
+                sink: &mut *sink,
+            };
+            turn.exceeded(Quota::PacketBytes, &self.sessions[place as usize].client_id);
+        }
         let fault = match error {
             DecodeError::UnsupportedVersion { .. } => SECOND_CONNECT,
             DecodeError::Malformed(_)

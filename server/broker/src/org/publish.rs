@@ -11,27 +11,60 @@ use super::alias::Alias;
 use super::packet::Fault;
 use crate::authz::{Denied, PublishPermit};
 use crate::change::Change;
-use crate::limits::Limits;
 use crate::message::{Message, Publication};
+use crate::quota::Quota;
 use crate::router::shared::Fitness;
 use crate::router::{GroupKey, Member};
 use crate::session::connection::Completes;
 use crate::session::{Connection, Delivered, Delivery, FanOut, Session, accepts};
 use crate::sink::{DropReason, Report, Sink};
-use crate::turn::Turn;
+use crate::turn::{Desk, Room, Turn};
 
 /// A message that does not go on, and what its publisher is told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped {
     pub(super) reason: ReasonCode,
     pub(super) dropped: DropReason,
+    /// The quota that it ran into, if it was one.
+    pub(super) quota: Option<Quota>,
+}
+
+/// How a message stands towards the rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// They may refuse it.
+    Ordinary,
+    /// It is counted and never refused: its client is gone and cannot publish it again.
+    Will,
 }
 
 impl From<Denied> for Stopped {
     fn from(denied: Denied) -> Self {
+        Self::without_quota(denied.reason(), DropReason::PublishDenied)
+    }
+}
+
+impl Stopped {
+    pub(super) const fn without_quota(reason: ReasonCode, dropped: DropReason) -> Self {
         Self {
-            reason: denied.reason(),
-            dropped: DropReason::PublishDenied,
+            reason,
+            dropped,
+            quota: None,
+        }
+    }
+
+    const fn by(quota: Quota, dropped: DropReason) -> Self {
+        Self {
+            reason: ReasonCode::QuotaExceeded,
+            dropped,
+            quota: Some(quota),
+        }
+    }
+
+    pub(super) fn count<S: Sink>(self, mut turn: Turn<'_, S>, client_id: &str) {
+        turn.desk.counters.drop_one(self.dropped);
+        if let Some(quota) = self.quota {
+            turn.exceeded(quota, client_id);
         }
     }
 }
@@ -87,14 +120,33 @@ impl Org {
                 .map(|secs| now.after_secs(secs)),
             publisher: session.serial,
         };
-        let told = self.publish_as(place, &publication, now, sink);
+        let told = self.publish_as(place, &publication, Standing::Ordinary, now, sink);
         if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
             alias.put_back(conn);
         }
         if let Some(packet_id) = publish.packet_id {
             self.acknowledge(place, publish, packet_id, told, now, sink);
         }
-        Ok(())
+        self.end_flood(place, now, sink)
+    }
+
+    /// A client that goes on and on publishing what a rate refuses is sent away.
+    fn end_flood(&mut self, place: u32, now: Instant, sink: &mut impl Sink) -> Result<(), Fault> {
+        let session = &mut self.sessions[place as usize];
+        let is_flood = |conn: &Connection| conn.refusals.is_exceeded();
+        if !session.conn.as_deref().is_some_and(is_flood) {
+            return Ok(());
+        }
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        turn.exceeded(Quota::RefusedPublishes, &session.client_id);
+        Err(Fault {
+            reason: ReasonCode::MessageRateTooHigh,
+            what: "it goes on publishing what a quota refuses",
+        })
     }
 
     /// Publishes under the permissions of a session. Answers what the publisher is told.
@@ -102,17 +154,33 @@ impl Org {
         &mut self,
         place: u32,
         publication: &Publication<'_>,
+        standing: Standing,
         now: Instant,
         sink: &mut impl Sink,
     ) -> ReasonCode {
-        match self.pass(place, publication, now, sink) {
+        match self.pass(place, publication, standing, now, sink) {
             Ok(0) => ReasonCode::NoMatchingSubscribers,
             Ok(_) => ReasonCode::Success,
             Err(stopped) => {
-                self.desk.counters.drop_one(stopped.dropped);
+                self.count_stopped(place, stopped, now, sink);
                 stopped.reason
             }
         }
+    }
+
+    fn count_stopped(&mut self, place: u32, stopped: Stopped, now: Instant, sink: &mut impl Sink) {
+        let session = &mut self.sessions[place as usize];
+        let per_sec_max = self.desk.limits.refused_publishes_per_sec;
+        let conn = session.conn.as_deref_mut();
+        if let Some(conn) = conn.filter(|_| stopped.dropped == DropReason::PublishQuota) {
+            conn.refusals.add(per_sec_max, now);
+        }
+        let turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        stopped.count(turn, &session.client_id);
     }
 
     /// Permission, quota, retained store, router. Answers how many sessions got the message.
@@ -120,41 +188,87 @@ impl Org {
         &mut self,
         place: u32,
         publication: &Publication<'_>,
+        standing: Standing,
         now: Instant,
         sink: &mut impl Sink,
     ) -> Result<usize, Stopped> {
         self.check_levels(publication)?;
         let permit = self.permit(place, publication, sink)?;
-        self.pass_permitted(&permit, publication, now, sink)
+        self.pass_permitted(&permit, publication, standing, now, sink)
     }
 
     pub(super) fn check_levels(&self, publication: &Publication<'_>) -> Result<(), Stopped> {
         if publication.topic.level_count() > self.desk.limits.topic_levels_max {
-            return Err(Stopped {
-                reason: ReasonCode::TopicNameInvalid,
-                dropped: DropReason::PublishDenied,
-            });
+            return Err(Stopped::without_quota(
+                ReasonCode::TopicNameInvalid,
+                DropReason::PublishDenied,
+            ));
         }
         Ok(())
     }
 
-    /// Quota, retained store, router. Answers how many sessions got the message.
+    /// Quotas, retained store, router. Answers how many sessions got the message.
     pub(super) fn pass_permitted(
         &mut self,
         permit: &PublishPermit<'_>,
         publication: &Publication<'_>,
+        standing: Standing,
         now: Instant,
         sink: &mut impl Sink,
     ) -> Result<usize, Stopped> {
-        let within = self.messages_quota.spend(1, now)
-            && self.bytes_quota.spend(publication.payload.len() as u64, now);
-        if !within {
-            return Err(Stopped {
-                reason: ReasonCode::QuotaExceeded,
-                dropped: DropReason::PublishQuota,
-            });
+        self.check_payload(publication)?;
+        self.check_fan_out(permit)?;
+        let bytes = publication.payload.len() as u64;
+        let Desk {
+            limits,
+            meter,
+            counters,
+            ..
+        } = &mut self.desk;
+        match standing {
+            Standing::Ordinary => meter
+                .publish(limits, bytes, now)
+                .map_err(|quota| Stopped::by(quota, DropReason::PublishQuota))?,
+            Standing::Will => meter.publish_anyway(bytes, now),
         }
+        counters.messages_published += 1;
+        counters.bytes_published += bytes;
         self.retain_and_route(permit, publication, now, sink)
+    }
+
+    fn check_payload(&self, publication: &Publication<'_>) -> Result<(), Stopped> {
+        if publication.payload.len() > self.desk.limits.payload_bytes_max as usize {
+            return Err(Stopped::by(Quota::PayloadBytes, DropReason::PayloadTooLarge));
+        }
+        if !says_the_truth(publication.properties.payload_format, publication.payload) {
+            return Err(Stopped::without_quota(
+                ReasonCode::PayloadFormatInvalid,
+                DropReason::PayloadFormat,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Nobody is looked for as long as all subscriptions together are not too many.
+    fn check_fan_out(&mut self, permit: &PublishPermit<'_>) -> Result<(), Stopped> {
+        let fan_out_max = self.desk.limits.fan_out_max;
+        if self.desk.counters.subscriptions_now <= u64::from(fan_out_max) {
+            return Ok(());
+        }
+        let Self {
+            trie,
+            cache,
+            sessions,
+            ..
+        } = self;
+        let topic = permit.topic();
+        let matches = cache.lookup(trie, topic, |place| {
+            sessions[place as usize].grants.allows_delivery(topic)
+        });
+        if matches.sessions.len() + matches.groups.len() > fan_out_max as usize {
+            return Err(Stopped::by(Quota::FanOut, DropReason::FanOut));
+        }
+        Ok(())
     }
 
     fn permit<'t>(
@@ -215,10 +329,7 @@ impl Org {
                 (desk.limits.retained_messages_max, desk.limits.retained_bytes_max);
             retained
                 .set(Arc::clone(message), messages_max, bytes_max)
-                .map_err(|_full| Stopped {
-                    reason: ReasonCode::QuotaExceeded,
-                    dropped: DropReason::RetainedFull,
-                })?;
+                .map_err(|full| Stopped::by(full.quota(), DropReason::RetainedFull))?;
             Turn { desk, now, sink }.store(Change::Retained {
                 message: Arc::clone(message),
             });
@@ -273,10 +384,8 @@ impl Org {
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
         for &group in &matches.groups {
-            let limits = &turn.desk.limits;
-            let picked = groups.pick(group, |member| {
-                fitness(sessions, limits, member, publication, now)
-            });
+            let room = turn.desk.room();
+            let picked = groups.pick(group, |member| fitness(sessions, room, member, publication, now));
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
             let delivery = shared_delivery(&member, publication, ids.as_slice(), Some(group));
@@ -362,6 +471,11 @@ impl Connection {
     }
 }
 
+/// Whether a payload that is said to be UTF-8 text is. [MQTT-3.3.2.3.2]
+pub(super) fn says_the_truth(is_text: Option<bool>, payload: &[u8]) -> bool {
+    is_text != Some(true) || core::str::from_utf8(payload).is_ok()
+}
+
 /// How a member of a shared group gets a message. [MQTT-4.8.2-3]
 fn shared_delivery<'a>(
     member: &Member,
@@ -380,7 +494,7 @@ fn shared_delivery<'a>(
 /// How well a member of a shared group could take a message now.
 pub(super) fn fitness(
     sessions: &slab::Slab<Session>,
-    limits: &Limits,
+    room: Room,
     member: &Member,
     publication: &Publication<'_>,
     now: Instant,
@@ -392,7 +506,7 @@ pub(super) fn fitness(
         return Fitness::Unfit;
     }
     let reliable = publication.qos.min(member.qos) > Qos::AtMostOnce;
-    let may_take = || session.outbound.may_take(limits, publication.size_about());
+    let may_take = || session.outbound.may_take(room, publication.size_about());
     let Some(conn) = session.conn.as_deref() else {
         return match (reliable, may_take()) {
             (true, true) => Fitness::Away,

@@ -16,6 +16,8 @@ use crate::turn::Turn;
 
 /// Retained topics looked at in one go; the rest waits for the next turn, so that nobody else does.
 const SCAN_LOOKS_MAX: usize = 1_000;
+/// Connections that are served in one go when the delivery quota has filled again.
+const STARVED_LOOKS_MAX: usize = 1_000;
 
 impl Org {
     /// The output of `conn` has drained: to half of [`output_bytes_max`](crate::Limits::output_bytes_max) or less.
@@ -26,6 +28,25 @@ impl Org {
             conn.output_full = false;
         }
         self.pump(place, now, sink);
+    }
+
+    /// Sends what waited for the delivery quota, one connection after the other, as far as the quota goes.
+    pub(super) fn feed_starved(&mut self, now: Instant, sink: &mut impl Sink) {
+        for _ in 0..self.desk.starved.len().min(STARVED_LOOKS_MAX) {
+            if self.desk.meter.may_deliver(0, now).is_err() {
+                break;
+            }
+            let Some(id) = self.desk.starved.pop_front() else {
+                break;
+            };
+            let Some(place) = self.place_of(id) else { continue };
+            let conn = self.sessions[place as usize].conn.as_deref_mut();
+            if let Some(conn) = conn.filter(|conn| conn.is_starved) {
+                conn.is_starved = false;
+                self.pump(place, now, sink);
+            }
+        }
+        self.desk.await_deliveries(now);
     }
 
     pub(super) fn pump(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
@@ -68,7 +89,7 @@ impl Session {
                 Stage::Published(pending) => {
                     let (qos, number) = (pending.qos, pending.message.number());
                     if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0).is_none() {
-                        self.outbound.discard(conn, packet_id);
+                        self.outbound.discard(turn.desk, conn, packet_id);
                         self.give_up(turn, qos, number);
                         continue;
                     }
@@ -104,6 +125,10 @@ impl Session {
             if !is_expired && reliable && !may_open(&self.outbound, conn, turn) {
                 return;
             }
+            let payload_bytes = head.message.payload().len();
+            if !is_expired && self.must_starve(turn, payload_bytes) {
+                return;
+            }
             let Some(pending) = self.outbound.pop(turn.desk) else {
                 return;
             };
@@ -121,7 +146,7 @@ impl Session {
     fn send_retained<S: Sink>(&mut self, turn: &mut Turn<'_, S>, retained: &Retained) -> bool {
         let mut looks = SCAN_LOOKS_MAX;
         while let Some(mut scan) = self.scans.pop_front() {
-            while looks > 0 && self.may_send_retained(scan.qos, turn) {
+            while looks > 0 && self.may_send_retained(scan.qos, turn) && !self.must_starve(turn, 0) {
                 let Some(message) = retained.next(&mut scan, &mut looks, turn.now) else {
                     break;
                 };
@@ -145,6 +170,18 @@ impl Session {
             }
         }
         false
+    }
+
+    /// Whether the delivery quota is used up; then what waits is tried again soon.
+    fn must_starve<S: Sink>(&mut self, turn: &mut Turn<'_, S>, payload_bytes: usize) -> bool {
+        let Err(quota) = turn.desk.meter.may_deliver(payload_bytes, turn.now) else {
+            return false;
+        };
+        turn.exceeded(quota, &self.client_id);
+        if let Some(conn) = self.conn.as_deref_mut() {
+            turn.starve(conn);
+        }
+        true
     }
 
     fn may_send_retained<S: Sink>(&self, qos: Qos, turn: &Turn<'_, S>) -> bool {

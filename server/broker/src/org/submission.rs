@@ -7,10 +7,13 @@ use cloudsignal_core::codec::{PacketId, Publish, PublishProperties, ReasonCode, 
 use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
 use super::Org;
+use super::publish::{Standing, Stopped};
 use crate::authz::{CompiledPolicy, Denied, Grants, PublishPermit};
 use crate::identity::Identity;
 use crate::message::Publication;
+use crate::quota::Quota;
 use crate::sink::{DropReason, Report, Sink, Ticket};
+use crate::turn::Turn;
 
 /// Identities whose compiled permissions are remembered, because submitters repeat themselves.
 const SUBMITTERS_MAX: usize = 16;
@@ -37,7 +40,7 @@ pub struct Submission<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// What PUBACK would say: Success, 0x10 no matching subscribers, 0x87 not authorized, 0x90 topic name
-    /// invalid, 0x95 packet too large, 0x97 quota exceeded.
+    /// invalid, 0x95 packet too large, 0x97 quota exceeded, 0x99 payload format invalid.
     pub reason: ReasonCode,
     /// How many sessions got it.
     pub reached: usize,
@@ -94,7 +97,12 @@ impl Org {
             Ok(0) => (ReasonCode::NoMatchingSubscribers, 0),
             Ok(reached) => (ReasonCode::Success, reached),
             Err(stopped) => {
-                self.desk.counters.drop_one(stopped.dropped);
+                let turn = Turn {
+                    desk: &mut self.desk,
+                    now,
+                    sink,
+                };
+                stopped.count(turn, NO_CLIENT_ID);
                 (stopped.reason, 0)
             }
         };
@@ -111,11 +119,12 @@ impl Org {
         submission: &Submission<'_>,
         now: Instant,
         sink: &mut impl Sink,
-    ) -> Result<usize, super::publish::Stopped> {
+    ) -> Result<usize, Stopped> {
         if !self.accepts(submission) {
-            return Err(super::publish::Stopped {
+            return Err(Stopped {
                 reason: ReasonCode::PacketTooLarge,
                 dropped: DropReason::PacketTooLarge,
+                quota: Some(Quota::PacketBytes),
             });
         }
         let expiry_secs = submission.properties.message_expiry_secs;
@@ -135,7 +144,7 @@ impl Org {
         };
         self.check_levels(&publication)?;
         let permit = self.permit_submission(identity, &publication, sink)?;
-        self.pass_permitted(&permit, &publication, now, sink)
+        self.pass_permitted(&permit, &publication, Standing::Ordinary, now, sink)
     }
 
     fn permit_submission<'t>(

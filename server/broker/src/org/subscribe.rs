@@ -13,11 +13,12 @@ use super::Org;
 use super::packet::Fault;
 use crate::authz::{Denied, SubscribePermit};
 use crate::change::Change;
+use crate::quota::Quota;
 use crate::router::{Direct, Member, Scan};
 use crate::session::Subscription;
 use crate::session::connection::Completes;
 use crate::sink::{Report, Sink};
-use crate::turn::Turn;
+use crate::turn::{Desk, Turn};
 
 impl Org {
     pub(super) fn on_subscribe(
@@ -77,7 +78,19 @@ impl Org {
         let filter_bytes = session.subscriptions.filter_bytes() + filter.as_str().len();
         let has_room = session.subscriptions.len() < self.desk.limits.subscriptions_max as usize
             && filter_bytes <= self.desk.limits.filter_bytes_max;
-        if is_new && !has_room {
+        let wildcard = has_wildcard(filter);
+        let exceeded = if has_room {
+            self.desk.subscriptions_exceeded(wildcard)
+        } else {
+            Some(Quota::SessionSubscriptions)
+        };
+        if let Some(quota) = exceeded.filter(|_| is_new) {
+            let mut turn = Turn {
+                desk: &mut self.desk,
+                now,
+                sink,
+            };
+            turn.exceeded(quota, &session.client_id);
             return Err(ReasonCode::QuotaExceeded);
         }
         session.subscriptions.put(Subscription {
@@ -89,6 +102,7 @@ impl Org {
             covered: permit.covered(),
         });
         self.desk.counters.subscriptions_now += u64::from(is_new);
+        self.desk.counters.wildcard_subscriptions_now += u64::from(is_new && wildcard);
         self.enter(place, filter, &permit, wanted, id);
         self.start_sys(filter, now);
 
@@ -234,6 +248,7 @@ impl Org {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.desk.counters.subscriptions_now -= 1;
+        self.desk.counters.wildcard_subscriptions_now -= u64::from(has_wildcard(filter));
         session.scans.retain(|scan| scan.filter() != filter);
         if session.is_persistent() {
             let client_id = Arc::clone(&session.client_id);
@@ -314,6 +329,24 @@ impl Org {
             cache.forget();
         }
     }
+}
+
+impl Desk {
+    /// The bound that one more subscription would break.
+    fn subscriptions_exceeded(&self, wildcard: bool) -> Option<Quota> {
+        let (limits, counters) = (&self.limits, &self.counters);
+        if counters.subscriptions_now >= u64::from(limits.all_subscriptions_max) {
+            return Some(Quota::AllSubscriptions);
+        }
+        let wildcards_max = u64::from(limits.wildcard_subscriptions_max);
+        (wildcard && counters.wildcard_subscriptions_now >= wildcards_max)
+            .then_some(Quota::WildcardSubscriptions)
+    }
+}
+
+/// Whether the filter matches more than one topic: in a valid filter these characters are nothing else.
+pub(super) fn has_wildcard(filter: TopicFilter<'_>) -> bool {
+    filter.as_str().contains(['+', '#'])
 }
 
 /// The options as SUBSCRIBE has them on the wire, with the QoS that was granted.

@@ -62,6 +62,7 @@ impl Org {
                 self.pump(place, now, sink);
             }
             Timer::Sys => self.publish_sys(now, sink),
+            Timer::Deliveries => self.feed_starved(now, sink),
         }
     }
 

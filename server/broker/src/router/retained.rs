@@ -15,6 +15,7 @@ use cloudsignal_core::topic::TopicFilterBuf;
 use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName};
 
 use crate::message::Message;
+use crate::quota::Quota;
 
 /// The character after `/`: no topic that begins with `a/` sorts behind `a0`.
 const AFTER_SLASH: char = '0';
@@ -32,7 +33,21 @@ pub(crate) struct Retained {
 
 /// The store is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// There are as many messages as there may be.
+    Messages,
+    /// There are as many bytes as there may be.
+    Bytes,
+}
+
+impl Full {
+    pub(crate) const fn quota(self) -> Quota {
+        match self {
+            Self::Messages => Quota::RetainedMessages,
+            Self::Bytes => Quota::RetainedBytes,
+        }
+    }
+}
 
 impl Retained {
     pub(crate) fn len(&self) -> usize {
@@ -60,8 +75,12 @@ impl Retained {
             .get(message.topic().as_str())
             .map_or(0, |old| old.size());
         let grows = old == 0;
-        if self.bytes - old + message.size() > bytes_max || (grows && self.len() >= messages_max) {
-            return Err(Full);
+        if grows && self.len() >= messages_max {
+            return Err(Full::Messages);
+        }
+        // Under bounds that were lowered, a message that takes no more than the one before it still fits.
+        if message.size() > old && self.bytes - old + message.size() > bytes_max {
+            return Err(Full::Bytes);
         }
         self.clear(message.topic());
         self.bytes += message.size();
@@ -388,8 +407,14 @@ mod tests {
             Ok(()),
             "replacing needs no room"
         );
-        assert_eq!(retained.set(message("b", 3, None), 1, 10 * size), Err(Full));
-        assert_eq!(retained.set(message("b", 3, None), 2, 2 * size - 1), Err(Full));
+        assert_eq!(
+            retained.set(message("b", 3, None), 1, 10 * size),
+            Err(Full::Messages)
+        );
+        assert_eq!(
+            retained.set(message("b", 3, None), 2, 2 * size - 1),
+            Err(Full::Bytes)
+        );
         assert!(retained.clear(TopicName::parse("a").expect("a topic")));
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
     }

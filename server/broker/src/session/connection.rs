@@ -13,6 +13,7 @@ use cloudsignal_core::{Duration, Instant, Version};
 use super::Will;
 use crate::identity::Identity;
 use crate::message::Message;
+use crate::quota::Refusals;
 use crate::sink::{CloseCause, ConnId, Sink, Ticket};
 use crate::turn::Turn;
 
@@ -61,6 +62,10 @@ pub(crate) struct Connection {
     pub(crate) outgrown: bool,
     /// Entries of the window that this connection has to send again.
     pub(crate) unsent: usize,
+    /// Whether its messages wait for the organization's delivery quota.
+    pub(crate) is_starved: bool,
+    /// Publishes of it that a rate refused.
+    pub(crate) refusals: Refusals,
     held: VecDeque<Held>,
 }
 
@@ -133,6 +138,8 @@ impl Connection {
             opening: false,
             outgrown: false,
             unsent: 0,
+            is_starved: false,
+            refusals: Refusals::default(),
             held: VecDeque::new(),
         }
     }

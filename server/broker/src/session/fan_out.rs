@@ -13,6 +13,7 @@ use super::connection::{AliasUse, Connection};
 use super::{Pending, Session};
 use crate::change::Change;
 use crate::message::{Message, Publication};
+use crate::quota::Quota;
 use crate::router::GroupKey;
 use crate::sink::{DropReason, Sink};
 use crate::turn::{Desk, Turn};
@@ -206,8 +207,27 @@ impl Session {
             };
         };
         let has_room = !reliable || (conn.quota > 0 && self.outbound.has_window(turn.desk));
+        if conn.is_starved && !reliable {
+            turn.desk.counters.drop_one(DropReason::DeliveryQuota);
+            self.outbound.dropped += 1;
+            return Delivered::No;
+        }
         if !conn.is_writable() || !self.outbound.is_idle(conn) || !has_room {
             return self.enqueue(turn, fan, delivery);
+        }
+        if let Err(quota) = turn
+            .desk
+            .meter
+            .may_deliver(fan.publication.payload.len(), turn.now)
+        {
+            turn.exceeded(quota, &self.client_id);
+            if reliable {
+                turn.starve(conn);
+                return self.enqueue(turn, fan, delivery);
+            }
+            turn.desk.counters.drop_one(DropReason::DeliveryQuota);
+            self.outbound.dropped += 1;
+            return Delivered::No;
         }
         let has_news = self.outbound.dropped > 0 && conn.version.is_v5();
         if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news {
@@ -231,7 +251,7 @@ impl Session {
                 .expect("invariant: QoS 1 and 2 carry a packet id");
             let packet_id = self.outbound.next_packet_id();
             self.outbound
-                .open_window(packet_id, Pending::new(message, delivery));
+                .open_window(turn.desk, packet_id, Pending::new(message, delivery));
             turn.desk.scratch[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
             conn.quota -= 1;
         }
@@ -265,10 +285,13 @@ impl Session {
         delivery: &Delivery<'_>,
     ) -> Delivered {
         let message = fan.keep(turn.desk);
-        if !self.outbound.fits(&turn.desk.limits, message.size()) {
+        if !self.outbound.fits(turn.desk.room(), message.size()) {
             self.drop_expired(turn);
         }
         if !self.outbound.make_room(turn.desk, message.size()) {
+            if turn.desk.room().all_bytes_left < message.size() as u64 {
+                turn.exceeded(Quota::AllQueueBytes, &self.client_id);
+            }
             turn.desk.counters.drop_one(DropReason::QueueFull);
             self.outbound.dropped += 1;
             return Delivered::No;
@@ -303,7 +326,7 @@ impl Session {
         conn.traffic.sent(payload_bytes);
         if reliable {
             conn.quota = conn.quota.saturating_sub(1);
-            self.outbound.open_window(packet_id, pending);
+            self.outbound.open_window(turn.desk, packet_id, pending);
         }
         Delivered::Yes
     }

@@ -12,11 +12,10 @@ use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
 use super::fan_out::Delivery;
-use crate::limits::Limits;
 use crate::message::Message;
 use crate::router::GroupKey;
 use crate::sink::DropReason;
-use crate::turn::Desk;
+use crate::turn::{Desk, Room};
 
 /// A message that waits for one session, or that it has not acknowledged.
 #[derive(Clone, Debug)]
@@ -62,6 +61,16 @@ pub(crate) struct InFlight {
     pub(crate) counted: bool,
 }
 
+impl InFlight {
+    /// Bytes of the message, as long as it is kept.
+    fn size(&self) -> usize {
+        match &self.stage {
+            Stage::Published(pending) => pending.message.size(),
+            Stage::Released(_) => 0,
+        }
+    }
+}
+
 /// How far an exchange is.
 #[derive(Debug)]
 pub(crate) enum Stage {
@@ -95,6 +104,8 @@ pub(crate) struct Outbound {
     /// No message in the queue expires before this; `None` when none expires at all.
     queue_ends_at: Option<Instant>,
     window: VecDeque<InFlight>,
+    /// Bytes of the messages in the window.
+    window_bytes: usize,
     last_packet_id: u16,
     /// Whether ids have come round to one that was still in use, so that the window is not in their order.
     stepped_over: bool,
@@ -111,6 +122,7 @@ impl Outbound {
     /// Whether one more message may be unacknowledged.
     pub(crate) fn has_window(&self, desk: &Desk) -> bool {
         self.window.len() < usize::from(desk.limits.inflight_max)
+            && (self.window_bytes < desk.limits.inflight_bytes_max || self.window_bytes == 0)
     }
 
     pub(crate) fn queue_len(&self) -> usize {
@@ -121,19 +133,24 @@ impl Outbound {
         self.queue_bytes
     }
 
+    pub(crate) const fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+
     pub(crate) fn window_len(&self) -> usize {
         self.window.len()
     }
 
     /// Whether a message of `size` bytes fits into the queue as it is.
-    pub(crate) fn fits(&self, limits: &Limits, size: usize) -> bool {
-        self.queue.len() < limits.queue_messages_max
-            && self.queue_bytes.saturating_add(size) <= limits.queue_bytes_max
+    pub(crate) fn fits(&self, room: Room, size: usize) -> bool {
+        self.queue.len() < room.queue_messages_max
+            && self.queue_bytes.saturating_add(size) <= room.queue_bytes_max
+            && size as u64 <= room.all_bytes_left
     }
 
     /// Whether a message of `size` bytes would find room, or perhaps make it.
-    pub(crate) fn may_take(&self, limits: &Limits, size: usize) -> bool {
-        self.fits(limits, size) || (self.queued_qos0 > 0 && size <= limits.queue_bytes_max)
+    pub(crate) fn may_take(&self, room: Room, size: usize) -> bool {
+        self.fits(room, size) || (self.queued_qos0 > 0 && size <= room.queue_bytes_max)
     }
 
     /// Makes room for a message of `size` bytes by dropping QoS 0 messages, oldest first.
@@ -141,7 +158,7 @@ impl Outbound {
         if size > desk.limits.queue_bytes_max {
             return false;
         }
-        while !self.fits(&desk.limits, size) && self.queued_qos0 > 0 {
+        while !self.fits(desk.room(), size) && self.queued_qos0 > 0 {
             let mut from_hint = self.queue.iter().skip(self.qos0_from);
             let Some(at) = from_hint.position(|pending| pending.qos == Qos::AtMostOnce) else {
                 break;
@@ -151,7 +168,7 @@ impl Outbound {
             desk.counters.drop_one(DropReason::QueueFullQos0);
             self.dropped += 1;
         }
-        self.fits(&desk.limits, size)
+        self.fits(desk.room(), size)
     }
 
     /// Takes messages that have expired out of the queue. Answers the QoS and number of each.
@@ -225,6 +242,7 @@ impl Outbound {
     pub(crate) fn clear(&mut self, desk: &mut Desk) {
         self.retain_queue(desk, |_| false);
         self.window.clear();
+        self.forget_window(desk, self.window_bytes);
     }
 
     /// A packet id that no exchange uses: they begin at 1 and rise. The caller has made sure that one is
@@ -256,7 +274,10 @@ impl Outbound {
     }
 
     /// The message is being sent under `packet_id` and not yet acknowledged.
-    pub(crate) fn open_window(&mut self, packet_id: PacketId, pending: Pending) {
+    pub(crate) fn open_window(&mut self, desk: &mut Desk, packet_id: PacketId, pending: Pending) {
+        let size = pending.message.size();
+        self.window_bytes += size;
+        desk.counters.inflight_bytes_now += size as u64;
         self.window.push_back(InFlight {
             packet_id,
             stage: Stage::Published(pending),
@@ -283,7 +304,12 @@ impl Outbound {
     }
 
     /// PUBACK.
-    pub(crate) fn acknowledge(&mut self, conn: &mut Connection, packet_id: PacketId) -> Acknowledged {
+    pub(crate) fn acknowledge(
+        &mut self,
+        desk: &mut Desk,
+        conn: &mut Connection,
+        packet_id: PacketId,
+    ) -> Acknowledged {
         let Some(at) = self.find(packet_id) else {
             return Acknowledged::Unknown;
         };
@@ -294,13 +320,14 @@ impl Outbound {
             return Acknowledged::OutOfPlace;
         }
         let done = Acknowledged::Done(pending.qos, pending.message.number());
-        self.close_window(conn, at);
+        self.close_window(desk, conn, at);
         done
     }
 
     /// PUBREC. With an error it ends the exchange.
     pub(crate) fn release(
         &mut self,
+        desk: &mut Desk,
         conn: &mut Connection,
         packet_id: PacketId,
         is_error: bool,
@@ -313,16 +340,17 @@ impl Outbound {
             Stage::Published(pending) if pending.qos != Qos::ExactlyOnce => Acknowledged::OutOfPlace,
             Stage::Published(pending) if is_error => {
                 let done = Acknowledged::Done(pending.qos, pending.message.number());
-                self.close_window(conn, at);
+                self.close_window(desk, conn, at);
                 done
             }
             Stage::Published(pending) => {
-                let number = pending.message.number();
+                let (number, size) = (pending.message.number(), pending.message.size());
                 if !entry.sent {
                     conn.unsent -= 1;
                     entry.sent = true;
                 }
                 entry.stage = Stage::Released(number);
+                self.forget_window(desk, size);
                 Acknowledged::Released(number)
             }
             &Stage::Released(number) => Acknowledged::Released(number),
@@ -330,14 +358,19 @@ impl Outbound {
     }
 
     /// PUBCOMP.
-    pub(crate) fn complete(&mut self, conn: &mut Connection, packet_id: PacketId) -> Acknowledged {
+    pub(crate) fn complete(
+        &mut self,
+        desk: &mut Desk,
+        conn: &mut Connection,
+        packet_id: PacketId,
+    ) -> Acknowledged {
         let Some(at) = self.find(packet_id) else {
             return Acknowledged::Unknown;
         };
         let Stage::Released(number) = self.window[at].stage else {
             return Acknowledged::OutOfPlace;
         };
-        self.close_window(conn, at);
+        self.close_window(desk, conn, at);
         Acknowledged::Done(Qos::ExactlyOnce, number)
     }
 
@@ -346,16 +379,23 @@ impl Outbound {
     }
 
     /// The message will not be sent again, although the client has not acknowledged it.
-    pub(crate) fn discard(&mut self, conn: &mut Connection, packet_id: PacketId) {
+    pub(crate) fn discard(&mut self, desk: &mut Desk, conn: &mut Connection, packet_id: PacketId) {
         if let Some(at) = self.find(packet_id) {
-            self.close_window(conn, at);
+            self.close_window(desk, conn, at);
         }
     }
 
-    fn close_window(&mut self, conn: &mut Connection, at: usize) {
+    fn close_window(&mut self, desk: &mut Desk, conn: &mut Connection, at: usize) {
         let entry = self.window.remove(at).expect("invariant: just found");
+        self.forget_window(desk, entry.size());
         conn.unsent -= usize::from(!entry.sent);
         conn.quota += u16::from(entry.counted);
+    }
+
+    /// A message of the window is not kept any more.
+    const fn forget_window(&mut self, desk: &mut Desk, size: usize) {
+        self.window_bytes -= size;
+        desk.counters.inflight_bytes_now -= size as u64;
     }
 
     /// Whether a message came through a shared group, perhaps one that the session has left since.
@@ -371,12 +411,16 @@ impl Outbound {
     /// another member is offered to `take`, in order, and leaves the session if it is taken. What QoS 2
     /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-4] [MQTT-4.8.2-5]
     pub(crate) fn offer_shared(&mut self, desk: &mut Desk, mut take: impl FnMut(GroupKey, &Pending) -> bool) {
+        let mut taken_bytes = 0;
         self.window.retain(|entry| match &entry.stage {
             Stage::Published(pending) if pending.qos == Qos::AtLeastOnce => {
-                !pending.group.is_some_and(|group| take(group, pending))
+                let is_taken = pending.group.is_some_and(|group| take(group, pending));
+                taken_bytes += if is_taken { entry.size() } else { 0 };
+                !is_taken
             }
             Stage::Published(_) | Stage::Released(_) => true,
         });
+        self.forget_window(desk, taken_bytes);
         self.retain_queue(desk, |pending| {
             !pending.group.is_some_and(|group| take(group, pending))
         });
@@ -397,16 +441,19 @@ impl Outbound {
             hidden.all(|pending| pending.qos > Qos::AtMostOnce),
             "no QoS 0 message is overlooked"
         );
+        let bytes: usize = self.window.iter().map(InFlight::size).sum();
+        assert_eq!(bytes, self.window_bytes, "bytes in flight are counted right");
+        let loosest = desk.loosest();
         assert!(
-            self.queue.len() <= desk.limits.queue_messages_max,
+            self.queue.len() <= loosest.queue_messages_max,
             "the queue is bounded in messages"
         );
         assert!(
-            self.queue_bytes <= desk.limits.queue_bytes_max,
+            self.queue_bytes <= loosest.queue_bytes_max,
             "the queue is bounded in bytes"
         );
         assert!(
-            self.window.len() <= usize::from(desk.limits.inflight_max),
+            self.window.len() <= usize::from(loosest.inflight_max),
             "the window is bounded"
         );
         let mut ids: Vec<_> = self.window.iter().map(|entry| entry.packet_id).collect();

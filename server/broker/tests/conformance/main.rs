@@ -9,6 +9,7 @@
 //! | `connect`, `auth`, `session`, `keep_alive` | coming in, being known, coming back, staying |
 //! | `publish`, `submission`, `qos`, `alias_and_limits` | sending and acknowledging, and what bounds it |
 //! | `subscribe`, `shared`, `retain`, `will`, `dollar` | who gets what |
+//! | `quota` | the bounds of a whole organization |
 //! | `acl`, `admin` | permissions, and what operators change while clients are connected |
 //! | `queue`, `durable`, `malformed` | what happens when things are slow, unstored or wrong |
 
@@ -25,6 +26,7 @@ mod malformed;
 mod publish;
 mod qos;
 mod queue;
+mod quota;
 mod retain;
 mod session;
 mod shared;
