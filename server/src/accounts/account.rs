@@ -10,7 +10,8 @@ use cloudsignal_broker::OrgId;
 use super::acl::PolicyDocument;
 use super::command::{KeyView, OrgState, OrgView, UserView};
 use super::marks::TokenMarks;
-use super::record::{KeyRecord, OrgRecord, UserRecord};
+use super::names::Email;
+use super::record::{KeyRecord, MemberRecord, OrgRecord, UserRecord};
 use crate::clock::WallTime;
 
 /// One organization.
@@ -28,7 +29,10 @@ pub(super) struct Account {
 pub(super) struct AccountState {
     pub(super) record: OrgRecord,
     pub(super) users: BTreeMap<Box<str>, User>,
-    pub(super) keys: BTreeMap<Box<str>, SecretKey>,
+    pub(super) members: BTreeMap<Email, MemberRecord>,
+    pub(super) keys: BTreeMap<Box<str>, ApiKey>,
+    /// Number of the next entry of the audit trail.
+    pub(super) audit_next: u64,
     pub(super) policy: PolicyDocument,
     pub(super) tokens: TokenMarks,
 }
@@ -38,10 +42,12 @@ pub(super) struct User {
     pub(super) password: Arc<str>,
     pub(super) created_at: WallTime,
     pub(super) password_set_at: WallTime,
+    /// May not log in, until enabled again.
+    pub(super) disabled: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct SecretKey {
+pub(super) struct ApiKey {
     pub(super) record: KeyRecord,
     pub(super) last_used_at: Option<WallTime>,
 }
@@ -52,11 +58,13 @@ impl User {
             password,
             created_at,
             password_set_at,
+            disabled,
         } = record;
         Self {
             password: password.into(),
             created_at,
             password_set_at,
+            disabled,
         }
     }
 
@@ -70,6 +78,7 @@ impl User {
             password: self.password.to_string(),
             created_at: self.created_at,
             password_set_at: self.password_set_at,
+            disabled: self.disabled,
         }
     }
 }
@@ -79,7 +88,9 @@ impl Account {
         let state = AccountState {
             record,
             users: BTreeMap::new(),
+            members: BTreeMap::new(),
             keys: BTreeMap::new(),
+            audit_next: 0,
             policy,
             tokens: TokenMarks::new(),
         };
@@ -110,6 +121,7 @@ impl Account {
             state: org_state,
             created_at,
             users: state.users.len(),
+            members: state.members.len(),
             keys: state.keys.len(),
         }
     }
@@ -118,18 +130,30 @@ impl Account {
         UserView {
             name: name.into(),
             username: format!("{name}@{}", self.id),
+            enabled: !user.disabled,
             created_at: user.created_at,
             password_set_at: user.password_set_at.whole_secs(),
         }
     }
 }
 
-impl SecretKey {
+impl ApiKey {
+    pub(super) const fn of(record: KeyRecord) -> Self {
+        Self {
+            record,
+            last_used_at: None,
+        }
+    }
+
     pub(super) fn view(&self, id: &str) -> KeyView {
         KeyView {
             id: id.into(),
             name: self.record.name.clone(),
+            kind: self.record.kind.name(),
+            scopes: self.record.kind.scopes(),
             masked: self.record.masked.clone(),
+            member: self.record.member.clone(),
+            expires_at: self.record.expires_at,
             created_at: self.record.created_at,
             last_used_at: self.last_used_at,
         }

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::acl::{PolicyFault, Preset};
+use super::members::Role;
 use super::names::NameError;
+use super::scope::{KeyKind, KeyKindName, ScopeSet};
 use super::secret::Secret;
 use super::token_scope::ScopeGrant;
 use crate::clock::WallTime;
@@ -34,6 +37,14 @@ pub enum Command {
     OrgResume { org: String },
     /// Removes it with everything it has.
     OrgDelete { org: String },
+    /// Gives it another name.
+    OrgRename { org: String, name: String },
+    /// Makes an organization with its owner and a secret key.
+    SignUp {
+        organization_name: String,
+        email: String,
+        password: Secret,
+    },
     /// Makes a user. Without a password one is made and answered, once.
     UserCreate {
         org: String,
@@ -43,8 +54,19 @@ pub enum Command {
     /// Lists users in the order of their names.
     UserList {
         org: String,
+        /// Only names that begin so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix: Option<String>,
         #[serde(flatten)]
         page: PageRequest,
+    },
+    /// Shows one user.
+    UserShow { org: String, name: String },
+    /// Lets a user log in again, or closes the connections and lets the user log in no more.
+    UserEnable {
+        org: String,
+        name: String,
+        enabled: bool,
     },
     /// Sets a user's password; connections made with the old one are closed.
     UserSetPassword {
@@ -54,11 +76,56 @@ pub enum Command {
     },
     /// Removes a user and closes the connections.
     UserDelete { org: String, name: String },
-    /// Makes a secret key and answers it, once.
-    KeyCreate { org: String, name: String },
-    /// Lists secret keys, masked.
-    KeyList { org: String },
-    /// Makes a secret key worthless and closes its connections.
+    /// Makes a member. Without a password one is made and answered, once.
+    MemberCreate {
+        org: String,
+        email: String,
+        role: Role,
+        password: Option<Secret>,
+    },
+    /// Lists members in the order of their addresses.
+    MemberList {
+        org: String,
+        #[serde(flatten)]
+        page: PageRequest,
+    },
+    /// Shows one member.
+    MemberShow { org: String, email: String },
+    /// Changes a member's role, password or both; the member's logins end.
+    MemberUpdate {
+        org: String,
+        email: String,
+        #[serde(default)]
+        role: Option<Role>,
+        #[serde(default)]
+        password: Option<Secret>,
+    },
+    /// Removes a member and ends the logins.
+    MemberDelete { org: String, email: String },
+    /// Makes a key and answers it, once.
+    KeyCreate {
+        org: String,
+        name: String,
+        #[serde(default)]
+        options: KeyOptions,
+    },
+    /// Lists keys, masked.
+    KeyList {
+        org: String,
+        #[serde(flatten)]
+        page: PageRequest,
+    },
+    /// Shows one key, masked.
+    KeyShow { org: String, key_id: String },
+    /// Replaces a key by a new one that may do the same, and answers it, once.
+    KeyRotate {
+        org: String,
+        key_id: String,
+        /// How long the old one stays good, at most 30 days.
+        #[serde(default)]
+        grace_secs: u64,
+    },
+    /// Makes a key worthless and closes its connections.
     KeyRevoke { org: String, key_id: String },
     /// Makes a temporary token for an e-mail address.
     TokenCreate {
@@ -97,6 +164,18 @@ pub enum Command {
         #[serde(flatten)]
         policy: PolicySource,
     },
+}
+
+/// What a new key may do, and for how long. By default everything, for ever.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyOptions {
+    /// What it may do.
+    #[serde(default)]
+    pub kind: KeyKind,
+    /// When it ends, 60 seconds to ten years from now; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_secs: Option<u64>,
 }
 
 /// A new policy.
@@ -162,10 +241,43 @@ pub enum Outcome {
     },
     /// The user is gone.
     UserDeleted { name: String },
-    /// A new secret key.
+    /// A new organization with its owner and a key.
+    SignedUp {
+        org: OrgView,
+        member: MemberView,
+        key: KeyView,
+        secret_key: Secret,
+        policy_meaning: String,
+    },
+    /// A member. `password` only if we made it.
+    Member {
+        member: MemberView,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Secret>,
+    },
+    /// Members.
+    Members {
+        members: Vec<MemberView>,
+        next: Option<String>,
+    },
+    /// The member is gone.
+    MemberDeleted { email: String },
+    /// A new key.
     KeyCreated { key: KeyView, secret_key: Secret },
-    /// Secret keys.
-    Keys { keys: Vec<KeyView> },
+    /// A key.
+    Key(KeyView),
+    /// Keys.
+    Keys {
+        keys: Vec<KeyView>,
+        next: Option<String>,
+    },
+    /// A new key instead of an old one.
+    KeyRotated {
+        key: KeyView,
+        secret_key: Secret,
+        replaced_key_id: String,
+        replaced_ends_at: WallTime,
+    },
     /// The key is worth nothing now.
     KeyRevoked { key_id: String },
     /// A token.
@@ -187,7 +299,7 @@ pub enum Outcome {
 }
 
 /// Whether an organization's people may log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrgState {
     /// They may.
@@ -199,7 +311,7 @@ pub enum OrgState {
 }
 
 /// An organization, as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrgView {
     /// Short id: `org_k7xm4pqr2n5t`.
     pub id: String,
@@ -213,34 +325,62 @@ pub struct OrgView {
     pub created_at: WallTime,
     /// How many users it has.
     pub users: usize,
-    /// How many secret keys it has.
+    /// How many members it has.
+    #[serde(default)]
+    pub members: usize,
+    /// How many keys it has.
     pub keys: usize,
 }
 
 /// A user, as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// The name inside the organization.
     pub name: String,
     /// What clients log in as: `name@org_…`.
     pub username: String,
+    /// Whether the user may log in.
+    pub enabled: bool,
     /// When the user was made.
     pub created_at: WallTime,
     /// When the password was last set.
     pub password_set_at: WallTime,
 }
 
-/// A secret key, as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A member, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberView {
+    /// The address, in lower case.
+    pub email: String,
+    /// The role.
+    pub role: Role,
+    /// What the role may do.
+    pub scopes: ScopeSet,
+    /// When the member was made.
+    pub created_at: WallTime,
+    /// When the password was last set.
+    pub password_set_at: WallTime,
+}
+
+/// A key, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
     /// Its id; not secret.
     pub id: String,
     /// What people call it.
     pub name: String,
+    /// What kind of key it is.
+    pub kind: KeyKindName,
+    /// What it may do.
+    pub scopes: ScopeSet,
     /// `sk_...x7m4`
     pub masked: String,
     /// When it was made.
     pub created_at: WallTime,
+    /// When it ends, if it does.
+    pub expires_at: Option<WallTime>,
+    /// Whose login it is, if it is one.
+    pub member: Option<String>,
     /// When it was last used, to within five minutes.
     pub last_used_at: Option<WallTime>,
 }

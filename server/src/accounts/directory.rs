@@ -5,10 +5,10 @@
 //! force for the next login, and on its way to open connections. A caller that goes away in between
 //! changes nothing about that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedMutexGuard, broadcast, oneshot};
 use uuid::Uuid;
 
@@ -16,12 +16,12 @@ use cloudsignal_broker::{Credential, Identity, OrgId, Policy};
 use cloudsignal_core::Instant;
 
 use super::account::{Account, User};
-use super::audit::Actor;
+use super::audit::{Actor, Draft};
 use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
 use super::event::{AccountChange, AccountEvent};
 use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
 use super::marks::Issue;
-use super::names::OrgRef;
+use super::names::{Email, OrgRef};
 use super::secret::SecretDigest;
 use super::tokens::TokenOrder;
 use crate::authn::password::PasswordPool;
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) registry: RwLock<Registry>,
     /// Held by whoever makes an organization.
     pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Number of the next entry of the operator's own audit trail.
+    pub(super) audit_next: Mutex<u64>,
     events: broadcast::Sender<AccountEvent>,
 }
 
@@ -49,6 +51,8 @@ pub(super) struct Registry {
     pub(super) accounts: BTreeMap<OrgId, Arc<Account>>,
     pub(super) by_uuid: HashMap<Uuid, OrgId>,
     pub(super) keys: HashMap<SecretDigest, (OrgId, Box<str>)>,
+    /// Where each member is one.
+    pub(super) members: BTreeMap<Email, BTreeSet<OrgId>>,
 }
 
 /// The claim of an identity that says which issue of its credential was shown: of a token its epoch, of a
@@ -87,6 +91,7 @@ impl Directory {
             passwords,
             registry,
             gate: Arc::default(),
+            audit_next: Mutex::new(0),
             events,
         };
         let directory = Self(Arc::new(inner));
@@ -102,15 +107,21 @@ impl Directory {
         self.execute_as(Actor::Operator, command).await
     }
 
-    /// Carries out a command. When it answers `Ok`, the change is stored and in force.
+    /// Carries out a command. When it answers `Ok`, the change is stored and in force, and the audit trail
+    /// names the actor.
     ///
     /// # Errors
     /// [`CommandError`]; nothing changed then.
     pub async fn execute_as(&self, actor: Actor, command: Command) -> Result<Outcome, CommandError> {
-        tracing::debug!(%actor, "command");
-        self.carry_out(command).await
+        let draft = Draft::of(&command);
+        let outcome = self.carry_out(command).await?;
+        if let Some(draft) = draft {
+            self.keep_trail(&actor, draft.finish(&outcome)).await;
+        }
+        Ok(outcome)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command, and nothing else")]
     async fn carry_out(&self, command: Command) -> Result<Outcome, CommandError> {
         match command {
             Command::OrgCreate { name, preset } => self.org_create(name, preset).await,
@@ -120,13 +131,42 @@ impl Directory {
             Command::OrgResume { org } => self.org_resume(&org).await,
             Command::OrgDelete { org } => self.org_delete(&org).await,
             Command::UserCreate { org, name, password } => self.user_create(&org, name, password).await,
-            Command::UserList { org, page } => self.user_list(&org, &page),
+            Command::OrgRename { org, name } => self.org_rename(&org, name).await,
+            Command::SignUp {
+                organization_name,
+                email,
+                password,
+            } => self.sign_up(organization_name, &email, password).await,
+            Command::UserList { org, prefix, page } => self.user_list(&org, prefix.as_deref(), &page),
+            Command::UserShow { org, name } => self.user_show(&org, &name),
+            Command::UserEnable { org, name, enabled } => self.user_enable(&org, name, enabled).await,
             Command::UserSetPassword { org, name, password } => {
                 self.user_set_password(&org, name, password).await
             }
             Command::UserDelete { org, name } => self.user_delete(&org, name).await,
-            Command::KeyCreate { org, name } => self.key_create(&org, name).await,
-            Command::KeyList { org } => self.key_list(&org),
+            Command::MemberCreate {
+                org,
+                email,
+                role,
+                password,
+            } => self.member_create(&org, &email, role, password).await,
+            Command::MemberList { org, page } => self.member_list(&org, &page),
+            Command::MemberShow { org, email } => self.member_show(&org, &email),
+            Command::MemberUpdate {
+                org,
+                email,
+                role,
+                password,
+            } => self.member_update(&org, &email, role, password).await,
+            Command::MemberDelete { org, email } => self.member_delete(&org, &email).await,
+            Command::KeyCreate { org, name, options } => self.key_create(&org, name, options).await,
+            Command::KeyList { org, page } => self.key_list(&org, &page),
+            Command::KeyShow { org, key_id } => self.key_show(&org, &key_id),
+            Command::KeyRotate {
+                org,
+                key_id,
+                grace_secs,
+            } => self.key_rotate(&org, key_id, grace_secs).await,
             Command::KeyRevoke { org, key_id } => self.key_revoke(&org, key_id).await,
             Command::TokenCreate {
                 org,
@@ -191,15 +231,16 @@ impl Directory {
         match &identity.credential {
             Credential::Anonymous => Ok(identity.expires_at),
             Credential::Password { user } => {
-                let is_same = |user: &User| identity.claim(EPOCH_CLAIM) == Some(&*user.epoch());
+                let is_same =
+                    |user: &User| !user.disabled && identity.claim(EPOCH_CLAIM) == Some(&*user.epoch());
                 let good = state.users.get(user).is_some_and(is_same);
                 good.then_some(identity.expires_at)
                     .ok_or_else(|| CredentialFault::Revoked.into())
             }
             Credential::Key { id } => {
-                let good = state.keys.contains_key(id);
-                good.then_some(identity.expires_at)
-                    .ok_or_else(|| CredentialFault::Revoked.into())
+                let key = state.keys.get(id).ok_or(CredentialFault::Revoked)?;
+                let end = key.record.expires_at;
+                Ok(end.map(|end| self.0.clock.instant_of(end)))
             }
             Credential::Token { id } => {
                 let id = Uuid::parse_str(id).map_err(|_| CredentialFault::Unknown)?;

@@ -40,10 +40,22 @@ pub enum AccountChange {
         /// The user's name.
         user: Box<str>,
     },
-    /// A secret key is worth nothing now.
+    /// A user may not log in any more.
+    UserDisabled {
+        /// The user's name.
+        user: Box<str>,
+    },
+    /// A key is worth nothing now.
     KeyRevoked {
         /// The key's id.
         id: Box<str>,
+    },
+    /// A key ends at another time: connections made with it end then too.
+    KeyDeadlineMoved {
+        /// The key's id.
+        id: Box<str>,
+        /// The new end.
+        expires_at: Instant,
     },
     /// A token was revoked.
     TokenRevoked {
@@ -97,10 +109,13 @@ impl AccountChange {
             Self::OrgCreated | Self::OrgResumed => LiveEffect::None,
             Self::OrgSuspended | Self::OrgDeleted => LiveEffect::EndAll(ReasonCode::AdministrativeAction),
             Self::PolicyChanged => LiveEffect::NewPolicy,
-            Self::UserDeleted { user } | Self::PasswordChanged { user } => {
+            Self::UserDeleted { user } | Self::PasswordChanged { user } | Self::UserDisabled { user } => {
                 end(Credential::Password { user: user.clone() })
             }
             Self::KeyRevoked { id } => end(Credential::Key { id: id.clone() }),
+            Self::KeyDeadlineMoved { id, expires_at } => {
+                LiveEffect::MoveDeadline(Credential::Key { id: id.clone() }, *expires_at)
+            }
             Self::TokenRevoked { id } => end(Credential::Token { id: id.clone() }),
             Self::TokenDeadlineMoved { id, expires_at } => {
                 LiveEffect::MoveDeadline(Credential::Token { id: id.clone() }, *expires_at)

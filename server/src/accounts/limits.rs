@@ -4,8 +4,26 @@
 pub const ORGS_MAX: usize = 100_000;
 /// Users of one organization.
 pub const USERS_PER_ORG_MAX: usize = 1_000_000;
-/// Secret keys of one organization.
+/// Keys of one organization, without those of logins.
 pub const KEYS_PER_ORG_MAX: usize = 100;
+/// Shortest life of a key that ends, seconds.
+pub const KEY_LIFE_SECS_MIN: u64 = 60;
+/// Longest life of a key that ends, seconds: ten years.
+pub const KEY_LIFE_SECS_MAX: u64 = 10 * 366 * 86_400;
+/// How long a key that is replaced may stay good, seconds: 30 days.
+pub const KEY_GRACE_SECS_MAX: u64 = 30 * 86_400;
+/// Members of one organization.
+pub const MEMBERS_PER_ORG_MAX: usize = 100;
+/// Logins of one member at once. The oldest makes room.
+pub const LOGINS_PER_MEMBER_MAX: usize = 10;
+/// How long a login lasts, seconds: 30 days.
+pub const LOGIN_SECS: u64 = 30 * 86_400;
+/// Organizations in which a password is tried when a login names none.
+pub const LOGIN_ORGS_MAX: usize = 4;
+/// Entries in the audit trail of one organization. The oldest makes room.
+pub const AUDIT_ENTRIES_MAX: u64 = 10_000;
+/// How long entries of the audit trail are kept, seconds: 90 days.
+pub const AUDIT_SECS_MAX: u64 = 90 * 86_400;
 /// Length of the name of an organization or a key, bytes.
 pub const TITLE_BYTES_MAX: usize = 100;
 /// Length of a user's name, bytes.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
-//! | `orgs`, `users`, `keys`, `tokens`, `policies` | how each command is carried out |
+//! | `orgs`, `sign_up`, `users`, `members`, `keys`, `tokens`, `policies` | how each command is carried out |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
@@ -23,15 +23,18 @@ pub mod command;
 pub mod directory;
 pub mod event;
 mod expiring;
+mod key_check;
 pub(crate) mod keys;
 pub mod limits;
 mod marks;
+pub mod members;
 pub mod names;
 mod orgs;
 mod policies;
 mod record;
 pub mod scope;
 pub mod secret;
+mod sign_up;
 pub mod token;
 pub mod token_scope;
 mod tokens;
@@ -40,12 +43,13 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use audit::Actor;
+pub use audit::{Actor, AuditEntry, AuditFilter};
 pub use command::{Command, CommandError, Outcome};
 pub use directory::{Directory, Gone};
 pub use event::{AccountChange, AccountEvent, LiveEffect};
-pub use keys::KeyHolder;
-pub use orgs::Provision;
+pub use key_check::KeyHolder;
+pub use members::{LoggedIn, Role};
 pub use scope::{KeyKind, Scope, ScopeSet};
 pub use secret::Secret;
+pub use sign_up::Provision;
 pub use tokens::{PROVIDER_OWN, TokenOrder};

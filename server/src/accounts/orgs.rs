@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use cloudsignal_broker::OrgId;
 
-use super::account::{Account, SecretKey, User};
+use super::account::{Account, ApiKey, User};
 use super::acl::{PolicyDocument, Preset};
 use super::command::{CommandError, OrgState, Outcome, PageRequest};
-use super::directory::{Directory, Inner, event};
+use super::directory::{Directory, Inner, Registry, event};
 use super::event::AccountChange;
 use super::limits::ORGS_MAX;
 use super::marks::TokenMarks;
-use super::names::{Email, check_title, check_user_name, generate_org_id};
-use super::record::{self, OrgRecord, UserRecord, decode, encode, key_of, org_key};
-use super::secret::{Secret, SigningKey};
+use super::names::{Email, check_title, generate_org_id};
+use super::record::{self, OrgRecord, decode, encode, key_of, org_key};
+use super::secret::SigningKey;
 use crate::clock::WallTime;
 use crate::store::reading::PAGE_BYTES_MAX;
 use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Table};
@@ -24,24 +24,6 @@ use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Tab
 /// Entries read or removed at once.
 const CHUNK_ENTRIES: usize = 1_000;
 const _: () = assert!(PAGE_BYTES_MAX >= CHUNK_ENTRIES, "a chunk makes progress");
-
-/// Everything that the first start makes, with secrets chosen beforehand so that they can be written
-/// down before they count.
-#[derive(Clone, Debug)]
-pub struct Provision {
-    /// The organization's short id.
-    pub org: OrgId,
-    /// What people call it.
-    pub name: String,
-    /// Its first policy.
-    pub preset: Preset,
-    /// The name of its first user.
-    pub user: String,
-    /// That user's password.
-    pub password: Secret,
-    /// Its first secret key.
-    pub secret_key: Secret,
-}
 
 impl Directory {
     pub(super) async fn org_create(&self, name: String, preset: Preset) -> Result<Outcome, CommandError> {
@@ -63,63 +45,7 @@ impl Directory {
         })
     }
 
-    /// Makes an organization with a user and a key in one commit.
-    ///
-    /// # Errors
-    /// As the single commands; nothing of it exists then.
-    pub async fn provision(&self, provision: Provision) -> Result<(), CommandError> {
-        let Provision {
-            org: id,
-            name,
-            preset,
-            user,
-            password,
-            secret_key,
-        } = provision;
-        check_title(&name).map_err(|error| CommandError::name("name", error))?;
-        check_user_name(&user).map_err(|error| CommandError::name("user", error))?;
-        let hash = self.0.passwords.hash(password.expose().as_bytes()).await?;
-        let gate = Arc::clone(&self.0.gate).lock_owned().await;
-        let (record, document) = self.new_org_parts(name, preset);
-        let user_record = UserRecord {
-            password: hash.into(),
-            created_at: record.created_at,
-            password_set_at: record.created_at,
-        };
-        let (key_id, key_record) = super::keys::new_key("first key".into(), &secret_key, record.created_at);
-        let commit = org_commit(&id, &record, &document)
-            .put(
-                Table::Config,
-                key_of(&id, record::USERS, &user),
-                Expect::Absent,
-                encode(&user_record),
-            )
-            .put(
-                Table::Config,
-                key_of(&id, record::KEYS, &key_id),
-                Expect::Absent,
-                encode(&key_record),
-            );
-        let account = Arc::new(Account::new(id, record, document));
-        self.change(commit, Some(gate), move |inner| {
-            {
-                let mut state = account.state.write();
-                state.users.insert(user.into(), User::of(user_record));
-                state.keys.insert(
-                    key_id,
-                    SecretKey {
-                        record: key_record,
-                        last_used_at: None,
-                    },
-                );
-            }
-            inner.register(&account);
-            vec![event(&account.id, AccountChange::OrgCreated)]
-        })
-        .await
-    }
-
-    async fn new_org(&self) -> Result<(OwnedMutexGuard<()>, OrgId), CommandError> {
+    pub(super) async fn new_org(&self) -> Result<(OwnedMutexGuard<()>, OrgId), CommandError> {
         let gate = Arc::clone(&self.0.gate).lock_owned().await;
         let registry = self.0.registry.read();
         if registry.accounts.len() >= ORGS_MAX {
@@ -134,7 +60,7 @@ impl Directory {
         }
     }
 
-    fn new_org_parts(&self, name: String, preset: Preset) -> (OrgRecord, PolicyDocument) {
+    pub(super) fn new_org_parts(&self, name: String, preset: Preset) -> (OrgRecord, PolicyDocument) {
         let record = OrgRecord {
             uuid: Uuid::new_v4(),
             name,
@@ -168,6 +94,22 @@ impl Directory {
     pub(super) async fn org_resume(&self, org: &str) -> Result<Outcome, CommandError> {
         self.set_org_state(org, OrgState::Active, AccountChange::OrgResumed)
             .await
+    }
+
+    pub(super) async fn org_rename(&self, org: &str, name: String) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        check_title(&name).map_err(|error| CommandError::name("name", error))?;
+        let gate = account.lock().await?;
+        let mut record = account.state.read().record.clone();
+        record.name = name;
+        let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
+        let changed = Arc::clone(&account);
+        self.change(commit, Some(gate), move |_| {
+            changed.state.write().record = record;
+            Vec::new()
+        })
+        .await?;
+        Ok(Outcome::Org(account.view()))
     }
 
     async fn set_org_state(
@@ -216,32 +158,42 @@ impl Directory {
         })
     }
 
+    /// The organization's own entry goes last: a crash in between is finished by the next start.
     async fn purge(&self, org: &OrgId) -> Result<(), StoreError> {
+        for table in [Table::Audit, Table::History] {
+            self.purge_table(org, table, Commit::new()).await?;
+        }
+        let mark = Commit::new().delete(Table::Config, org_key(org), Expect::Any);
+        self.purge_table(org, Table::Config, mark).await
+    }
+
+    async fn purge_table(&self, org: &OrgId, table: Table, last: Commit) -> Result<(), StoreError> {
         let store = &self.0.store;
-        loop {
+        let mut finish = Some(last);
+        while finish.is_some() {
             let page = store
-                .scan(Table::Config, &Prefix::of_org(org, ""), None, CHUNK_ENTRIES)
+                .scan(table, &Prefix::of_org(org, ""), None, CHUNK_ENTRIES)
                 .await?;
-            let last = page.next.is_none();
-            let mut commit = Commit::new();
+            let mut commit = match page.next {
+                Some(_) => Commit::new(),
+                None => finish.take().unwrap_or_default(),
+            };
             for entry in page.entries {
-                commit = commit.delete(Table::Config, entry.key, Expect::Any);
-            }
-            if last {
-                commit = commit.delete(Table::Config, org_key(org), Expect::Any);
+                commit = commit.delete(table, entry.key, Expect::Any);
             }
             store
                 .write(commit)
                 .await
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
-            if last {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Reads all accounts back.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
+        for entry in self.entries(&Prefix::of_system(record::AUDIT_NEXT)).await? {
+            self.load_audit(&entry)?;
+        }
         for entry in self.entries(&Prefix::of_system(record::ORGS)).await? {
             let org: OrgRecord = decode(&entry)?;
             let id = entry
@@ -280,7 +232,7 @@ impl Directory {
     }
 }
 
-fn org_commit(id: &OrgId, record: &OrgRecord, document: &PolicyDocument) -> Commit {
+pub(super) fn org_commit(id: &OrgId, record: &OrgRecord, document: &PolicyDocument) -> Commit {
     Commit::new()
         .put(Table::Config, org_key(id), Expect::Absent, encode(record))
         .put(
@@ -301,13 +253,12 @@ fn load_entry(account: &Account, entry: &Entry, now: WallTime) -> Result<(), Sto
     } else if let Some(name) = path.strip_prefix(record::USERS) {
         state.users.insert(name.into(), User::of(decode(entry)?));
     } else if let Some(id) = path.strip_prefix(record::KEYS) {
-        state.keys.insert(
-            id.into(),
-            SecretKey {
-                record: decode(entry)?,
-                last_used_at: None,
-            },
-        );
+        state.keys.insert(id.into(), ApiKey::of(decode(entry)?));
+    } else if let Some(email) = path.strip_prefix(record::MEMBERS) {
+        let email = Email::parse(email).map_err(|error| damaged(&error.to_string()))?;
+        state.members.insert(email, decode(entry)?);
+    } else if path == record::AUDIT_NEXT {
+        state.audit_next = decode(entry)?;
     } else if let Some(id) = path.strip_prefix(record::KEYS_USED) {
         // A key revoked just as it was used leaves this behind.
         if let Some(key) = state.keys.get_mut(id) {
@@ -366,7 +317,7 @@ impl Account {
 }
 
 impl Inner {
-    fn register(&self, account: &Arc<Account>) {
+    pub(super) fn register(&self, account: &Arc<Account>) {
         let mut registry = self.registry.write();
         let state = account.state.read();
         registry.by_uuid.insert(state.record.uuid, account.id.clone());
@@ -374,6 +325,9 @@ impl Inner {
             registry
                 .keys
                 .insert(key.record.digest, (account.id.clone(), id.clone()));
+        }
+        for email in state.members.keys() {
+            registry.note_member(email, &account.id);
         }
         registry.accounts.insert(account.id.clone(), Arc::clone(account));
     }
@@ -385,6 +339,24 @@ impl Inner {
         for key in state.keys.values() {
             registry.keys.remove(&key.record.digest);
         }
+        for email in state.members.keys() {
+            registry.forget_member(email, &account.id);
+        }
         registry.accounts.remove(&account.id);
+    }
+}
+
+impl Registry {
+    pub(super) fn note_member(&mut self, email: &Email, org: &OrgId) {
+        self.members.entry(email.clone()).or_default().insert(org.clone());
+    }
+
+    pub(super) fn forget_member(&mut self, email: &Email, org: &OrgId) {
+        if let Some(orgs) = self.members.get_mut(email) {
+            orgs.remove(org);
+            if orgs.is_empty() {
+                self.members.remove(email);
+            }
+        }
     }
 }

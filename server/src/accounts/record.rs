@@ -3,6 +3,7 @@
 //! ```text
 //! sys/org/{org}           OrgRecord           {org}/key/{id}          KeyRecord
 //! {org}/user/{name}       UserRecord          {org}/keyused/{id}      WallTime
+//! {org}/member/{e-mail}   MemberRecord        {org}/auditnext         number of the next audit entry
 //! {org}/acl               policy document     {org}/token/…           marks, with a time to live:
 //!                                               revoked/{id} ""  replaced/{e-mail} epoch  renewed/{id} WallTime
 //!                                               cut/{e-mail} epoch  cutprovider/{name} epoch
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use cloudsignal_broker::OrgId;
 
 use super::command::OrgState;
+use super::members::Role;
 use super::scope::KeyKind;
 use super::secret::{SecretDigest, SigningKey};
 use crate::clock::WallTime;
@@ -25,6 +27,8 @@ pub(super) const USERS: &str = "user/";
 pub(super) const KEYS: &str = "key/";
 /// Sorted after the keys themselves, so that they are read first.
 pub(super) const KEYS_USED: &str = "keyused/";
+pub(super) const MEMBERS: &str = "member/";
+pub(super) const AUDIT_NEXT: &str = "auditnext";
 pub(super) const ACL: &str = "acl";
 pub(super) const REVOKED: &str = "token/revoked/";
 pub(super) const REPLACED: &str = "token/replaced/";
@@ -47,6 +51,17 @@ pub(super) struct UserRecord {
     pub(super) password: String,
     pub(super) created_at: WallTime,
     pub(super) password_set_at: WallTime,
+    #[serde(default)]
+    pub(super) disabled: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct MemberRecord {
+    /// argon2id in PHC form.
+    pub(super) password: String,
+    pub(super) role: Role,
+    pub(super) created_at: WallTime,
+    pub(super) password_set_at: WallTime,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +76,9 @@ pub(super) struct KeyRecord {
     /// When it is worth nothing any more; never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<WallTime>,
+    /// The e-mail address of the member whose login it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) member: Option<String>,
 }
 
 pub(super) fn org_key(org: &OrgId) -> Key {

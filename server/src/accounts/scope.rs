@@ -105,6 +105,12 @@ impl ScopeSet {
         Self(bits)
     }
 
+    /// The scopes of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the scope is in it.
     #[must_use]
     pub const fn has(self, scope: Scope) -> bool {
@@ -151,6 +157,19 @@ pub enum KeyKind {
     },
 }
 
+/// The kinds of keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKindName {
+    /// `sk_…`
+    #[default]
+    Secret,
+    /// `pk_…`
+    Publishable,
+    /// `rk_…`
+    Restricted,
+}
+
 impl KeyKind {
     /// How keys of this kind begin.
     #[must_use]
@@ -159,6 +178,16 @@ impl KeyKind {
             Self::Secret => "sk_",
             Self::Publishable => "pk_",
             Self::Restricted { .. } => "rk_",
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> KeyKindName {
+        match self {
+            Self::Secret => KeyKindName::Secret,
+            Self::Publishable => KeyKindName::Publishable,
+            Self::Restricted { .. } => KeyKindName::Restricted,
         }
     }
 

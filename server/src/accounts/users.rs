@@ -43,6 +43,7 @@ impl Directory {
             password: hash,
             created_at: now.whole_secs(),
             password_set_at: now,
+            disabled: false,
         };
         {
             let state = account.state.read();
@@ -67,13 +68,66 @@ impl Directory {
         })
     }
 
-    pub(super) fn user_list(&self, org: &str, page: &PageRequest) -> Result<Outcome, CommandError> {
+    pub(super) fn user_show(&self, org: &str, name: &str) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let state = account.state.read();
-        let after = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let user = state
+            .users
+            .get(name)
+            .ok_or_else(|| CommandError::not_found("user"))?;
+        Ok(Outcome::User {
+            user: account.user_view(name, user),
+            password: None,
+        })
+    }
+
+    pub(super) async fn user_enable(
+        &self,
+        org: &str,
+        name: String,
+        enabled: bool,
+    ) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let gate = account.lock().await?;
+        let user = account.state.read().users.get(name.as_str()).cloned();
+        let mut user = user.ok_or_else(|| CommandError::not_found("user"))?;
+        let was_disabled = user.disabled;
+        user.disabled = !enabled;
+        let view = account.user_view(&name, &user);
+        if was_disabled != user.disabled {
+            let key = key_of(&account.id, record::USERS, &name);
+            let commit = Commit::new().put(Table::Config, key, Expect::Any, encode(&user.record()));
+            self.change(commit, Some(gate), move |_| {
+                let name: Box<str> = name.into();
+                account.state.write().users.insert(name.clone(), user);
+                let disabled = event(&account.id, AccountChange::UserDisabled { user: name });
+                if enabled { Vec::new() } else { vec![disabled] }
+            })
+            .await?;
+        }
+        Ok(Outcome::User {
+            user: view,
+            password: None,
+        })
+    }
+
+    pub(super) fn user_list(
+        &self,
+        org: &str,
+        prefix: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let state = account.state.read();
+        let prefix = prefix.unwrap_or_default();
+        let from = match page.after.as_deref() {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            Some(_) | None => Bound::Included(prefix),
+        };
         let rest = state
             .users
-            .range::<str, _>((after, Bound::Unbounded))
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
             .take(page.entries_max() + 1);
         let mut users: Vec<_> = rest.map(|(name, user)| account.user_view(name, user)).collect();
         let next = page.next(&mut users, |user| user.name.clone());
@@ -152,7 +206,7 @@ impl Directory {
             return Err(CredentialFault::Suspended);
         }
         let state = account.state.read();
-        let user = state.users.get(login.name);
+        let user = state.users.get(login.name).filter(|user| !user.disabled);
         Ok(user.map(|user| UserToVerify {
             org: account.id.clone(),
             hash: Arc::clone(&user.password),
@@ -161,7 +215,7 @@ impl Directory {
     }
 
     /// The hash of a password, and the password itself if it was made here.
-    async fn new_password(
+    pub(super) async fn new_password(
         &self,
         password: Option<Secret>,
     ) -> Result<(Arc<str>, Option<Secret>), CommandError> {

@@ -91,15 +91,15 @@ impl Authenticator {
     }
 
     fn by_key(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {
-        let (org, id) = self.directory.check_key(&name.org, password)?;
+        let holder = self.directory.check_key(&name.org, password)?;
         Ok(Identity {
-            org,
+            org: holder.org,
             username: SERVER_USER.into(),
             // Sessions outlive the rotation of keys.
             principal: SERVER_USER.into(),
-            credential: Credential::Key { id },
+            credential: Credential::Key { id: holder.id },
             claims: Vec::new(),
-            expires_at: None,
+            expires_at: holder.expires_at.map(|end| self.clock.instant_of(end)),
             access: Access::Full,
             scope: None,
         })

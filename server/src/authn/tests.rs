@@ -92,6 +92,7 @@ impl Bench {
         let command = Command::KeyCreate {
             org: org.into(),
             name: "backend".into(),
+            options: crate::accounts::command::KeyOptions::default(),
         };
         let Outcome::KeyCreated { key, secret_key } = self.run(command).await else {
             panic!()

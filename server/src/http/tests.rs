@@ -72,6 +72,7 @@ impl Bench {
         let create = Command::KeyCreate {
             org: org.id.clone(),
             name: "backend".into(),
+            options: crate::accounts::command::KeyOptions::default(),
         };
         let Outcome::KeyCreated { secret_key, .. } = directory.execute(create).await.unwrap() else {
             panic!()

@@ -138,9 +138,9 @@ pub(super) async fn create(
         .0
         .directory
         .check_key(&org, request.secret_key.expose().as_bytes());
-    let (org, _key) = checked.map_err(|fault| api.refuse(peer, &request.organization_id, fault))?;
+    let holder = checked.map_err(|fault| api.refuse(peer, &request.organization_id, fault))?;
     let command = Command::TokenCreate {
-        org: org.to_string(),
+        org: holder.org.to_string(),
         email: request.user_email,
         ttl_secs: request.ttl,
         replace_existing: request.replace_existing,

@@ -143,6 +143,7 @@ const fn table_byte(table: Table) -> u8 {
         Table::Session => 2,
         Table::Retained => 3,
         Table::History => 4,
+        Table::Audit => 5,
     }
 }
 

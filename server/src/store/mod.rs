@@ -68,11 +68,19 @@ pub enum Table {
     Retained,
     /// Connections that have ended.
     History,
+    /// Who changed what.
+    Audit,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Config, Self::Session, Self::Retained, Self::History];
+    pub const ALL: [Self; 5] = [
+        Self::Config,
+        Self::Session,
+        Self::Retained,
+        Self::History,
+        Self::Audit,
+    ];
 
     /// The table's name in a data folder.
     #[must_use]
@@ -82,6 +90,7 @@ impl Table {
             Self::Session => "session",
             Self::Retained => "retained",
             Self::History => "history",
+            Self::Audit => "audit",
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::clock::{Clock, WallTime};
 use crate::store::conformance::copy_folder;
 use crate::store::{fjall, memory};
 
+mod people;
 mod tokens;
 
 struct Bench {
@@ -128,10 +129,18 @@ async fn user(directory: &Directory, org: &str, name: &str) -> (UserView, Option
     (user, password)
 }
 
+fn key_list(org: &str) -> Command {
+    Command::KeyList {
+        org: org.into(),
+        page: PageRequest::default(),
+    }
+}
+
 async fn key(directory: &Directory, org: &str) -> (KeyView, Secret) {
     let command = Command::KeyCreate {
         org: org.into(),
         name: "backend".into(),
+        options: command::KeyOptions::default(),
     };
     let Outcome::KeyCreated { key, secret_key } = directory.execute(command).await.unwrap() else {
         panic!()
@@ -188,6 +197,7 @@ async fn lists_come_page_by_page() {
         };
         let command = Command::UserList {
             org: org.id.clone(),
+            prefix: None,
             page,
         };
         let Outcome::Users { users, next } = bench.run(command).await.unwrap() else {
@@ -368,20 +378,23 @@ async fn everything_is_there_after_a_restart() {
     );
     let list = Command::UserList {
         org: org.clone(),
+        prefix: None,
         page: PageRequest::default(),
     };
     let Outcome::Users { users, .. } = bench.run(list).await.unwrap() else {
         panic!()
     };
     assert_eq!(users, [past.ada]);
-    let listed = bench.run(Command::KeyList { org: org.clone() }).await.unwrap();
-    let Outcome::Keys { keys } = listed else { panic!() };
+    let listed = bench.run(key_list(&org)).await.unwrap();
+    let Outcome::Keys { keys, .. } = listed else {
+        panic!()
+    };
     assert_eq!(keys[0].last_used_at, Some(bench.clock.wall()));
     let reference = OrgRef::parse(&org).unwrap();
     let checked = bench
         .directory
         .check_key(&reference, past.secret_key.expose().as_bytes());
-    assert_eq!(checked.unwrap().1, past.key.id.into());
+    assert_eq!(checked.unwrap().id, past.key.id.into());
     assert_eq!(bench.check(&past.good), Ok(past.good.expires_at));
     assert_eq!(bench.check(&past.replaced), Err(CredentialFault::Revoked));
     for grant in [&past.revoked, &past.cut[0], &past.cut[1]] {
@@ -415,6 +428,7 @@ async fn a_crash_right_after_an_answer_loses_nothing() {
         let directory = on_disk(after_crash.path(), &clock).await;
         let list = Command::UserList {
             org: org.clone(),
+            prefix: None,
             page: PageRequest::default(),
         };
         let Outcome::Users { users, .. } = directory.execute(list).await.unwrap() else {
@@ -439,6 +453,7 @@ async fn a_key_is_shown_once_and_good_until_it_is_revoked() {
         bench
             .directory
             .check_key(&OrgRef::parse(org).unwrap(), secret.expose().as_bytes())
+            .map(|holder| (holder.org, holder.id))
     };
     assert_eq!(
         check(&org.uuid.to_string()),
@@ -449,7 +464,7 @@ async fn a_key_is_shown_once_and_good_until_it_is_revoked() {
         Err(CredentialFault::Unknown),
         "a key of another organization"
     );
-    let Outcome::Keys { keys } = bench.run(Command::KeyList { org: org.id.clone() }).await.unwrap() else {
+    let Outcome::Keys { keys, .. } = bench.run(key_list(&org.id)).await.unwrap() else {
         panic!()
     };
     assert_eq!(
@@ -479,6 +494,7 @@ async fn a_key_is_shown_once_and_good_until_it_is_revoked() {
         .run(Command::KeyCreate {
             org: org.id.clone(),
             name: "x".into(),
+            options: command::KeyOptions::default(),
         })
         .await;
     assert!(matches!(one_more, Err(CommandError::Limit { .. })));

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{AdminArgs, Order, OrgChoice};
 use crate::accounts::Command;
+use crate::accounts::command::{KeyOptions, PageRequest};
 
 /// What was typed after `cloudsignal key`.
 #[derive(Args, Clone, Debug)]
@@ -50,8 +51,15 @@ or logs in itself as server@ORG with the key as password.";
 impl KeyAction {
     pub(in crate::cli) fn order(self, org: OrgChoice) -> Order {
         match self {
-            Self::Create { name } => Order::in_org(org, |org| Command::KeyCreate { org, name }),
-            Self::List => Order::in_org(org, |org| Command::KeyList { org }),
+            Self::Create { name } => Order::in_org(org, |org| Command::KeyCreate {
+                org,
+                name,
+                options: KeyOptions::default(),
+            }),
+            Self::List => Order::in_org(org, |org| Command::KeyList {
+                org,
+                page: PageRequest::default(),
+            }),
             Self::Revoke { key_id } => Order::in_org(org, |org| Command::KeyRevoke { org, key_id }),
         }
     }

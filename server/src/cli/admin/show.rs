@@ -1,10 +1,13 @@
 //! What the broker answered, for people.
 
 use super::table::{columns, pairs};
-use crate::accounts::Outcome;
-use crate::accounts::command::{KeyView, OrgState, OrgView, TokenGrant, TokenView, TokensOf, UserView};
+use crate::accounts::command::{
+    KeyView, MemberView, OrgState, OrgView, TokenGrant, TokenView, TokensOf, UserView,
+};
+use crate::accounts::{Outcome, Secret};
 
 /// The answer as text; every line ends.
+#[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
 pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Org(view) => org(view),
@@ -28,7 +31,45 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             ];
             pairs(&shown) + SHOWN_ONCE
         }
-        Outcome::Keys { keys: list } => keys(list),
+        Outcome::Key(view) => keys(std::slice::from_ref(view)),
+        Outcome::Keys { keys: list, next } => keys(list) + &more(next.as_deref()),
+        Outcome::KeyRotated {
+            key,
+            secret_key,
+            replaced_key_id,
+            replaced_ends_at,
+        } => {
+            let shown = [
+                ("name", key.name.clone()),
+                ("key id", key.id.clone()),
+                ("key", secret_key.expose().to_owned()),
+                (
+                    "instead of",
+                    format!("{replaced_key_id}, which ends {replaced_ends_at}"),
+                ),
+            ];
+            pairs(&shown) + SHOWN_ONCE
+        }
+        Outcome::SignedUp {
+            org: view,
+            member,
+            key: _,
+            secret_key,
+            policy_meaning,
+        } => {
+            let more = [
+                ("owner", member.email.clone()),
+                ("secret key", secret_key.expose().to_owned()),
+                ("rules", policy_meaning.clone()),
+            ];
+            org(view) + &pairs(&more) + SHOWN_ONCE
+        }
+        Outcome::Member {
+            member: view,
+            password,
+        } => members(std::slice::from_ref(view)) + &made_password(password.as_ref()),
+        Outcome::Members { members: list, next } => members(list) + &more(next.as_deref()),
+        Outcome::MemberDeleted { email } => format!("{email} is removed\n"),
         Outcome::KeyRevoked { key_id } => format!("{key_id} is worth nothing now\n"),
         Outcome::Token(grant) => token(grant),
         Outcome::TokenRevoked { token_id } => format!("{token_id} is worth nothing now\n"),
@@ -40,6 +81,22 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         // The document is the answer, so that it can be kept in a file; remarks would spoil it.
         Outcome::Acl { policy, .. } => format!("{policy:#}\n"),
     }
+}
+
+fn made_password(password: Option<&Secret>) -> String {
+    let shown = |password: &Secret| pairs(&[("password", password.expose().to_owned())]) + SHOWN_ONCE;
+    password.map(shown).unwrap_or_default()
+}
+
+fn members(members: &[MemberView]) -> String {
+    let rows: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let role = format!("{:?}", member.role).to_lowercase();
+            vec![member.email.clone(), role, member.created_at.to_string()]
+        })
+        .collect();
+    columns(&["email", "role", "made"], &rows)
 }
 
 const SHOWN_ONCE: &str = "Keep the secret now: it is not shown again.\n";

@@ -102,7 +102,7 @@ fn removing_an_organization_needs_a_yes() {
 fn answers_are_shown_for_people() {
     let outcome = |json: Value| show::outcome(&serde_json::from_value::<Outcome>(json).unwrap());
     let user = json!({
-        "name": "ada", "username": "ada@org_x",
+        "name": "ada", "username": "ada@org_x", "enabled": true,
         "created_at": "2026-11-01T00:00:00Z", "password_set_at": "2026-11-02T00:00:00Z",
     });
     let made = outcome(json!({"result": "user", "user": user, "password": "p4ss"}));
@@ -153,6 +153,7 @@ async fn administration(data_dir: &Path, status: StatusCode, answer: &'static st
 fn list() -> Command {
     Command::KeyList {
         org: "org_x".to_owned(),
+        page: crate::accounts::command::PageRequest::default(),
     }
 }
 
@@ -161,7 +162,7 @@ async fn a_command_reaches_the_broker_and_its_answer_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     administration(folder.path(), StatusCode::OK, r#"{"result": "keys", "keys": []}"#).await;
     let outcome = carry_out(folder.path(), &list()).await.unwrap();
-    assert!(matches!(outcome, Outcome::Keys { keys } if keys.is_empty()));
+    assert!(matches!(outcome, Outcome::Keys { keys, .. } if keys.is_empty()));
 }
 
 #[tokio::test]

@@ -78,7 +78,11 @@ impl UserAction {
             }
             Self::List { after } => {
                 let page = PageRequest { after, limit: None };
-                Order::in_org(org, |org| Command::UserList { org, page })
+                Order::in_org(org, |org| Command::UserList {
+                    org,
+                    prefix: None,
+                    page,
+                })
             }
             Self::Password { name, password_file } => {
                 let password = password_file.as_deref().map(secret_from).transpose()?;
