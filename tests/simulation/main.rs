@@ -13,7 +13,7 @@
 //! | [`host`], [`inbound`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
 //! | [`model`], [`ledger`], [`shelf`] | the judge: what must be, what is owed, what is stored |
 //! | [`faults`] | faults planted on purpose, to hear the alarm |
-//! | [`random`], [`log`], [`scene`] | dice, event log, and what everybody has at hand |
+//! | [`log`], [`scene`] | event log, and what everybody has at hand |
 //!
 //! `cargo xtask sim --seeds N` runs more seeds (`--from S` others than the first ones), `cargo xtask sim --seed S` one, with its last events.
 #![forbid(unsafe_code)]
@@ -35,7 +35,6 @@ mod log;
 mod model;
 mod net;
 mod outbound;
-mod random;
 mod recorder;
 mod scene;
 mod settings;

@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 
 use cloudsignal_core::Instant;
-
-use crate::random::Random;
+use cloudsignal_tests::random::Random;
 
 /// One direction of a connection.
 #[derive(Debug, Default)]

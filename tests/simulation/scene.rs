@@ -1,10 +1,10 @@
 //! What every part of a run has at hand: the time, the dice, the log, the verdict, and what was written.
 
 use cloudsignal_core::{Instant, Qos};
+use cloudsignal_tests::random::Random;
 
 use crate::faults::Fault;
 use crate::log::EventLog;
-use crate::random::Random;
 
 /// A message that some client made up. Its payload begins with its number, unless it is empty.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 use cloudsignal_broker::Limits;
 use cloudsignal_broker::policy::{Actions, Effect, Policy, Precedence, Rule, UserPattern};
 use cloudsignal_core::{Qos, Version};
+use cloudsignal_tests::random::Random;
 
-use crate::random::Random;
 use crate::steps::{STEPS, Step};
 
 /// Topics of every organization: the same in each, so that a message could get lost between them.

@@ -9,6 +9,7 @@
 //! | [`wire`] | a raw connection that sends and expects bytes |
 //! | [`packets`] | packets as commented bytes |
 //! | [`http`] | one plain HTTP request |
+//! | [`random`] | dice that follow from a seed |
 //! | [`wait`] | awaiting a condition with a deadline |
 //!
 //! Everything here is for tests: what goes wrong panics with a message that says what was expected.
@@ -19,5 +20,6 @@ pub mod http;
 pub mod packets;
 pub mod ports;
 pub mod programs;
+pub mod random;
 pub mod wait;
 pub mod wire;

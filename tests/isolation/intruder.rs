@@ -1,0 +1,150 @@
+//! Credentials of one organization, tried on another one, and on their own one in every spelling.
+
+use cloudsignal_core::Version;
+use serde_json::{Value, json};
+
+use crate::bench::Source;
+use crate::cast::{CLIENT_IDS, EMAILS, Org, USERS, Who};
+use crate::client::{Client, Expects};
+use crate::leaks::Leak;
+use crate::management::post;
+use crate::spelling::spell;
+use crate::traffic::Attempt;
+use crate::world::World;
+
+pub(crate) const EVERYBODY: [Who; 6] = [
+    Who::User(0),
+    Who::User(1),
+    Who::User(2),
+    Who::Token(0),
+    Who::Token(1),
+    Who::Server,
+];
+const VERSIONS: [Version; 3] = [Version::V5, Version::V311, Version::V31];
+
+impl World {
+    /// An organization that is not this one; half of the time one that sleeps.
+    fn victim(&mut self, org: usize) -> usize {
+        let sleepers: Vec<_> = self.sleepers.iter().copied().collect();
+        if self.random.chance(50) && !sleepers.is_empty() {
+            return *self.random.pick(&sleepers);
+        }
+        (org + 1 + self.random.index(self.orgs.len() - 1)) % self.orgs.len()
+    }
+
+    /// A login with a credential of `org`.
+    pub(crate) fn intrude(&mut self, org: usize) {
+        let victim = self.victim(org);
+        let who = *self.random.pick(&EVERYBODY);
+        if let Who::Token(token) = who {
+            self.renew_if_ended(org, token);
+        }
+        let mine = spell(&mut self.random, &self.orgs[org].id, &self.orgs[org].uuid);
+        let theirs = spell(&mut self.random, &self.orgs[victim].id, &self.orgs[victim].uuid);
+        let way = self.random.below(6);
+        let (attacker, victim) = (&self.orgs[org], &self.orgs[victim]);
+        let (name, password) = attacker.login(who, "");
+        let name = name.trim_end_matches('@');
+        let mut expects = Expects::Refusal;
+        let mut password = password;
+        let username = match way {
+            // At home, whichever way that is written.
+            0 => {
+                self.tally.other_spellings += 1;
+                if mine.is_right {
+                    expects = Expects::Welcome;
+                }
+                format!("{name}@{}", mine.text)
+            }
+            // Both organizations, in both orders.
+            1 => format!("{name}@{}@{}", theirs.text, attacker.id),
+            2 => format!("{name}@{}@{}", attacker.id, theirs.text),
+            // What was a token once.
+            3 if !attacker.dead_tokens.is_empty() => {
+                let dead = self.random.pick(&attacker.dead_tokens);
+                password.clone_from(&dead.password);
+                dead.username.clone()
+            }
+            _ => format!("{name}@{}", theirs.text),
+        };
+        if way > 3 && theirs.is_right && self.leak == Some(Leak::Credential) {
+            password = victim.login(who, "").1;
+        }
+        self.tally.intrusions += u64::from(expects == Expects::Refusal);
+        self.try_login(org, &username, &password, expects);
+    }
+
+    fn try_login(&mut self, org: usize, username: &str, password: &str, expects: Expects) {
+        let client_id = match expects {
+            Expects::Refusal => (*self.random.pick(&CLIENT_IDS)).to_owned(),
+            // Sessions belong to whoever made them: a visitor has one of its own.
+            Expects::Welcome => format!("visitor-{}", username.split('@').next().unwrap_or_default()),
+        };
+        let attempt = Attempt {
+            version: *self.random.pick(&VERSIONS),
+            client_id: &client_id,
+            username,
+            password,
+        };
+        let client = Client::new(org, None, attempt.version, false, expects);
+        let wire = self.log_in(client, &attempt);
+        self.settle();
+        // Welcome or not, it leaves.
+        if self.clients[wire]
+            .as_ref()
+            .is_some_and(|client| client.slot.is_none())
+        {
+            self.clients[wire] = None;
+            self.bench.unplug(wire);
+        }
+    }
+
+    /// A request about another organization with a credential of `org`.
+    pub(crate) fn trespass(&mut self, org: usize) {
+        self.leak_accounts();
+        let victim = self.victim(org);
+        let theirs = spell(&mut self.random, &self.orgs[victim].id, &self.orgs[victim].uuid);
+        let at = self.random.index(EMAILS.len());
+        let (attacker, victim) = (&self.orgs[org], &self.orgs[victim]);
+        let (path, key, body) = match self.random.below(4) {
+            0 | 1 => ("/v2/tokens/create", None, create(attacker, &theirs.text, at)),
+            2 => {
+                let (mine, their) = (&attacker.tokens[at], &victim.tokens[at]);
+                let swapped = json!({ "token_id": their.id, "current_token_password": mine.password });
+                ("/v2/tokens/refresh", None, swapped)
+            }
+            _ => {
+                let key = attacker.key.secret.clone();
+                let command = administrate(self.random.below(4), &theirs.text);
+                ("/v2/admin/command", Some(key), command)
+            }
+        };
+        let source = Source::Far(self.random.next());
+        let answer = self.bench.request(source, post(path, key.as_deref(), &body));
+        self.tally.foreign_requests += 1;
+        self.judge.answered(org, &answer.body);
+        if !(400..500).contains(&answer.status) {
+            self.judge
+                .accuse("let in", format!("{org}: {path} {body}: {answer:?}"));
+        }
+    }
+}
+
+fn create(attacker: &Org, named: &str, email: usize) -> Value {
+    json!({
+        "organization_id": named,
+        "secret_key": attacker.key.secret,
+        "user_email": EMAILS[email],
+        "replace_existing": true,
+    })
+}
+
+/// What only operators may, tried with a secret key.
+fn administrate(which: u64, org: &str) -> Value {
+    match which {
+        0 => json!({ "command": "user_list", "org": org }),
+        1 => json!({ "command": "user_delete", "org": org, "name": USERS[0] }),
+        2 => json!({ "command": "org_suspend", "org": org }),
+        _ => json!({ "command": "key_create", "org": org, "name": "mine" }),
+    }
+}
