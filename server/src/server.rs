@@ -20,7 +20,7 @@ use crate::authn::{Authenticator, PasswordPool};
 use crate::cli::admin::AdminAccess;
 use crate::cli::serve::Listen;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::first_run::announcement::announcement;
 use crate::first_run::certificate::local_hostname;
 use crate::first_run::{Bound, DataFolder, Endpoints, ensure_certificates, ensure_organization};
@@ -68,23 +68,30 @@ struct Foundation {
 
 impl Foundation {
     /// On disk: opens the store of a data folder.
-    async fn lay(folder: &DataFolder) -> anyhow::Result<Self> {
+    async fn lay(folder: &DataFolder, identity: &config::Identity) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let (path, store_clock) = (folder.store(), clock.clone());
         let opened = tokio::task::spawn_blocking(move || fjall::open(&path, store_clock)).await?;
         let store = opened.context("the store cannot be opened")?;
         let threads = available_parallelism().map_or(1, usize::from);
         let passwords = PasswordPool::start(HashCost::OWASP, threads).context("no thread for passwords")?;
-        Self::over(Arc::new(store), clock, passwords)
+        Self::over(Arc::new(store), clock, passwords, identity)
             .await
             .context("the accounts cannot be read")
     }
 
     /// Reads back the accounts that a store holds.
-    async fn over(store: Arc<dyn Store>, clock: Clock, passwords: PasswordPool) -> Result<Self, StoreError> {
+    async fn over(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        passwords: PasswordPool,
+        identity: &config::Identity,
+    ) -> Result<Self, StoreError> {
         let history = History::new(Arc::clone(&store), clock.clone());
         let directory = Directory::open(store, clock.clone(), passwords.clone()).await?;
-        let authenticator = Arc::new(Authenticator::new(directory.clone(), passwords, clock.clone()));
+        directory.set_provider_reach(identity.hosts);
+        let authenticator = Authenticator::new(directory.clone(), passwords, clock.clone());
+        let authenticator = Arc::new(authenticator.with_identity(identity.into()));
         Ok(Self {
             clock,
             directory,
@@ -112,7 +119,7 @@ impl Server {
     /// What keeps the broker from running, in words for an operator.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let folder = DataFolder::open(&config.data_dir).context("the data folder cannot be used")?;
-        let foundation = Foundation::lay(&folder).await?;
+        let foundation = Foundation::lay(&folder, &config.identity).await?;
         let listeners = bind_all(&config)?;
         let certificates = load_certificates(&config, &folder, &foundation.clock)?;
         let (stop, stopping) = watch::channel(false);

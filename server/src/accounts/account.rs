@@ -12,6 +12,7 @@ use super::command::{KeyView, OrgState, OrgView, UserView};
 use super::marks::TokenMarks;
 use super::names::Email;
 use super::record::{KeyRecord, MemberRecord, OrgRecord, UserRecord};
+use super::providers::Provider;
 use crate::clock::WallTime;
 
 /// One organization.
@@ -33,6 +34,7 @@ pub(super) struct AccountState {
     pub(super) keys: BTreeMap<Box<str>, ApiKey>,
     /// Number of the next entry of the audit trail.
     pub(super) audit_next: u64,
+    pub(super) providers: BTreeMap<Box<str>, Provider>,
     pub(super) policy: PolicyDocument,
     pub(super) tokens: TokenMarks,
 }
@@ -91,6 +93,7 @@ impl Account {
             members: BTreeMap::new(),
             keys: BTreeMap::new(),
             audit_next: 0,
+            providers: BTreeMap::new(),
             policy,
             tokens: TokenMarks::new(),
         };

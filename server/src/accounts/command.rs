@@ -12,6 +12,7 @@ use super::scope::{KeyKind, KeyKindName, ScopeSet};
 use super::secret::Secret;
 use super::token_scope::ScopeGrant;
 use crate::clock::WallTime;
+use crate::identity::provider::{EmailVerification, ProviderSettings, ProviderType, Trust};
 
 /// A management command. Organizations are named by short id or by UUID.
 ///
@@ -156,6 +157,22 @@ pub enum Command {
         #[serde(flatten)]
         page: PageRequest,
     },
+    /// Adds an identity provider, enabled.
+    ProviderCreate { org: String, settings: ProviderSettings },
+    /// Lists identity providers, secrets masked.
+    ProviderList { org: String },
+    /// Shows one, secrets masked.
+    ProviderShow { org: String, name: String },
+    /// Changes what is given. With `end_connections`, whoever it vouched for has to log in again.
+    ProviderUpdate {
+        org: String,
+        name: String,
+        changes: ProviderChanges,
+        #[serde(default)]
+        end_connections: bool,
+    },
+    /// Removes one; whoever it vouched for has to log in again.
+    ProviderDelete { org: String, name: String },
     /// Shows the policy document.
     AclGet { org: String },
     /// Replaces the policy.
@@ -196,6 +213,30 @@ pub enum TokensOf {
     UserEmail(String),
     /// Those that one identity provider vouched for; `cloudsignal` for those made with a secret key.
     Provider(String),
+}
+
+/// What to change of an identity provider; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderChanges {
+    /// As a whole, with its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// Where a token has the e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_claim: Option<String>,
+    /// What is asked of `email_verified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_verification: Option<EmailVerification>,
+    /// Claims kept for access rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Vec<String>>,
+    /// Whether its tokens are good as MQTT passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_password: Option<bool>,
+    /// Whether its word counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
 }
 
 /// Which part of a list.
@@ -291,6 +332,12 @@ pub enum Outcome {
         tokens: Vec<TokenView>,
         next: Option<String>,
     },
+    /// An identity provider, secrets masked.
+    Provider(ProviderView),
+    /// Identity providers, secrets masked.
+    Providers { providers: Vec<ProviderView> },
+    /// The provider is gone.
+    ProviderDeleted { name: String },
     /// The policy document.
     Acl {
         policy: Value,
@@ -383,6 +430,23 @@ pub struct KeyView {
     pub member: Option<String>,
     /// When it was last used, to within five minutes.
     pub last_used_at: Option<WallTime>,
+}
+
+/// An identity provider, as shown: secrets are masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProviderView {
+    /// Which kind it is.
+    #[serde(rename = "type")]
+    pub provider_type: ProviderType,
+    /// What the organization says about it.
+    #[serde(flatten)]
+    pub settings: ProviderSettings,
+    /// Whether its word counts.
+    pub enabled: bool,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// When it was last changed.
+    pub updated_at: WallTime,
 }
 
 /// A temporary token, as answered once.

@@ -6,7 +6,7 @@
 //! changes nothing about that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedMutexGuard, broadcast, oneshot};
@@ -26,6 +26,7 @@ use super::secret::SecretDigest;
 use super::tokens::TokenOrder;
 use crate::authn::password::PasswordPool;
 use crate::clock::Clock;
+use crate::identity::endpoint::Reach;
 use crate::store::{Commit, CommitError, Store, StoreError};
 
 /// All accounts. Cheap to clone; clones are the same directory.
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) passwords: PasswordPool,
     pub(super) registry: RwLock<Registry>,
+    pub(super) provider_reach: OnceLock<Reach>,
     /// Held by whoever makes an organization.
     pub(super) gate: Arc<tokio::sync::Mutex<()>>,
     /// Number of the next entry of the operator's own audit trail.
@@ -90,6 +92,7 @@ impl Directory {
             clock,
             passwords,
             registry,
+            provider_reach: OnceLock::new(),
             gate: Arc::default(),
             audit_next: Mutex::new(0),
             events,
@@ -189,6 +192,16 @@ impl Directory {
             Command::TokenRevoke { org, token_id } => self.token_revoke(&org, &token_id).await,
             Command::TokenRevokeAll { org, of } => self.token_revoke_all(&org, of).await,
             Command::TokenList { org, page } => self.token_list(&org, &page),
+            Command::ProviderCreate { org, settings } => self.provider_create(&org, settings).await,
+            Command::ProviderList { org } => self.provider_list(&org),
+            Command::ProviderShow { org, name } => self.provider_show(&org, &name),
+            Command::ProviderUpdate {
+                org,
+                name,
+                changes,
+                end_connections,
+            } => self.provider_update(&org, &name, changes, end_connections).await,
+            Command::ProviderDelete { org, name } => self.provider_delete(&org, &name).await,
             Command::AclGet { org } => self.acl_get(&org),
             Command::AclSet { org, policy } => self.acl_set(&org, policy).await,
         }
@@ -210,6 +223,12 @@ impl Directory {
     #[must_use]
     pub fn org_id(&self, org: &str) -> Option<OrgId> {
         self.account(org).ok().map(|account| account.id.clone())
+    }
+
+    /// The short id of an organization.
+    #[must_use]
+    pub fn org_of(&self, org: &OrgRef) -> Option<OrgId> {
+        self.account_by(org).map(|account| account.id.clone())
     }
 
     /// What the broker has to enforce for an organization.

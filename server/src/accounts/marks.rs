@@ -3,7 +3,7 @@
 use cloudsignal_broker::Identity;
 use uuid::Uuid;
 
-use super::command::{CredentialFault, TokenView};
+use super::command::{CommandError, CredentialFault, TokenView};
 use super::directory::{EPOCH_CLAIM, PROVIDER_CLAIM};
 use super::expiring::Expiring;
 use super::limits::{
@@ -126,6 +126,27 @@ impl TokenMarks {
     pub(super) fn new_epoch(&mut self, now: WallTime) -> u64 {
         self.epoch_last = now.unix_micros().max(self.epoch_last + 1);
         self.epoch_last
+    }
+
+    /// The epoch of a revocation of everything that a provider vouched for until now.
+    ///
+    /// # Errors
+    /// [`CommandError::Limit`]
+    pub(super) fn new_provider_cut(&mut self, provider: &str, now: WallTime) -> Result<u64, CommandError> {
+        if !self.providers_cut.has_room(&provider.into(), now) {
+            return Err(CommandError::limit(
+                "revoked providers a day",
+                TOKEN_PROVIDERS_CUT_MAX,
+            ));
+        }
+        Ok(self.new_epoch(now))
+    }
+
+    /// Makes such a revocation count.
+    pub(super) fn cut_provider(&mut self, provider: Box<str>, epoch: u64, until: WallTime, now: WallTime) {
+        let cut = &mut self.providers_cut;
+        let epoch = cut.get(&provider, now).map_or(epoch, |&known| known.max(epoch));
+        cut.insert_evicting(provider, epoch, until, now);
     }
 
     /// May a token open a connection?

@@ -17,7 +17,9 @@ use super::marks::TokenMarks;
 use super::names::{Email, check_title, generate_org_id};
 use super::record::{self, OrgRecord, decode, encode, key_of, org_key};
 use super::secret::SigningKey;
+use super::providers::Provider;
 use crate::clock::WallTime;
+use crate::identity::endpoint::Reach;
 use crate::store::reading::PAGE_BYTES_MAX;
 use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Table};
 
@@ -252,6 +254,11 @@ fn load_entry(account: &Account, entry: &Entry, now: WallTime) -> Result<(), Sto
             PolicyDocument::parse(decode(entry)?).map_err(|faults| damaged(&faults[0].to_string()))?;
     } else if let Some(name) = path.strip_prefix(record::USERS) {
         state.users.insert(name.into(), User::of(decode(entry)?));
+    } else if let Some(name) = path.strip_prefix(record::PROVIDERS) {
+        // What was accepted once is not refused for its hosts now; they are judged when they are asked.
+        let provider = Provider::new(decode(entry)?, Reach::Development);
+        let provider = provider.map_err(|error| damaged(&error.to_string()))?;
+        state.providers.insert(name.into(), provider);
     } else if let Some(id) = path.strip_prefix(record::KEYS) {
         state.keys.insert(id.into(), ApiKey::of(decode(entry)?));
     } else if let Some(email) = path.strip_prefix(record::MEMBERS) {

@@ -4,6 +4,7 @@
 //! sys/org/{org}           OrgRecord           {org}/key/{id}          KeyRecord
 //! {org}/user/{name}       UserRecord          {org}/keyused/{id}      WallTime
 //! {org}/member/{e-mail}   MemberRecord        {org}/auditnext         number of the next audit entry
+//! {org}/provider/{name}   ProviderRecord
 //! {org}/acl               policy document     {org}/token/…           marks, with a time to live:
 //!                                               revoked/{id} ""  replaced/{e-mail} epoch  renewed/{id} WallTime
 //!                                               cut/{e-mail} epoch  cutprovider/{name} epoch
@@ -20,6 +21,7 @@ use super::members::Role;
 use super::scope::KeyKind;
 use super::secret::{SecretDigest, SigningKey};
 use crate::clock::WallTime;
+use crate::identity::provider::ProviderSettings;
 use crate::store::{Entry, Key, StoreError};
 
 pub(super) const ORGS: &str = "org/";
@@ -29,6 +31,8 @@ pub(super) const KEYS: &str = "key/";
 pub(super) const KEYS_USED: &str = "keyused/";
 pub(super) const MEMBERS: &str = "member/";
 pub(super) const AUDIT_NEXT: &str = "auditnext";
+/// Identity providers.
+pub(super) const PROVIDERS: &str = "provider/";
 pub(super) const ACL: &str = "acl";
 pub(super) const REVOKED: &str = "token/revoked/";
 pub(super) const REPLACED: &str = "token/replaced/";
@@ -79,6 +83,15 @@ pub(super) struct KeyRecord {
     /// The e-mail address of the member whose login it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) member: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ProviderRecord {
+    /// With its secrets, which must be readable to be compared.
+    pub(super) settings: ProviderSettings,
+    pub(super) enabled: bool,
+    pub(super) created_at: WallTime,
+    pub(super) updated_at: WallTime,
 }
 
 pub(super) fn org_key(org: &OrgId) -> Key {

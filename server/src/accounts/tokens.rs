@@ -15,8 +15,7 @@ use super::directory::{Directory, EPOCH_CLAIM, PROVIDER_CLAIM, event};
 use super::event::AccountChange;
 use super::limits::{
     PROVIDER_NAME_BYTES_MAX, TOKEN_FACT_NAME_BYTES_MAX, TOKEN_FACTS_BYTES_MAX, TOKEN_FACTS_MAX,
-    TOKEN_PROVIDERS_CUT_MAX, TOKEN_TTL_SECS_DEFAULT, TOKEN_TTL_SECS_MAX, TOKEN_TTL_SECS_MIN,
-    TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX,
+    TOKEN_TTL_SECS_DEFAULT, TOKEN_TTL_SECS_MAX, TOKEN_TTL_SECS_MIN, TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX,
 };
 use super::marks::{Issue, Seen};
 use super::names::Email;
@@ -28,7 +27,7 @@ use crate::clock::WallTime;
 use crate::store::{Commit, Expect, Table};
 
 /// Marks about tokens are kept this long; older tokens have expired by themselves.
-const MARK_TTL: Duration = Duration::from_secs(TOKEN_TTL_SECS_MAX as u64 + 60);
+pub(super) const MARK_TTL: Duration = Duration::from_secs(TOKEN_TTL_SECS_MAX as u64 + 60);
 /// A renewal that would move a deadline by less than this moves nothing: some clients ask in a loop.
 const RENEWAL_STEP: Duration = Duration::from_secs(1);
 /// The provider of tokens that were made with a secret key.
@@ -294,22 +293,12 @@ impl Directory {
         if !(1..=PROVIDER_NAME_BYTES_MAX).contains(&provider.len()) {
             return Err(CommandError::not_found("provider"));
         }
-        let epoch = {
-            let mut state = account.state.write();
-            if !state.tokens.providers_cut.has_room(&provider, now) {
-                return Err(CommandError::limit(
-                    "revoked providers a day",
-                    TOKEN_PROVIDERS_CUT_MAX,
-                ));
-            }
-            state.tokens.new_epoch(now)
-        };
+        let epoch = account.state.write().tokens.new_provider_cut(&provider, now)?;
         let key = key_of(&account.id, record::PROVIDER_CUT, &provider);
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
         self.change(commit, None, move |_| {
-            let cut = &mut account.state.write().tokens.providers_cut;
-            let epoch = cut.get(&provider, now).map_or(epoch, |&known| known.max(epoch));
-            cut.insert_evicting(provider.clone(), epoch, now.after(MARK_TTL), now);
+            let tokens = &mut account.state.write().tokens;
+            tokens.cut_provider(provider.clone(), epoch, now.after(MARK_TTL), now);
             vec![event(&account.id, AccountChange::ProviderCut { provider })]
         })
         .await
@@ -360,6 +349,9 @@ impl Directory {
             return Err(CredentialFault::Suspended);
         }
         let state = account.state.read();
+        if !state.is_enabled(&claims.provider) {
+            return Err(CredentialFault::Revoked);
+        }
         state.tokens.check_login(&Issue::from(&claims), now)?;
         let renewed = state.tokens.renewed.get(&claims.id, now).copied();
         let connection_until = renewed.map_or(claims.expires_at, |until| until.max(claims.expires_at));

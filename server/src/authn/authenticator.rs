@@ -13,8 +13,10 @@ use crate::accounts::directory::EPOCH_CLAIM;
 use crate::accounts::keys::SECRET_KEY_PREFIX;
 use crate::accounts::limits::PASSWORD_BYTES_MAX;
 use crate::accounts::names::{LoginName, SERVER_USER};
+use crate::accounts::providers::ProviderChoice;
 use crate::accounts::token::TOKEN_PREFIX;
 use crate::clock::Clock;
+use crate::identity::{IdentityOptions, IdentityVerifier};
 
 /// What a client shows in CONNECT.
 #[derive(Clone, Copy)]
@@ -39,19 +41,35 @@ pub struct Authenticator {
     clock: Clock,
     verified: Verified,
     throttle: Throttle,
+    identities: IdentityVerifier,
 }
 
 impl Authenticator {
     /// An authenticator over a directory.
     #[must_use]
     pub fn new(directory: Directory, passwords: PasswordPool, clock: Clock) -> Self {
+        let identities = IdentityVerifier::new(IdentityOptions::default(), clock.clone());
         Self {
             directory,
             passwords,
             clock,
             verified: Verified::new(),
             throttle: Throttle::default(),
+            identities,
         }
+    }
+
+    /// The same with other decisions about identity providers.
+    #[must_use]
+    pub fn with_identity(mut self, options: IdentityOptions) -> Self {
+        self.identities = IdentityVerifier::new(options, self.clock.clone());
+        self
+    }
+
+    /// What checks the tokens of identity providers.
+    #[must_use]
+    pub const fn identities(&self) -> &IdentityVerifier {
+        &self.identities
     }
 
     /// The counters of failures, which other ways to show a credential share.
@@ -60,7 +78,7 @@ impl Authenticator {
         &self.throttle
     }
 
-    /// Who this is. Waits only for a password to be hashed.
+    /// Who this is. Waits for a password to be hashed, or for an identity provider's keys, and for nothing else.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -75,7 +93,38 @@ impl Authenticator {
         if name.name == SERVER_USER && password.starts_with(SECRET_KEY_PREFIX.as_bytes()) {
             return self.by_key(&name, password);
         }
+        if let Some(token) = as_jwt(password)
+            && let Some(identity) = self.by_jwt(&name, token).await?
+        {
+            return Ok(identity);
+        }
         self.by_password(username, &name, password, login.source).await
+    }
+
+    /// `None`: no provider of the organization has tokens that are good as passwords, so it is a password
+    /// that only looks like one.
+    async fn by_jwt(&self, name: &LoginName<'_>, token: &str) -> Result<Option<Identity>, Refusal> {
+        let Some(org) = self.directory.org_of(&name.org) else {
+            return Ok(None);
+        };
+        let providers = self
+            .directory
+            .trusted_providers(&org, ProviderChoice::MqttPassword);
+        let Some(providers) = providers.ok().filter(|providers| !providers.is_empty()) else {
+            return Ok(None);
+        };
+        let verified = self.identities.verify(&org, &providers, token).await;
+        let external = verified.inspect_err(|fault| {
+            tracing::debug!(%org, %fault, "an external token is refused");
+        })?;
+        let token = self.directory.admit_external(&org, &external, token)?;
+        if token.claims.email.user_name() != name.name {
+            return Err(Refusal::BadCredentials);
+        }
+        self.directory.note_token_seen(&token);
+        Ok(Some(
+            token.identity(self.clock.instant_of(token.connection_until)),
+        ))
     }
 
     fn by_token(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {
@@ -148,6 +197,13 @@ impl Authenticator {
             .map_err(|_gone| Refusal::BadCredentials)?;
         Ok(identity)
     }
+}
+
+/// The password, if it looks like a JWT: three parts, of which the first begins as JSON in base64url does.
+fn as_jwt(password: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(password).ok()?;
+    let is_jwt = text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2;
+    is_jwt.then_some(text)
 }
 
 fn user_identity(org: OrgId, name: &str, epoch: &str) -> Identity {

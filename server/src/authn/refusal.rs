@@ -6,6 +6,7 @@
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::accounts::command::CredentialFault;
+use crate::identity::IdentityFault;
 
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Refusal {
     /// The organization is suspended.
     #[error("the organization is suspended")]
     Suspended,
+    /// The identity provider that would have to vouch cannot be asked.
+    #[error("the identity provider cannot be reached")]
+    ProviderUnreachable,
     /// Too many passwords wait to be checked.
     #[error("too many logins at once")]
     Busy,
@@ -32,11 +36,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BadCredentials,
         Self::Expired,
         Self::Revoked,
         Self::Suspended,
+        Self::ProviderUnreachable,
         Self::Busy,
         Self::TooMany,
     ];
@@ -47,6 +52,7 @@ impl Refusal {
         match self {
             Self::BadCredentials => ReasonCode::BadUserNameOrPassword,
             Self::Expired | Self::Revoked | Self::Suspended => ReasonCode::NotAuthorized,
+            Self::ProviderUnreachable => ReasonCode::ServerUnavailable,
             Self::Busy => ReasonCode::ServerBusy,
             Self::TooMany => ReasonCode::ConnectionRateExceeded,
         }
@@ -60,6 +66,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::Suspended => "suspended",
+            Self::ProviderUnreachable => "provider_unreachable",
             Self::Busy => "busy",
             Self::TooMany => "too_many",
         }
@@ -77,6 +84,26 @@ impl From<CredentialFault> for Refusal {
     }
 }
 
+impl From<IdentityFault> for Refusal {
+    fn from(fault: IdentityFault) -> Self {
+        match fault {
+            IdentityFault::Unreachable(_) => Self::ProviderUnreachable,
+            IdentityFault::Expired => Self::Expired,
+            IdentityFault::Malformed
+            | IdentityFault::NoProvider
+            | IdentityFault::Algorithm
+            | IdentityFault::UnknownKey
+            | IdentityFault::Signature
+            | IdentityFault::Issuer
+            | IdentityFault::Audience
+            | IdentityFault::NotYet
+            | IdentityFault::Claim(_)
+            | IdentityFault::EmailNotVerified
+            | IdentityFault::TooManyClaims => Self::BadCredentials,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +114,7 @@ mod tests {
         for refusal in Refusal::ALL {
             let stays = match refusal {
                 Refusal::BadCredentials | Refusal::Expired | Refusal::Revoked | Refusal::Suspended => true,
-                Refusal::Busy | Refusal::TooMany => false,
+                Refusal::ProviderUnreachable | Refusal::Busy | Refusal::TooMany => false,
             };
             let code = refusal.reason();
             assert_eq!(matches!(code.byte(), 0x86 | 0x87), stays, "{refusal}");
@@ -96,6 +123,7 @@ mod tests {
         }
         assert_eq!(Refusal::BadCredentials.reason().connack_v3(), 4);
         assert_eq!(Refusal::Expired.reason().connack_v3(), 5);
+        assert_eq!(Refusal::ProviderUnreachable.reason().byte(), 0x88);
         assert_eq!(Refusal::Busy.reason().connack_v3(), 3);
         assert_eq!(Refusal::TooMany.reason().connack_v3(), 3);
     }

@@ -2,6 +2,7 @@
 
 use crate::config::value::{IpPrefix, Kind, TEXT_BYTES_MAX, Value};
 use crate::config::{ClientCert, Config, ConnectionLog, LogFormat, TlsVersion};
+use crate::identity::endpoint::Reach;
 
 use cloudsignal_core::codec::PACKET_BYTES_MAX;
 
@@ -331,6 +332,54 @@ pub static KEYS: &[Key] = &[
         1,
         65_535,
         "Connections that the system holds until the broker accepts them."
+    ),
+    choice!(
+        "identity.hosts",
+        identity.hosts,
+        ["public" => Reach::Public, "private" => Reach::Private, "development" => Reach::Development],
+        "Hosts that identity providers may have: HTTPS with public addresses; private: with any address; development: \
+         also HTTP on loopback."
+    ),
+    number!(
+        "identity.clock_skew_secs",
+        identity.clock_skew_secs,
+        "seconds",
+        0,
+        300,
+        "How far the clock of an identity provider may be from ours."
+    ),
+    number!(
+        "identity.keys_fresh_secs",
+        identity.keys_fresh_secs,
+        "seconds",
+        0,
+        86_400,
+        "Time for which fetched keys of an identity provider are used without asking again."
+    ),
+    number!(
+        "identity.keys_age_secs_max",
+        identity.keys_age_secs_max,
+        "seconds",
+        1,
+        604_800,
+        "Time after which fetched keys are not used any more, if the identity provider cannot be asked. Logins are \
+         then refused for the time being."
+    ),
+    number!(
+        "identity.keys_refetch_secs_min",
+        identity.keys_refetch_secs_min,
+        "seconds",
+        0,
+        3_600,
+        "Time between two fetches of the same keys, however many tokens name a key that is not there."
+    ),
+    number!(
+        "identity.fetch_millis_max",
+        identity.fetch_millis_max,
+        "milliseconds",
+        100,
+        60_000,
+        "Time for one whole answer of an identity provider."
     ),
     number!(
         "limits.connections_max",

@@ -17,10 +17,14 @@ pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cloudsignal_broker::Limits;
 
 use crate::cli::serve::{DATA_DIR_DEFAULT, Listen, ServeArgs};
+use crate::identity::IdentityOptions;
+use crate::identity::endpoint::Reach;
+use crate::identity::key_cache::KeyTimes;
 
 pub use layers::{ConfigError, ConfigErrors};
 pub use value::IpPrefix;
@@ -44,6 +48,8 @@ pub struct Config {
     pub websocket: WebSocket,
     /// Bounds of the process's connections.
     pub connections: Connections,
+    /// Identity providers.
+    pub identity: Identity,
     /// Bounds of an organization for which nothing else was set.
     pub limits: Limits,
     /// What is written to standard error.
@@ -149,6 +155,23 @@ pub struct Connections {
     pub backlog: u32,
 }
 
+/// Identity providers: how far they are trusted and when they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Which hosts are asked.
+    pub hosts: Reach,
+    /// Seconds that a provider's clock may differ from ours.
+    pub clock_skew_secs: u32,
+    /// Seconds for which a provider's keys are used without asking.
+    pub keys_fresh_secs: u32,
+    /// Seconds after which keys are not used if the provider cannot be asked.
+    pub keys_age_secs_max: u32,
+    /// Seconds between two fetches of the same keys.
+    pub keys_refetch_secs_min: u32,
+    /// Milliseconds that one answer may take.
+    pub fetch_millis_max: u32,
+}
+
 /// What is written to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -234,6 +257,7 @@ impl Default for Config {
             tls: Tls::default(),
             websocket: WebSocket::default(),
             connections: Connections::default(),
+            identity: Identity::default(),
             limits: Limits::default(),
             log: Log::default(),
             metrics: Metrics { orgs_max: 100 },
@@ -286,6 +310,35 @@ impl Default for Connections {
             connect_secs: 10,
             stalled_secs: 60,
             backlog: 4_096,
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            hosts: Reach::Public,
+            clock_skew_secs: 60,
+            keys_fresh_secs: 600,
+            keys_age_secs_max: 3_600,
+            keys_refetch_secs_min: 30,
+            fetch_millis_max: 5_000,
+        }
+    }
+}
+
+impl From<&Identity> for IdentityOptions {
+    fn from(config: &Identity) -> Self {
+        let secs = |secs: u32| Duration::from_secs(u64::from(secs));
+        Self {
+            reach: config.hosts,
+            skew: secs(config.clock_skew_secs),
+            fetch_time: Duration::from_millis(u64::from(config.fetch_millis_max)),
+            keys: KeyTimes {
+                fresh: secs(config.keys_fresh_secs),
+                age_max: secs(config.keys_age_secs_max),
+                refetch_min: secs(config.keys_refetch_secs_min),
+            },
         }
     }
 }

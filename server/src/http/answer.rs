@@ -14,11 +14,16 @@ use serde_json::{Map, Value, json};
 
 use crate::accounts::command::CredentialFault;
 use crate::accounts::{CommandError, Scope};
+use crate::identity::IdentityFault;
+use crate::identity::fault::Requirement;
 
 /// Seconds after which a busy server should be asked again.
 const RETRY_SECS: u32 = 1;
 /// Seconds after which a source that guessed may ask again.
 const GUESSER_RETRY_SECS: u32 = crate::authn::throttle::WINDOW_SECS;
+
+/// Seconds after which an identity provider that could not be asked may be there again.
+const PROVIDER_RETRY_SECS: u32 = 10;
 
 /// The body of every answer that is not a success. More fields may follow, as facts about the error.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -142,6 +147,9 @@ impl From<CommandError> for ApiError {
             CommandError::NotFound { what } if what == "organization" => {
                 Self::new(StatusCode::NOT_FOUND, "organization_not_found", text)
             }
+            CommandError::NotFound { what } if what == "provider" => {
+                Self::new(StatusCode::NOT_FOUND, "provider_not_found", text)
+            }
             CommandError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", text),
             CommandError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", text),
             CommandError::Refused { credential } => credential.into(),
@@ -150,6 +158,37 @@ impl From<CommandError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(RETRY_SECS)
             }
             CommandError::Storage => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", text),
+        }
+    }
+}
+
+impl From<IdentityFault> for ApiError {
+    fn from(fault: IdentityFault) -> Self {
+        let text = fault.to_string();
+        let unauthorized = |reason: &str| {
+            let mut error = Self::new(StatusCode::UNAUTHORIZED, "invalid_token", text.clone());
+            error.facts.insert("reason".into(), json!(reason));
+            error
+        };
+        let unprocessable = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text.clone());
+        match fault {
+            IdentityFault::NoProvider => Self::new(StatusCode::NOT_FOUND, "provider_not_found", text),
+            IdentityFault::Malformed => unauthorized("malformed"),
+            IdentityFault::Algorithm => unauthorized("algorithm"),
+            IdentityFault::UnknownKey => unauthorized("unknown_key"),
+            IdentityFault::Signature => unauthorized("signature"),
+            IdentityFault::Issuer => unauthorized("issuer"),
+            IdentityFault::Audience => unauthorized("audience"),
+            IdentityFault::NotYet => unauthorized("not_yet"),
+            IdentityFault::Expired => Self::new(StatusCode::UNAUTHORIZED, "token_expired", text),
+            IdentityFault::Claim(Requirement::Email) => unprocessable("email_missing"),
+            IdentityFault::Claim(_) => unauthorized("claim"),
+            IdentityFault::EmailNotVerified => unprocessable("email_not_verified"),
+            IdentityFault::TooManyClaims => unprocessable("claims_too_large"),
+            IdentityFault::Unreachable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unreachable", text)
+                    .retry_after(PROVIDER_RETRY_SECS)
+            }
         }
     }
 }

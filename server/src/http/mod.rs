@@ -3,6 +3,8 @@
 //! | path | what | file |
 //! |---|---|---|
 //! | `POST /v2/tokens/create`, `/v2/tokens/refresh` | temporary tokens, for browsers too | [`tokens`] |
+//! | `POST /v2/tokens/exchange` | a token for that of an identity provider | [`exchange`] |
+//! | `/v2/providers` | identity providers | [`providers`] |
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
@@ -34,9 +36,11 @@ pub mod admin;
 pub mod answer;
 pub mod caller;
 mod document;
+pub mod exchange;
 pub mod health;
 pub mod page;
 pub mod payload;
+pub mod providers;
 mod sessions;
 pub mod tokens;
 
@@ -145,8 +149,8 @@ impl Api {
 }
 
 /// The routes of the document, in groups of the same bounds.
-fn groups() -> [Group; 3] {
-    [
+fn groups() -> Vec<Group> {
+    vec![
         Group {
             routes: health::routes(),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,
@@ -161,6 +165,16 @@ fn groups() -> [Group; 3] {
             routes: sessions::routes(),
             body_bytes_max: SESSIONS_BODY_BYTES_MAX,
             browsers: Browsers::SameOrigin,
+        },
+        Group {
+            routes: exchange::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::AnyOrigin,
+        },
+        Group {
+            routes: providers::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::AnyOrigin,
         },
     ]
 }

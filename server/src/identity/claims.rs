@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::fault::{IdentityFault, Requirement};
-use super::limits::KEPT_BYTES_MAX;
+use super::limits::{JWT_AGE_SECS_MAX, KEPT_BYTES_MAX};
 use super::provider::{EmailVerification, ProviderSettings};
 use crate::accounts::names::Email;
 use crate::clock::WallTime;
@@ -16,28 +16,39 @@ pub(super) type Facts = Vec<(Box<str>, Box<str>)>;
 /// A token's claims.
 pub(super) type Claims = Map<String, Value>;
 
-/// Checks `exp`, `nbf` and `iat` against the clock; answers until when the token counts.
-///
-/// `skew` is how far the issuer's clock may be from ours, in either direction.
-pub(super) fn check_times(claims: &Claims, now: WallTime, skew: Duration) -> Result<WallTime, IdentityFault> {
-    let missing = IdentityFault::Claim(Requirement::Expiry);
-    let expires_at = claims.get("exp").and_then(time).ok_or(missing)?.after(skew);
-    if expires_at <= now {
-        return Err(IdentityFault::Expired);
-    }
-    for name in ["nbf", "iat"] {
-        let Some(value) = claims.get(name) else { continue };
-        let from = time(value).ok_or(IdentityFault::Claim(Requirement::Time))?;
-        if from > now.after(skew) {
-            return Err(IdentityFault::NotYet);
-        }
-    }
-    Ok(expires_at)
+/// What a token says about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// When it was made.
+    pub(super) issued_at: WallTime,
+    /// Until when it counts, the allowance for clocks included.
+    pub(super) counts_until: WallTime,
 }
 
-/// When the token was made, if it says so.
-pub(super) fn issued_at(claims: &Claims) -> Option<WallTime> {
-    claims.get("iat").and_then(time)
+/// Checks `exp`, `nbf` and `iat` against the clock.
+///
+/// `skew` is how far the issuer's clock may be from ours, in either direction. Nothing counts for longer
+/// than [`JWT_AGE_SECS_MAX`], because revocations are not remembered for longer.
+pub(super) fn check_times(claims: &Claims, now: WallTime, skew: Duration) -> Result<Times, IdentityFault> {
+    let of = |name: &str| claims.get(name).and_then(time);
+    let expires_at = of("exp").ok_or(IdentityFault::Claim(Requirement::Expiry))?;
+    let issued_at = of("iat").ok_or(IdentityFault::Claim(Requirement::IssuedAt))?;
+    let from = match claims.get("nbf") {
+        Some(value) => time(value).ok_or(IdentityFault::Claim(Requirement::NotBefore))?,
+        None => issued_at,
+    };
+    if issued_at.max(from) > now.after(skew) {
+        return Err(IdentityFault::NotYet);
+    }
+    let oldest = issued_at.after(Duration::from_secs(JWT_AGE_SECS_MAX));
+    let counts_until = expires_at.min(oldest).after(skew);
+    if counts_until <= now {
+        return Err(IdentityFault::Expired);
+    }
+    Ok(Times {
+        issued_at,
+        counts_until,
+    })
 }
 
 /// NumericDate: seconds since 1970, perhaps with a fraction (RFC 7519, 2).
@@ -143,49 +154,70 @@ mod tests {
         WallTime::from_unix_micros(secs * 1_000_000)
     }
 
+    fn until(value: Value) -> Result<WallTime, IdentityFault> {
+        check_times(&claims(value), at(1_000), SKEW).map(|times| times.counts_until)
+    }
+
     #[test]
     fn times_are_checked_with_the_allowance_for_clocks_and_no_more() {
-        let check = |value: Value| check_times(&claims(value), at(1_000), SKEW);
-        assert_eq!(check(json!({ "exp": 1_001 })), Ok(at(1_061)));
-        assert_eq!(check(json!({ "exp": 941 })), Ok(at(1_001)));
-        assert_eq!(check(json!({ "exp": 940 })), Err(IdentityFault::Expired));
+        assert_eq!(until(json!({ "iat": 900, "exp": 1_001 })), Ok(at(1_061)));
+        assert_eq!(until(json!({ "iat": 900, "exp": 941 })), Ok(at(1_001)));
         assert_eq!(
-            check(json!({ "exp": 2_000, "nbf": 1_060, "iat": 1_060 })),
+            until(json!({ "iat": 900, "exp": 940 })),
+            Err(IdentityFault::Expired)
+        );
+        assert_eq!(
+            until(json!({ "exp": 2_000, "nbf": 1_060, "iat": 1_060 })),
             Ok(at(2_060))
         );
+        let early = json!({ "iat": 900, "exp": 2_000, "nbf": 1_061 });
+        assert_eq!(until(early), Err(IdentityFault::NotYet));
         assert_eq!(
-            check(json!({ "exp": 2_000, "nbf": 1_061 })),
+            until(json!({ "exp": 2_000, "iat": 1_061 })),
             Err(IdentityFault::NotYet)
         );
+        let half = at(1_061).after(Duration::from_millis(500));
+        assert_eq!(until(json!({ "iat": 900, "exp": 1_001.5 })), Ok(half));
+        let day = at(900 + JWT_AGE_SECS_MAX).after(SKEW);
+        assert_eq!(until(json!({ "iat": 900, "exp": 1e300 })), Ok(day));
+        let old = json!({ "iat": 0, "exp": 1e9 });
+        let later = at(JWT_AGE_SECS_MAX + 60);
         assert_eq!(
-            check(json!({ "exp": 2_000, "iat": 1_061 })),
-            Err(IdentityFault::NotYet)
-        );
-        assert_eq!(
-            check(json!({ "exp": 1_001.5 })),
-            Ok(at(1_061).after(Duration::from_millis(500)))
-        );
-        assert_eq!(
-            check(json!({ "exp": 1e300 })),
-            Ok(WallTime::from_unix_micros(253_402_300_799_000_000).after(SKEW))
+            check_times(&claims(old), later, SKEW),
+            Err(IdentityFault::Expired)
         );
     }
 
     #[test]
     fn a_time_of_the_wrong_kind_is_not_overlooked() {
+        let wrong = [
+            json!(null),
+            json!("2000"),
+            json!(-1),
+            json!([2_000]),
+            json!(true),
+            json!({}),
+        ];
+        let requirements = [
+            ("exp", Requirement::Expiry),
+            ("iat", Requirement::IssuedAt),
+            ("nbf", Requirement::NotBefore),
+        ];
+        for (name, requirement) in requirements {
+            for value in &wrong {
+                let mut token = json!({ "iat": 900, "nbf": 900, "exp": 2_000 });
+                token[name] = value.clone();
+                assert_eq!(
+                    until(token),
+                    Err(IdentityFault::Claim(requirement)),
+                    "{name}: {value}"
+                );
+            }
+        }
         let expiry = Err(IdentityFault::Claim(Requirement::Expiry));
-        for exp in [json!(null), json!("2000"), json!(-1), json!([2_000]), json!(true)] {
-            assert_eq!(
-                check_times(&claims(json!({ "exp": exp })), at(1_000), SKEW),
-                expiry,
-                "{exp}"
-            );
-        }
-        assert_eq!(check_times(&claims(json!({})), at(1_000), SKEW), expiry);
-        for nbf in [json!(null), json!("1"), json!({})] {
-            let found = check_times(&claims(json!({ "exp": 2_000, "nbf": nbf })), at(1_000), SKEW);
-            assert_eq!(found, Err(IdentityFault::Claim(Requirement::Time)), "{nbf}");
-        }
+        assert_eq!(until(json!({ "iat": 900 })), expiry);
+        let issued = Err(IdentityFault::Claim(Requirement::IssuedAt));
+        assert_eq!(until(json!({ "exp": 2_000 })), issued);
     }
 
     #[test]

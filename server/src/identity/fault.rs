@@ -52,9 +52,12 @@ pub enum Requirement {
     /// `exp`
     #[error("its end (exp)")]
     Expiry,
-    /// `nbf` or `iat` is no time.
-    #[error("a time (nbf, iat)")]
-    Time,
+    /// `iat`
+    #[error("the time it was made (iat)")]
+    IssuedAt,
+    /// `nbf`
+    #[error("the time from which it counts (nbf)")]
+    NotBefore,
     /// An e-mail address.
     #[error("an e-mail address; let the provider put one into the token")]
     Email,

@@ -2,8 +2,8 @@
 
 /// Providers of one organization.
 pub const PROVIDERS_PER_ORG_MAX: usize = 16;
-/// Length of a provider's name, bytes.
-pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
+/// Length of a provider's name, bytes: it travels in tokens.
+pub use crate::accounts::limits::PROVIDER_NAME_BYTES_MAX;
 /// Issuers of one provider: a development and a production instance, and room for a move.
 pub const ISSUERS_MAX: usize = 4;
 /// Length of a URL, an issuer, an audience or a claim's name as configured, bytes.
@@ -14,6 +14,8 @@ pub const AUDIENCES_MAX: usize = 8;
 pub const SHARED_SECRET_BYTES_MIN: usize = 32;
 /// Longest shared secret, bytes.
 pub const SHARED_SECRET_BYTES_MAX: usize = 1_024;
+/// Length of a kept claim's name, bytes: it travels in tokens.
+pub use crate::accounts::limits::TOKEN_FACT_NAME_BYTES_MAX;
 /// Claims beside e-mail and subject that a provider's users keep for access rules.
 pub const KEPT_CLAIMS_MAX: usize = 14;
 /// All kept claims of one user together, names and values, bytes.
@@ -21,6 +23,8 @@ pub const KEPT_BYTES_MAX: usize = 1_024;
 
 /// Longest JWT that is looked at, bytes.
 pub const JWT_BYTES_MAX: usize = 8 * 1_024;
+/// How long a JWT counts after it was made, whatever it says, seconds: revocations are remembered as long.
+pub const JWT_AGE_SECS_MAX: u64 = crate::accounts::limits::TOKEN_TTL_SECS_MAX as u64;
 /// Longest key id, bytes.
 pub const KID_BYTES_MAX: usize = 256;
 /// Largest answer of a provider's server, bytes.

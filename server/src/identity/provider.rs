@@ -4,7 +4,7 @@ use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Endpoint, Reach};
-use super::limits::{KEPT_CLAIMS_MAX, PROVIDER_NAME_BYTES_MAX, SETTING_BYTES_MAX};
+use super::limits::{KEPT_CLAIMS_MAX, PROVIDER_NAME_BYTES_MAX, SETTING_BYTES_MAX, TOKEN_FACT_NAME_BYTES_MAX};
 use crate::accounts::Secret;
 
 /// The claims of identities that we fill ourselves: no provider may.
@@ -26,7 +26,7 @@ const EMAIL_CLAIM: &str = "email";
 /// A provider as its organization describes it.
 ///
 /// JSON: `{"name": "web", "trust": {"type": "firebase", "project_id": "shop-1"}, "claims": ["role"]}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// What callers call it: lower-case letters, digits, `-` and `_`. One of a kind in its organization.
@@ -48,7 +48,7 @@ pub struct ProviderSettings {
 }
 
 /// Whose word counts, and how it is checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Trust {
     /// Supabase: with the legacy JWT secret (HS256), or without it by the project's published keys.
@@ -105,7 +105,7 @@ pub enum Trust {
 }
 
 /// What is asked of the claim `email_verified`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailVerification {
     /// It must not be false. Providers that do not say are believed.
@@ -118,7 +118,7 @@ pub enum EmailVerification {
 }
 
 /// Signatures with a public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum PublicAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
@@ -141,7 +141,7 @@ pub enum PublicAlgorithm {
 }
 
 /// Which kind of provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderType {
     /// [`Trust::Supabase`]
@@ -216,6 +216,10 @@ impl ProviderSettings {
         }
         for (number, claim) in self.claims.iter().enumerate() {
             check_text("claims", claim)?;
+            if claim.len() > TOKEN_FACT_NAME_BYTES_MAX {
+                let problem = format!("must have names of at most {TOKEN_FACT_NAME_BYTES_MAX} bytes");
+                return Err(wrong("claims", problem));
+            }
             if OWN_CLAIMS.contains(&claim.as_str()) || claim.starts_with(BOOKKEEPING_PREFIX) {
                 return Err(wrong(
                     "claims",
@@ -227,6 +231,14 @@ impl ProviderSettings {
             }
         }
         self.trust.issuers(reach)
+    }
+}
+
+impl ProviderType {
+    /// The type of this name, as JSON writes it.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
     }
 }
 

@@ -35,11 +35,15 @@ pub struct IdentityOptions {
     pub keys: KeyTimes,
 }
 
+impl Default for IdentityOptions {
+    fn default() -> Self {
+        (&crate::config::Identity::default()).into()
+    }
+}
+
 /// A provider whose word may count, as the directory has it.
 #[derive(Clone, Debug)]
 pub struct TrustedProvider {
-    /// Its id.
-    pub id: Box<str>,
     /// What the organization says about it.
     pub settings: ProviderSettings,
     /// Whom it trusts.
@@ -49,17 +53,15 @@ pub struct TrustedProvider {
 /// Somebody whom a provider vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalIdentity {
-    /// The provider's id.
-    pub provider: Box<str>,
     /// The provider's name.
-    pub provider_name: String,
+    pub provider: String,
     /// Who it is.
     pub email: Email,
     /// Claims for access rules, `user_id` first if the token has a subject. At most 1 KiB together.
     pub claims: Facts,
-    /// When the token was made, if it says so.
-    pub issued_at: Option<WallTime>,
-    /// Until when the token counts: its end and the allowance for clocks.
+    /// When the token was made.
+    pub issued_at: WallTime,
+    /// Until when the token counts: its end, or a day after it was made, and the allowance for clocks.
     pub expires_at: WallTime,
 }
 
@@ -140,7 +142,7 @@ impl IdentityVerifier {
             KeySource::Jwks(_) | KeySource::Discovery(_) => {
                 let name = SetName {
                     org: org.clone(),
-                    provider: provider.id.clone(),
+                    provider: provider.settings.name.as_str().into(),
                     issuer: issuer.issuer.as_str().into(),
                 };
                 let kid = header.kid.as_deref();
@@ -149,14 +151,13 @@ impl IdentityVerifier {
             }
         };
         let settings = &provider.settings;
-        let expires_at = claims::check_times(&claims, self.clock.wall(), self.skew)?;
+        let times = claims::check_times(&claims, self.clock.wall(), self.skew)?;
         Ok(ExternalIdentity {
-            provider: provider.id.clone(),
-            provider_name: settings.name.clone(),
+            provider: settings.name.clone(),
             email: claims::email(&claims, settings)?,
             claims: claims::kept(&claims, settings)?,
-            issued_at: claims::issued_at(&claims),
-            expires_at,
+            issued_at: times.issued_at,
+            expires_at: times.counts_until,
         })
     }
 }

@@ -49,7 +49,7 @@ impl InProcess {
         clock: Clock,
         passwords: PasswordPool,
     ) -> Result<Self, StoreError> {
-        let foundation = Foundation::over(store, clock, passwords).await?;
+        let foundation = Foundation::over(store, clock, passwords, &config.identity).await?;
         let (stop, stopping) = watch::channel(false);
         let shell = make_shell(config, &foundation, stopping);
         let (admin_token, readiness) = (Secret::generate(ADMIN_TOKEN_PREFIX), Readiness::default());

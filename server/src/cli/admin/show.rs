@@ -2,7 +2,7 @@
 
 use super::table::{columns, pairs};
 use crate::accounts::command::{
-    KeyView, MemberView, OrgState, OrgView, TokenGrant, TokenView, TokensOf, UserView,
+    KeyView, MemberView, OrgState, OrgView, ProviderView, TokenGrant, TokenView, TokensOf, UserView,
 };
 use crate::accounts::{Outcome, Secret};
 
@@ -78,6 +78,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             TokensOf::Provider(name) => format!("every token by way of {name} is worth nothing now\n"),
         },
         Outcome::Tokens { tokens: list, next } => tokens(list) + &more(next.as_deref()),
+        Outcome::Provider(view) => providers(std::slice::from_ref(view)),
+        Outcome::Providers { providers: list } => providers(list),
+        Outcome::ProviderDeleted { name } => format!("{name} is removed\n"),
         // The document is the answer, so that it can be kept in a file; remarks would spoil it.
         Outcome::Acl { policy, .. } => format!("{policy:#}\n"),
     }
@@ -197,6 +200,23 @@ fn tokens(tokens: &[TokenView]) -> String {
         })
         .collect();
     columns(&["id", "user", "by way of", "for", "ends", "last login"], &rows)
+}
+
+fn providers(providers: &[ProviderView]) -> String {
+    let yes = |flag| if flag { "yes" } else { "no" }.to_owned();
+    let rows: Vec<_> = providers
+        .iter()
+        .map(|provider| {
+            vec![
+                provider.settings.name.clone(),
+                format!("{:?}", provider.provider_type).to_lowercase(),
+                yes(provider.enabled),
+                yes(provider.settings.mqtt_password),
+                provider.created_at.to_string(),
+            ]
+        })
+        .collect();
+    columns(&["name", "type", "enabled", "as password", "made"], &rows)
 }
 
 fn token(grant: &TokenGrant) -> String {
