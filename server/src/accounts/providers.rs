@@ -301,7 +301,7 @@ impl Directory {
             epoch: external.issued_at.unix_micros(),
         };
         let state = account.state.read();
-        if !state.is_enabled(&claims.provider) {
+        if state.is_disabled(&claims.provider) {
             return Err(CredentialFault::Revoked);
         }
         state
@@ -345,10 +345,10 @@ impl Account {
 }
 
 impl super::account::AccountState {
-    /// Whether a provider's word counts. Our own always does.
-    pub(super) fn is_enabled(&self, provider: &str) -> bool {
+    /// Whether a provider's word does not count for now. What one that was removed had said was revoked.
+    pub(super) fn is_disabled(&self, provider: &str) -> bool {
         let known = self.providers.get(provider);
-        provider == PROVIDER_OWN || known.is_some_and(|known| known.record.enabled)
+        known.is_some_and(|known| !known.record.enabled)
     }
 }
 

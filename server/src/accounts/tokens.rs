@@ -349,7 +349,7 @@ impl Directory {
             return Err(CredentialFault::Suspended);
         }
         let state = account.state.read();
-        if !state.is_enabled(&claims.provider) {
+        if state.is_disabled(&claims.provider) {
             return Err(CredentialFault::Revoked);
         }
         state.tokens.check_login(&Issue::from(&claims), now)?;
