@@ -11,8 +11,8 @@ use super::acl::PolicyDocument;
 use super::command::{KeyView, OrgState, OrgView, UserView};
 use super::marks::TokenMarks;
 use super::names::Email;
-use super::record::{KeyRecord, MemberRecord, OrgRecord, UserRecord};
 use super::providers::Provider;
+use super::record::{KeyRecord, MemberRecord, OrgRecord, UserRecord};
 use crate::clock::WallTime;
 
 /// One organization.

@@ -245,6 +245,22 @@ impl Draft {
             Command::TokenRevokeAll { org, of } => {
                 Some(Self::new(org, "tokens_revoked", "token", "").with("of", of))
             }
+            Command::ProviderCreate { org, settings } => {
+                let kind = settings.trust.provider_type();
+                Some(Self::new(org, "provider_created", "provider", &settings.name).with("type", kind))
+            }
+            Command::ProviderUpdate {
+                org,
+                name,
+                changes,
+                end_connections,
+            } => Some(
+                Self::new(org, changes.action(), "provider", name).with("end_connections", end_connections),
+            ),
+            Command::ProviderDelete { org, name } => {
+                Some(Self::new(org, "provider_deleted", "provider", name))
+            }
+            Command::ProviderList { .. } | Command::ProviderShow { .. } => None,
             Command::OrgCreate { .. }
             | Command::OrgList(_)
             | Command::OrgShow { .. }

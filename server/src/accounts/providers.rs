@@ -353,6 +353,19 @@ impl super::account::AccountState {
 }
 
 impl ProviderChanges {
+    /// The audit trail's word for it.
+    pub(super) fn action(&self) -> &'static str {
+        let switch = Self {
+            enabled: self.enabled,
+            ..Self::default()
+        };
+        match self.enabled {
+            Some(true) if *self == switch => "provider_enabled",
+            Some(false) if *self == switch => "provider_disabled",
+            Some(_) | None => "provider_updated",
+        }
+    }
+
     fn apply(self, record: &mut ProviderRecord) {
         let settings = &mut record.settings;
         if let Some(trust) = self.trust {
