@@ -100,14 +100,15 @@ impl Foundation {
         })
     }
 
-    fn api(&self, admin_token: &Secret, readiness: Readiness, orgs: &Arc<Orgs>) -> Api {
+    fn api(&self, admin_token: &Secret, readiness: Readiness, shell: &Shell) -> Api {
         Api::new(
             self.directory.clone(),
             Arc::clone(&self.authenticator),
             self.clock.clone(),
             admin_token,
             readiness,
-            Arc::clone(orgs),
+            Arc::clone(&shell.orgs),
+            shell.config.http.sign_up,
         )
     }
 }
@@ -140,7 +141,7 @@ impl Server {
         }
         server.provision(&foundation).await?;
         server.run_beside();
-        let api = foundation.api(&admin_token, server.readiness.clone(), &server.shell.orgs);
+        let api = foundation.api(&admin_token, server.readiness.clone(), &server.shell);
         let routers = Routers::new(api, &server.shell);
         for (kind, listener) in listeners {
             server.open(kind, listener, &routers);

@@ -1,7 +1,7 @@
 //! Every key an operator can set.
 
 use crate::config::value::{IpPrefix, Kind, TEXT_BYTES_MAX, Value};
-use crate::config::{ClientCert, Config, ConnectionLog, LogFormat, TlsVersion};
+use crate::config::{ClientCert, Config, ConnectionLog, LogFormat, SignUp, TlsVersion};
 use crate::identity::endpoint::Reach;
 
 use cloudsignal_core::codec::PACKET_BYTES_MAX;
@@ -653,6 +653,12 @@ pub static KEYS: &[Key] = &[
         0,
         86_400,
         "Time between two rounds of $SYS messages; 0: none."
+    ),
+    choice!(
+        "http.sign_up",
+        http.sign_up,
+        ["operator" => SignUp::Operator, "open" => SignUp::Open],
+        "Who may make organizations at POST /v2/signup: whoever has the administration token, or everybody."
     ),
     Key {
         name: "log.level",

@@ -52,6 +52,8 @@ pub struct Config {
     pub identity: Identity,
     /// Bounds of an organization for which nothing else was set.
     pub limits: Limits,
+    /// The HTTP API.
+    pub http: Http,
     /// What is written to standard error.
     pub log: Log,
     /// What Prometheus sees.
@@ -172,6 +174,22 @@ pub struct Identity {
     pub fetch_millis_max: u32,
 }
 
+/// The HTTP API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Who may make organizations.
+    pub sign_up: SignUp,
+}
+
+/// Who may make organizations over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Whoever has the administration token.
+    Operator,
+    /// Everybody.
+    Open,
+}
+
 /// What is written to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -259,6 +277,9 @@ impl Default for Config {
             connections: Connections::default(),
             identity: Identity::default(),
             limits: Limits::default(),
+            http: Http {
+                sign_up: SignUp::Operator,
+            },
             log: Log::default(),
             metrics: Metrics { orgs_max: 100 },
             shutdown: Shutdown {

@@ -127,6 +127,15 @@ impl ApiError {
         self
     }
 
+    /// The answer to a change that was refused, with the facts about it.
+    #[must_use]
+    pub fn of_refusal(error: &CommandError) -> Self {
+        let mut answer = Self::of_command(error);
+        // Commands have words of their own for errors.
+        answer.facts.remove("error");
+        answer
+    }
+
     /// The answer to a management command: the error itself, with all its fields, and the texts.
     #[must_use]
     pub fn of_command(error: &CommandError) -> Self {

@@ -5,7 +5,7 @@
 //! operator shows the administration token and names the organization with `?organization_id=…` or the
 //! header `X-Organization-Id`.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Query};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,9 +15,9 @@ use cloudsignal_broker::OrgId;
 
 use super::{Api, ApiError, Peer, Wire};
 use crate::accounts::command::CommandError;
-use crate::accounts::names::OrgRef;
+use crate::accounts::names::{Email, OrgRef};
 use crate::accounts::secret::SecretDigest;
-use crate::accounts::{Actor, KeyKind, Scope};
+use crate::accounts::{Actor, KeyKind, Role, Scope, ScopeSet};
 
 /// What counts failures of keys that nobody has.
 const KEY_ACCOUNT: &str = "api key";
@@ -36,7 +36,11 @@ enum Who {
     /// Has the administration token: may do everything in any organization.
     Operator,
     /// Has a key of one organization.
-    Key { id: Box<str>, kind: KeyKind },
+    Key {
+        id: Box<str>,
+        kind: KeyKind,
+        login: Option<(Email, Role)>,
+    },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,6 +86,72 @@ impl Caller {
         }
     }
 
+    /// Refuses whoever would give away more than the own key may do.
+    ///
+    /// # Errors
+    /// 403 `insufficient_scope`, naming the first scope that lacks.
+    pub fn require_to_grant(&self, scopes: ScopeSet) -> Result<(), ApiError> {
+        let own = self.scopes();
+        match scopes.iter().find(|scope| !own.has(*scope)) {
+            None => Ok(()),
+            Some(scope) => Err(ApiError::insufficient_scope(scope)),
+        }
+    }
+
+    /// Refuses whoever has no power over members of this role.
+    ///
+    /// # Errors
+    /// 403 `insufficient_role`
+    pub fn require_to_manage(&self, role: Role) -> Result<(), ApiError> {
+        let own = match &self.who {
+            Who::Operator => Role::Owner,
+            Who::Key {
+                login: Some((_, role)),
+                ..
+            } => *role,
+            Who::Key {
+                kind: KeyKind::Secret,
+                ..
+            } => Role::Owner,
+            Who::Key { .. } => Role::Admin,
+        };
+        if own.manages(role) {
+            return Ok(());
+        }
+        let text = "only an owner, or a secret key, has power over owners";
+        Err(ApiError::new(StatusCode::FORBIDDEN, "insufficient_role", text))
+    }
+
+    /// What the caller may do.
+    #[must_use]
+    pub const fn scopes(&self) -> ScopeSet {
+        match &self.who {
+            Who::Operator => ScopeSet::ALL,
+            Who::Key { kind, .. } => kind.scopes(),
+        }
+    }
+
+    /// The role of a member who logged in.
+    #[must_use]
+    pub const fn role_of_login(&self) -> Option<Role> {
+        match &self.who {
+            Who::Key {
+                login: Some((_, role)),
+                ..
+            } => Some(*role),
+            Who::Operator | Who::Key { login: None, .. } => None,
+        }
+    }
+
+    /// Whether everybody may know the key that was shown.
+    #[must_use]
+    pub const fn is_publishable(&self) -> bool {
+        match &self.who {
+            Who::Operator => false,
+            Who::Key { kind, .. } => matches!(kind, KeyKind::Publishable),
+        }
+    }
+
     /// Which kind of key was shown; `None` for the operator.
     #[must_use]
     pub const fn key_kind(&self) -> Option<KeyKind> {
@@ -105,7 +175,27 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match &self.who {
             Who::Operator => Actor::Operator,
+            Who::Key {
+                login: Some((email, _)),
+                ..
+            } => Actor::Member {
+                email: email.as_str().into(),
+            },
             Who::Key { id, .. } => Actor::Key { id: id.clone() },
+        }
+    }
+}
+
+/// `Option<Caller>` is `None` without a key; a bad key is refused all the same.
+impl OptionalFromRequestParts<Api> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Option<Self>, ApiError> {
+        match shown(&parts.headers) {
+            None => Ok(None),
+            Some(_) => <Self as FromRequestParts<Api>>::from_request_parts(parts, api)
+                .await
+                .map(Some),
         }
     }
 }
@@ -144,6 +234,7 @@ impl FromRequestParts<Api> for Caller {
             who: Who::Key {
                 id: holder.id,
                 kind: holder.kind,
+                login: holder.login,
             },
             org: Some(holder.org),
         })

@@ -5,6 +5,10 @@
 //! | `POST /v2/tokens/create`, `/v2/tokens/refresh` | temporary tokens, for browsers too | [`tokens`] |
 //! | `POST /v2/tokens/exchange` | a token for that of an identity provider | [`exchange`] |
 //! | `/v2/providers` | identity providers | [`providers`] |
+//! | `/v2/signup`, `/v2/login`, `/v2/logout`, `/v2/whoami` | people who manage | [`accounts`] |
+//! | `/v2/organization`, `/v2/organizations…` | one's own, and the operator's | [`organizations`] |
+//! | `/v2/users…`, `/v2/members…`, `/v2/keys…` | what an organization has | [`users`], [`members`], [`keys`] |
+//! | `GET /v2/audit` | who changed what | [`audit`] |
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
@@ -18,7 +22,7 @@
 //!    without a key leave `security` out and name the 401, 403, 404, 429 that they answer; everything else
 //!    that can go wrong is added to each route by itself.
 //! 2. Its arguments, in this order: `State(api): State<Api>`, `caller: Caller` (refuses bad keys),
-//!    `Path(id)`, `Params(query): Params<Query>` ([`page`]; for lists also `Params<PageParams>`), and last
+//!    `InPath(id)`, `Params(query): Params<Query>` ([`page`]; for lists also `Params<PageParams>`), and last
 //!    `Payload(body): Payload<Body>`, a `Deserialize + ToSchema`; our own bodies `deny_unknown_fields`.
 //! 3. Begin it with `let org = caller.require(Scope::ThingsRead)?;`: the scope is checked, and what comes
 //!    back is the caller's organization. The operator's routes: `caller.require_operator()?`.
@@ -32,17 +36,23 @@
 //!
 //! Whoever serves connections puts a [`Peer`] into the extensions of each request.
 
+pub mod accounts;
 pub mod admin;
 pub mod answer;
+pub mod audit;
 pub mod caller;
 mod document;
 pub mod exchange;
 pub mod health;
+pub mod keys;
+pub mod members;
+pub mod organizations;
 pub mod page;
 pub mod payload;
 pub mod providers;
 mod sessions;
 pub mod tokens;
+pub mod users;
 
 #[cfg(test)]
 mod tests;
@@ -65,12 +75,13 @@ use crate::accounts::secret::SecretDigest;
 use crate::accounts::{Command, Directory, Outcome, Secret};
 use crate::authn::Authenticator;
 use crate::clock::Clock;
+use crate::config::SignUp;
 use crate::orgs::Orgs;
 pub use answer::ApiError;
 pub use caller::Caller;
 use document::{Browsers, Group};
 pub use health::{Phase, Readiness};
-pub use page::{PageParams, Params};
+pub use page::{InPath, PageParams, Params};
 pub use payload::Payload;
 
 /// Largest body of a request about tokens, bytes.
@@ -114,6 +125,7 @@ struct Parts {
     admin_token: SecretDigest,
     readiness: Readiness,
     orgs: Arc<Orgs>,
+    sign_up: SignUp,
 }
 
 impl Api {
@@ -126,6 +138,7 @@ impl Api {
         admin_token: &Secret,
         readiness: Readiness,
         orgs: Arc<Orgs>,
+        sign_up: SignUp,
     ) -> Self {
         let admin_token = admin_token.digest();
         Self(Arc::new(Parts {
@@ -135,6 +148,7 @@ impl Api {
             admin_token,
             readiness,
             orgs,
+            sign_up,
         }))
     }
 
@@ -144,7 +158,7 @@ impl Api {
     /// Why it was not done, as an answer.
     pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Outcome, ApiError> {
         let outcome = self.0.directory.execute_as(caller.actor(), command).await;
-        outcome.map_err(|error| ApiError::of_command(&error))
+        outcome.map_err(|error| ApiError::of_refusal(&error))
     }
 }
 
@@ -158,6 +172,16 @@ fn groups() -> Vec<Group> {
         },
         Group {
             routes: tokens::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::AnyOrigin,
+        },
+        Group {
+            routes: accounts::routes()
+                .merge(organizations::routes())
+                .merge(users::routes())
+                .merge(members::routes())
+                .merge(keys::routes())
+                .merge(audit::routes()),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,
             browsers: Browsers::AnyOrigin,
         },
@@ -212,7 +236,7 @@ fn cors() -> CorsLayer {
     ];
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(headers)
         .expose_headers([RETRY_AFTER])
         .max_age(Duration::from_secs(PREFLIGHT_SECS))

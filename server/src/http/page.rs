@@ -1,6 +1,6 @@
 //! Lists, a page at a time, and the parameters of a query.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +63,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         Query::try_from_uri(&parts.uri)
             .map(|Query(params)| Self(params))
+            .map_err(|rejection| ApiError::invalid_request(rejection.body_text()))
+    }
+}
+
+/// The name in a path: the one part that is not fixed. Refused in our own words.
+#[derive(Clone, Debug)]
+pub struct InPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(name)| Self(name))
             .map_err(|rejection| ApiError::invalid_request(rejection.body_text()))
     }
 }

@@ -23,6 +23,8 @@ use crate::config::Config;
 use crate::history::History;
 use crate::store::{Store, memory};
 
+mod management;
+
 const LOCAL: Peer = Peer {
     address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5_000),
     wire: Wire::Plain,
@@ -46,6 +48,10 @@ struct Answer {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(SignUp::Operator).await
+    }
+
+    async fn with(sign_up: SignUp) -> Self {
         let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
         let store: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
         let history = History::new(Arc::clone(&store), clock.clone());
@@ -60,6 +66,7 @@ impl Bench {
             &admin_token,
             readiness.clone(),
             Orgs::new(&Config::default(), directory.clone(), history),
+            sign_up,
         );
         let more = Router::new().route("/mqtt", get(async || "the hook"));
         let create = Command::OrgCreate {

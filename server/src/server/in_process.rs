@@ -54,7 +54,7 @@ impl InProcess {
         let shell = make_shell(config, &foundation, stopping);
         let (admin_token, readiness) = (Secret::generate(ADMIN_TOKEN_PREFIX), Readiness::default());
         readiness.set(Phase::Ready);
-        let router = Routers::new(foundation.api(&admin_token, readiness, &shell.orgs), &shell).api;
+        let router = Routers::new(foundation.api(&admin_token, readiness, &shell), &shell).api;
         Ok(Self {
             events: shell.directory.events(),
             shell,

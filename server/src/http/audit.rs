@@ -1,0 +1,82 @@
+//! Who changed what.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, ApiError, Caller, PageParams, Params};
+use crate::accounts::{AuditEntry, AuditFilter, Scope};
+use crate::clock::WallTime;
+
+/// Which entries are wanted.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditParams {
+    /// Only of this actor: `operator`, `key:key_…`, `member:ada@example.com` or `holder`.
+    pub actor: Option<String>,
+    /// Only this action: `user_created`.
+    pub action: Option<String>,
+    /// Only about this kind of thing: `user`.
+    pub entity: Option<String>,
+    /// Only about this one.
+    pub entity_id: Option<String>,
+    /// Only from then on.
+    pub since: Option<WallTime>,
+    /// Only before that.
+    pub until: Option<WallTime>,
+}
+
+/// Part of the audit trail.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditList {
+    /// Newest first.
+    pub entries: Vec<AuditEntry>,
+    /// What to send as `after` for those that follow.
+    pub next: Option<String>,
+}
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// Read the audit trail
+///
+/// The last 10 000 changes, none older than 90 days. An operator who names no organization reads which
+/// organizations came and went.
+#[utoipa::path(get, path = "/v2/audit", tag = "Audit", security(("bearer" = [])), params(PageParams, AuditParams),
+    responses((status = 200, description = "A page of it, newest first", body = AuditList)))]
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(page): Params<PageParams>,
+    Params(wanted): Params<AuditParams>,
+) -> Result<Json<AuditList>, ApiError> {
+    let org = match caller.org() {
+        Err(_unnamed) if caller.require_operator().is_ok() => None,
+        Ok(_) | Err(_) => Some(caller.require(Scope::AuditRead)?),
+    };
+    let AuditParams {
+        actor,
+        action,
+        entity,
+        entity_id,
+        since,
+        until,
+    } = wanted;
+    let filter = AuditFilter {
+        actor,
+        action,
+        entity,
+        entity_id,
+        since,
+        until,
+    };
+    let page = api.0.directory.audit(org, &filter, &page.page()?).await?;
+    Ok(Json(AuditList {
+        entries: page.entries,
+        next: page.next,
+    }))
+}
