@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) shelf: Shelf,
     /// Connection → link.
     pub(crate) conns: BTreeMap<ConnId, u32>,
+    /// Tokens that the organization wants to be checked.
+    pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
     /// Changes of the turn at work.
     turn: Vec<Change>,
     /// Groups that wait for the store.
@@ -67,7 +69,7 @@ impl Called {
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Store(change) => Some(change),
-            Effect::Send(..) | Effect::Close(..) | Effect::Connected { .. } => None,
+            Effect::Send(..) | Effect::Close(..) | Effect::Verify(..) | Effect::Connected { .. } => None,
         })
     }
 
@@ -88,6 +90,7 @@ impl Host {
             ledger: Ledger::default(),
             shelf: Shelf::default(),
             conns: BTreeMap::new(),
+            asked: Vec::new(),
             turn: Vec::new(),
             sealed: VecDeque::new(),
             open_ticket: 1,
@@ -149,6 +152,7 @@ impl Host {
             match effect {
                 Effect::Send(conn, bytes) => self.send(conn, &bytes, links, scene),
                 Effect::Close(conn, cause) => self.close(conn, cause, links, scene),
+                Effect::Verify(conn, token) => self.asked.push((conn, token)),
                 Effect::Store(change) => self.keep_change(change, scene),
                 Effect::Connected { .. } => {}
             }
@@ -300,7 +304,7 @@ impl Host {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Close(conn, cause) => Some((*conn, *cause)),
-                Effect::Send(..) | Effect::Store(_) | Effect::Connected { .. } => None,
+                Effect::Send(..) | Effect::Verify(..) | Effect::Store(_) | Effect::Connected { .. } => None,
             })
             .collect();
         let mut expected = self.model.events.closes.clone();

@@ -11,6 +11,7 @@ use cloudsignal_broker::{CloseCause, ConnId, Message, Report, Sink};
 pub(crate) enum Effect {
     Send(ConnId, Vec<u8>),
     Close(ConnId, CloseCause),
+    Verify(ConnId, Vec<u8>),
     Store(Change),
     Connected { conn: ConnId, client_id: String },
 }
@@ -39,6 +40,10 @@ impl Sink for Recorder {
 
     fn close(&mut self, conn: ConnId, cause: CloseCause) {
         self.effects.push(Effect::Close(conn, cause));
+    }
+
+    fn verify(&mut self, conn: ConnId, token: &[u8]) {
+        self.effects.push(Effect::Verify(conn, token.to_vec()));
     }
 
     fn store(&mut self, change: Change) {

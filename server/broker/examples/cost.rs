@@ -60,6 +60,10 @@ impl Sink for Outputs {
         panic!("{conn:?} was closed: {cause}");
     }
 
+    fn verify(&mut self, conn: ConnId, _token: &[u8]) {
+        panic!("{conn:?} sends no AUTH");
+    }
+
     fn store(&mut self, _change: Change) {}
 
     fn report(&mut self, _report: Report<'_>) {}

@@ -32,6 +32,8 @@ pub struct Counters {
     pub connects_refused: u64,
     /// Sessions taken over by a new connection.
     pub takeovers: u64,
+    /// Connections that went on with another credential.
+    pub reauthentications: u64,
     /// PUBLISH packets received, by QoS.
     pub messages_received: [u64; 3],
     /// Payload bytes received in PUBLISH packets.

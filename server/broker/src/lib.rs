@@ -46,7 +46,7 @@ mod turn;
 pub use identity::{Access, Credential, Identity, OrgId};
 pub use limits::Limits;
 pub use message::Message;
-pub use org::Org;
+pub use org::{AUTH_DATA_BYTES_MAX, AUTH_METHOD, Org};
 pub use policy::Policy;
 pub use quota::Quota;
 pub use scope::{Scope, ScopePart};

@@ -36,6 +36,10 @@ pub trait Sink {
     /// Nothing more will be sent to `conn`: flush what waits, then close the transport.
     fn close(&mut self, conn: ConnId, cause: CloseCause);
 
+    /// The client of `conn` shows the password of a token to go on with. Check it, and bring the answer by
+    /// [`Org::handle_verified`](crate::Org::handle_verified). At most one question per connection is open.
+    fn verify(&mut self, conn: ConnId, token: &[u8]);
+
     /// A change that must be stored before [`Org::handle_stored`](crate::Org::handle_stored) is
     /// called with the ticket that [`Org::seal`](crate::Org::seal) gives at the end of the turn.
     fn store(&mut self, change: Change);

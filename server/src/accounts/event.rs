@@ -109,8 +109,9 @@ impl AccountChange {
             Self::OrgCreated | Self::OrgResumed => LiveEffect::None,
             Self::OrgSuspended | Self::OrgDeleted => LiveEffect::EndAll(ReasonCode::AdministrativeAction),
             Self::PolicyChanged => LiveEffect::NewPolicy,
+            // A namesake or a new password may have logged in by now: each connection is asked about.
             Self::UserDeleted { user } | Self::PasswordChanged { user } | Self::UserDisabled { user } => {
-                end(Credential::Password { user: user.clone() })
+                LiveEffect::CheckPrincipal(format!("user/{user}").into())
             }
             Self::KeyRevoked { id } => end(Credential::Key { id: id.clone() }),
             Self::KeyDeadlineMoved { id, expires_at } => {

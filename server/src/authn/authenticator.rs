@@ -88,7 +88,7 @@ impl Authenticator {
         };
         let name = LoginName::parse(username).ok_or(Refusal::BadCredentials)?;
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            return self.by_token(&name, password);
+            return self.by_token(Some(&name), password);
         }
         if name.name == SERVER_USER && password.starts_with(SECRET_KEY_PREFIX.as_bytes()) {
             return self.by_key(&name, password);
@@ -127,12 +127,30 @@ impl Authenticator {
         ))
     }
 
-    fn by_token(&self, name: &LoginName<'_>, password: &[u8]) -> Result<Identity, Refusal> {
+    /// Who shows this token by the authentication method. The user name may be left out, as the token says it;
+    /// one that is there has to be the token's.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn authenticate_token(
+        &self,
+        username: Option<&str>,
+        token: Option<&[u8]>,
+    ) -> Result<Identity, Refusal> {
+        let token = token.ok_or(Refusal::BadCredentials)?;
+        let name = username.map(|username| LoginName::parse(username).ok_or(Refusal::BadCredentials));
+        self.by_token(name.transpose()?.as_ref(), token)
+    }
+
+    fn by_token(&self, name: Option<&LoginName<'_>>, password: &[u8]) -> Result<Identity, Refusal> {
         let password = std::str::from_utf8(password).map_err(|_| Refusal::BadCredentials)?;
         let token = self.directory.check_token(password)?;
         let username = token.claims.email.user_name();
         // The token has to be for this name and this organization, whichever way that is written.
-        if username != name.name || !self.directory.is_org(&name.org, &token.claims.org) {
+        let is_of = |name: &LoginName<'_>| {
+            username == name.name && self.directory.is_org(&name.org, &token.claims.org)
+        };
+        if !name.is_none_or(is_of) {
             return Err(Refusal::BadCredentials);
         }
         self.directory.note_token_seen(&token);

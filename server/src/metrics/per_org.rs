@@ -30,7 +30,7 @@ pub(super) struct Collected {
 /// One number of an organization: name, meaning, whether it only rises, and where it stands.
 type Single = (&'static str, &'static str, MetricType, fn(&Counters) -> u64);
 
-const SINGLES: [Single; 18] = [
+const SINGLES: [Single; 19] = [
     ("org_connections", "Connections now", MetricType::Gauge, |it| {
         it.connections_now
     }),
@@ -126,6 +126,12 @@ const SINGLES: [Single; 18] = [
         "Clients that broke the protocol",
         MetricType::Counter,
         |it| it.faults,
+    ),
+    (
+        "org_reauthentications",
+        "Connections that went on with another credential",
+        MetricType::Counter,
+        |it| it.reauthentications,
     ),
     ("org_wills", "Wills published", MetricType::Counter, |it| it.wills),
 ];
@@ -226,6 +232,7 @@ fn add(sum: &mut Counters, one: &Counters) {
         connects,
         connects_refused,
         takeovers,
+        reauthentications,
         messages_received,
         bytes_received,
         messages_published,
@@ -253,6 +260,7 @@ fn add(sum: &mut Counters, one: &Counters) {
     sum.connects += connects;
     sum.connects_refused += connects_refused;
     sum.takeovers += takeovers;
+    sum.reauthentications += reauthentications;
     sum.bytes_received += bytes_received;
     sum.bytes_sent += bytes_sent;
     sum.denied += denied;

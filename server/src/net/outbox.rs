@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use cloudsignal_broker::{CloseCause, Message};
 
+use crate::accounts::Secret;
 use crate::net::buffers;
 
 /// What waits to leave on one connection.
@@ -31,6 +32,8 @@ struct Waiting {
     /// Whether the organization was told that it must hold back, and waits to hear otherwise.
     was_full: bool,
     close: Option<CloseCause>,
+    /// A token that the client shows to go on with; somebody has to check it.
+    question: Option<Secret>,
     /// Whether the connection has looked, found nothing, and relies on being woken.
     is_asleep: bool,
     waker: Option<Waker>,
@@ -59,6 +62,8 @@ pub(crate) struct Looked {
     pub(crate) close: Option<CloseCause>,
     /// The organization waits for [`handle_writable`](cloudsignal_broker::Org::handle_writable).
     pub(crate) is_writable_due: bool,
+    /// [`Outbox::take_question`] has something.
+    pub(crate) is_asked: bool,
     /// Bytes that are not written yet.
     pub(crate) unsent_bytes: usize,
 }
@@ -121,6 +126,18 @@ impl Outbox {
         waiting.wake()
     }
 
+    /// The client shows a token. Answers whom to wake.
+    pub(crate) fn ask(&self, token: Secret) -> Option<Waker> {
+        let mut waiting = self.0.lock();
+        waiting.question = Some(token);
+        waiting.wake()
+    }
+
+    /// The token that waits to be checked.
+    pub(crate) fn take_question(&self) -> Option<Secret> {
+        self.0.lock().question.take()
+    }
+
     /// The connection has written `written_bytes` and moves everything that waits into `batch`, which is empty.
     /// If there is nothing, it is woken by the next append.
     pub(crate) fn take(&self, written_bytes: usize, batch: &mut Batch) -> Looked {
@@ -173,6 +190,7 @@ impl Waiting {
         Looked {
             close: self.close,
             is_writable_due,
+            is_asked: self.question.is_some(),
             unsent_bytes: self.unsent_bytes,
         }
     }

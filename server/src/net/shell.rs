@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use cloudsignal_broker::{Credential, Identity};
+use cloudsignal_broker::{ConnId, Credential, Identity};
+use cloudsignal_core::Instant;
 use cloudsignal_core::codec::Connect;
 
-use crate::accounts::Directory;
+use crate::accounts::{Directory, Secret};
 use crate::authn::{Authenticator, Login, Refusal};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -48,6 +49,8 @@ impl Shell {
         let shell = Arc::clone(self);
         let username = connect.username.map(str::to_owned);
         let password = connect.password.map(<[u8]>::to_vec);
+        let is_by_method = connect.auth_method.is_some();
+        let data = connect.auth_data.map(<[u8]>::to_vec);
         Box::pin(async move {
             let asked_at = shell.clock.now();
             let login = Login {
@@ -55,23 +58,45 @@ impl Shell {
                 password: password.as_deref(),
                 source,
             };
-            let answer = shell.authenticator.authenticate(login).await;
-            let refusal = answer.as_ref().err().copied();
-            shell
-                .metrics
-                .authenticated(refusal, shell.clock.now().since(asked_at));
+            let answer = if is_by_method {
+                // The data of the method, or for clients that cannot set it the password.
+                let token = data.as_deref().or(login.password);
+                shell.authenticator.authenticate_token(login.username, token)
+            } else {
+                shell.authenticator.authenticate(login).await
+            };
+            shell.note_answer(&answer, asked_at);
             answer
         })
     }
 
+    /// Asks who an open connection is with the token that it shows now.
+    pub(crate) fn check_token(self: &Arc<Self>, token: &Secret) -> Answer {
+        let (shell, token) = (Arc::clone(self), token.clone());
+        Box::pin(async move {
+            let asked_at = shell.clock.now();
+            let token = token.expose().as_bytes();
+            let answer = shell.authenticator.authenticate_token(None, Some(token));
+            shell.note_answer(&answer, asked_at);
+            answer
+        })
+    }
+
+    fn note_answer(&self, answer: &Result<Identity, Refusal>, asked_at: Instant) {
+        let refusal = answer.as_ref().err().copied();
+        self.metrics
+            .authenticated(refusal, self.clock.now().since(asked_at));
+    }
+
     /// Asks the directory once more about a connection that was bound a moment ago: what happened since the login is
     /// made good. From then on the directory's events reach the connection.
-    pub(crate) fn check_standing(&self, cell: &OrgCell, identity: &Identity) {
+    pub(crate) fn check_standing(&self, cell: &OrgCell, conn: ConnId, identity: &Identity) {
         match &identity.credential {
             Credential::Anonymous => {}
             Credential::Password { .. } | Credential::Token { .. } | Credential::Key { .. } => {
                 live::settle(
                     cell,
+                    conn,
                     identity,
                     self.directory.standing(identity),
                     self.clock.now(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use cloudsignal_broker::{Credential, Identity};
+use cloudsignal_broker::{ConnId, Credential, Identity};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
@@ -86,7 +86,7 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
         }
         LiveEffect::EndAll(reason) => end_all(&cell, reason, now),
         LiveEffect::CheckPrincipal(principal) => {
-            check(&cell, directory, now, |identity| identity.principal == principal);
+            check_principal(&cell, directory, &principal, now);
         }
         LiveEffect::CheckAll => check_all(&cell, directory, now),
     }
@@ -110,59 +110,54 @@ fn refresh_policy(cell: &OrgCell, directory: &Directory, now: Instant) -> Option
 
 /// Asks about every connection of an organization whether it may stay.
 fn check_all(cell: &OrgCell, directory: &Directory, now: Instant) {
-    check(cell, directory, now, |identity| {
-        identity.credential != Credential::Anonymous
+    let open: Vec<_> = cell.read(|org| {
+        let has_login = |(_, identity): &(_, &Arc<Identity>)| identity.credential != Credential::Anonymous;
+        org.connections().filter(has_login).map(held).collect()
     });
+    check(cell, directory, &open, now);
 }
 
-/// Asks about some connections whether they may stay.
-fn check(cell: &OrgCell, directory: &Directory, now: Instant, wanted: impl Fn(&Identity) -> bool) {
-    let connected: Vec<(Box<str>, Identity)> = cell.read(|org| {
-        let connected = org.sessions().filter(|it| it.connected && wanted(it.identity));
-        connected
-            .map(|session| (session.client_id.into(), session.identity.clone()))
-            .collect()
-    });
-    for (client_id, identity) in connected {
-        match directory.standing(&identity) {
-            Ok(expires_at) => move_deadline(cell, &identity, expires_at, now),
-            Err(gone) => {
-                cell.hold(now, None, |org, effects| {
-                    (
-                        org.handle_kick(&client_id, reason_of(gone), now, effects),
-                        Handover::Free,
-                    )
-                });
-            }
-        }
+/// Asks about every connection of a principal whether it may stay.
+fn check_principal(cell: &OrgCell, directory: &Directory, principal: &str, now: Instant) {
+    let open: Vec<_> = cell.read(|org| org.connections_of(principal).map(held).collect());
+    check(cell, directory, &open, now);
+}
+
+fn held((conn, identity): (ConnId, &Arc<Identity>)) -> (ConnId, Arc<Identity>) {
+    (conn, Arc::clone(identity))
+}
+
+fn check(cell: &OrgCell, directory: &Directory, open: &[(ConnId, Arc<Identity>)], now: Instant) {
+    for (conn, identity) in open {
+        settle(cell, *conn, identity, directory.standing(identity), now);
     }
 }
 
-/// Acts on what the directory says about a connection that was bound a moment ago.
+/// Acts on what the directory says about one connection. It may be another one by now, which then stays.
 pub(crate) fn settle(
     cell: &OrgCell,
+    conn: ConnId,
     identity: &Identity,
     standing: Result<Option<Instant>, Gone>,
     now: Instant,
 ) {
     match standing {
-        Ok(expires_at) => move_deadline(cell, identity, expires_at, now),
+        Ok(expires_at) if expires_at == identity.expires_at => {}
+        Ok(expires_at) => {
+            cell.hold(now, None, |org, _| {
+                (
+                    org.handle_login_renewed(conn, identity, expires_at),
+                    Handover::Free,
+                )
+            });
+        }
         Err(gone) => {
             cell.hold(now, None, |org, effects| {
                 let reason = reason_of(gone);
-                let ended = org.handle_credential_ended(&identity.credential, reason, now, effects);
+                let ended = org.handle_login_ended(conn, identity, reason, now, effects);
                 (ended, Handover::Free)
             });
         }
-    }
-}
-
-fn move_deadline(cell: &OrgCell, identity: &Identity, expires_at: Option<Instant>, now: Instant) {
-    if expires_at != identity.expires_at {
-        cell.hold(now, None, |org, _| {
-            org.handle_credential_renewed(&identity.credential, expires_at);
-            ((), Handover::Free)
-        });
     }
 }
 
@@ -180,14 +175,14 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
-    use cloudsignal_broker::{CloseCause, ConnId};
+    use cloudsignal_broker::CloseCause;
     use cloudsignal_core::Version;
     use cloudsignal_core::codec::Connect;
 
     use super::*;
     use crate::accounts::acl::Preset;
-    use crate::accounts::command::TokenGrant;
-    use crate::accounts::{Command, Outcome};
+    use crate::accounts::command::{TokenGrant, TokensOf};
+    use crate::accounts::{Command, Outcome, PROVIDER_OWN, Secret, TokenOrder};
     use crate::authn::password::{HashCost, PasswordPool};
     use crate::authn::{Authenticator, Login};
     use crate::clock::WallTime;
@@ -247,6 +242,15 @@ mod tests {
             grant
         }
 
+        async fn user(&self, password: &str) -> Identity {
+            let login = Login {
+                username: Some(&format!("ada@{}", self.org)),
+                password: Some(password.as_bytes()),
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            };
+            self.authenticator.authenticate(login).await.unwrap()
+        }
+
         async fn refresh(&self, grant: &TokenGrant) {
             let refresh = Command::TokenRefresh {
                 token_id: grant.token_id.to_string(),
@@ -264,16 +268,16 @@ mod tests {
             self.authenticator.authenticate(login).await.unwrap()
         }
 
-        fn connect(&self, identity: &Identity) -> (Arc<OrgCell>, Arc<Outbox>) {
+        fn connect(&self, client_id: &str, identity: &Identity) -> (Arc<OrgCell>, ConnId, Arc<Outbox>) {
             let (cell, outbox) = (self.orgs.enter(&identity.org).unwrap(), Outbox::new());
             let now = self.clock.now();
-            cell.hold(now, None, |org, effects| {
-                let conn: ConnId = effects.admit(&outbox, Origin::unknown());
-                let connect = Connect::new(Version::V5, "ada");
+            let conn = cell.hold(now, None, |org, effects| {
+                let conn = effects.admit(&outbox, Origin::unknown());
+                let connect = Connect::new(Version::V5, client_id);
                 org.handle_connect(conn, &connect, identity.clone(), now, effects);
-                ((), Handover::Free)
+                (conn, Handover::Free)
             });
-            (cell, outbox)
+            (cell, conn.unwrap(), outbox)
         }
 
         fn apply_all(&mut self) {
@@ -300,7 +304,7 @@ mod tests {
     async fn a_connection_ends_with_its_token() {
         let bench = Bench::new().await;
         let grant = bench.token().await;
-        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
         assert_eq!(bench.pass(&cell, &outbox, TTL_SECS - 1), None);
         assert_eq!(bench.pass(&cell, &outbox, 2), TIME_IS_UP);
     }
@@ -309,7 +313,7 @@ mod tests {
     async fn a_renewed_token_lets_its_connection_stay_until_the_new_end() {
         let mut bench = Bench::new().await;
         let grant = bench.token().await;
-        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
         assert_eq!(bench.pass(&cell, &outbox, TTL_SECS / 2), None);
         bench.refresh(&grant).await;
         bench.apply_all();
@@ -327,9 +331,10 @@ mod tests {
         let grant = bench.token().await;
         let identity = bench.identity(&grant).await;
         bench.refresh(&grant).await;
-        let (cell, outbox) = bench.connect(&identity);
+        let (cell, conn, outbox) = bench.connect("ada", &identity);
         settle(
             &cell,
+            conn,
             &identity,
             bench.directory.standing(&identity),
             bench.clock.now(),
@@ -343,6 +348,7 @@ mod tests {
         bench.directory.execute(revoke).await.unwrap();
         settle(
             &cell,
+            conn,
             &identity,
             bench.directory.standing(&identity),
             bench.clock.now(),
@@ -352,10 +358,84 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stale_login_ends_alone() {
+        let mut bench = Bench::new().await;
+        let password = |password: &str| Some(Secret::new(password.to_owned()));
+        let create = Command::UserCreate {
+            org: bench.org.clone(),
+            name: "ada".into(),
+            password: password("long enough 1"),
+        };
+        bench.directory.execute(create).await.unwrap();
+        let early = bench.user("long enough 1").await;
+        let change = Command::UserSetPassword {
+            org: bench.org.clone(),
+            name: "ada".into(),
+            password: password("long enough 2"),
+        };
+        bench.directory.execute(change).await.unwrap();
+        let late = bench.user("long enough 2").await;
+        let (cell, _, good) = bench.connect("new", &late);
+        let (_, conn, stale) = bench.connect("old", &early);
+        let standing = bench.directory.standing(&early);
+        settle(&cell, conn, &early, standing, bench.clock.now());
+        let (_, _, other) = bench.connect("older", &early);
+        bench.apply_all();
+        let close = |outbox: &Outbox| outbox.take(0, &mut Batch::default()).close;
+        let ended = Some(CloseCause::Server(ReasonCode::NotAuthorized));
+        assert_eq!(close(&stale), ended);
+        assert_eq!(close(&other), ended, "the event finds it");
+        assert_eq!(close(&good), None, "the new password is no reason to go");
+    }
+
+    #[tokio::test]
+    async fn all_tokens_of_a_person_or_a_provider_end_at_once_and_later_ones_stay() {
+        for by_provider in [false, true] {
+            let mut bench = Bench::new().await;
+            let (first, second) = (bench.token().await, bench.token().await);
+            let firsts = bench.identity(&first).await;
+            let seconds = bench.identity(&second).await;
+            let of = if by_provider {
+                TokensOf::Provider(PROVIDER_OWN.into())
+            } else {
+                TokensOf::UserEmail("ada@example.com".into())
+            };
+            let org = bench.org.clone();
+            let revoke = Command::TokenRevokeAll { org, of };
+            let (_, _, one) = bench.connect("one", &firsts);
+            let (_, _, two) = bench.connect("two", &seconds);
+            bench.directory.execute(revoke).await.unwrap();
+            let third = bench.token().await;
+            let (_, _, three) = bench.connect("three", &bench.identity(&third).await);
+            bench.apply_all();
+            let close = |outbox: &Outbox| outbox.take(0, &mut Batch::default()).close;
+            let ended = Some(CloseCause::Server(ReasonCode::NotAuthorized));
+            assert_eq!([close(&one), close(&two), close(&three)], [ended, ended, None]);
+        }
+    }
+
+    #[tokio::test]
+    async fn replaced_tokens_keep_their_connections_until_their_own_end() {
+        let mut bench = Bench::new().await;
+        let earlier = bench.token().await;
+        let (cell, _, outbox) = bench.connect("ada", &bench.identity(&earlier).await);
+        let replace = TokenOrder {
+            replace_existing: true,
+            ..TokenOrder::new(&bench.org, "ada@example.com")
+        };
+        bench.directory.issue_token(replace).await.unwrap();
+        bench.apply_all();
+        assert_eq!(bench.pass(&cell, &outbox, TTL_SECS - 1), None);
+        check_all(&cell, &bench.directory, bench.clock.now());
+        assert_eq!(bench.pass(&cell, &outbox, 0), None);
+        assert_eq!(bench.pass(&cell, &outbox, 2), TIME_IS_UP);
+    }
+
+    #[tokio::test]
     async fn after_missed_events_every_connection_is_checked() {
         let bench = Bench::new().await;
         let grant = bench.token().await;
-        let (cell, outbox) = bench.connect(&bench.identity(&grant).await);
+        let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
         check_all(&cell, &bench.directory, bench.clock.now());
         assert_eq!(bench.pass(&cell, &outbox, 1), None);
         let revoke = Command::TokenRevoke {
@@ -375,7 +455,7 @@ mod tests {
         let mut bench = Bench::new().await;
         let grant = bench.token().await;
         let identity = bench.identity(&grant).await;
-        let (_, outbox) = bench.connect(&identity);
+        let (_, _, outbox) = bench.connect("ada", &identity);
         let delete = Command::OrgDelete {
             org: bench.org.clone(),
         };

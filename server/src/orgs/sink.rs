@@ -11,6 +11,7 @@ use cloudsignal_broker::change::Change;
 use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Quota, Report, Sink, Ticket};
 use cloudsignal_core::Instant;
 
+use crate::accounts::Secret;
 use crate::clock::WallTime;
 use crate::config::ConnectionLog;
 use crate::history::record::{code_of, protocol_name};
@@ -198,6 +199,16 @@ impl Sink for Effects<'_> {
             return;
         };
         let waker = outbox.close(cause);
+        self.wake_later(conn, waker);
+    }
+
+    fn verify(&mut self, conn: ConnId, token: &[u8]) {
+        let Some(bound) = self.conns.get(conn.0 as usize) else {
+            return;
+        };
+        // No token has other bytes than text; what is none fails the check.
+        let token = std::str::from_utf8(token).unwrap_or_default();
+        let waker = bound.outbox.ask(Secret::new(token.to_owned()));
         self.wake_later(conn, waker);
     }
 

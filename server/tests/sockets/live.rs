@@ -11,7 +11,7 @@ const V: Version = Version::V5;
 
 impl Broker {
     /// A management command in the first organization, and its answer.
-    async fn manage(&self, mut command: Value) -> Value {
+    pub(crate) async fn manage(&self, mut command: Value) -> Value {
         let folder = self.folder.path().join("data");
         let read = |name: &str| -> Value {
             serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
@@ -42,13 +42,13 @@ impl Broker {
 }
 
 impl Client<TcpStream> {
-    async fn expect_disconnect(&mut self, code: u8) {
+    pub(crate) async fn expect_disconnect(&mut self, code: u8) {
         let packet = self.packet().await;
         assert_eq!((packet[0], packet[2]), (0xE0, code), "{packet:02x?}");
         self.expect_end().await;
     }
 
-    async fn expect_pong(&mut self) {
+    pub(crate) async fn expect_pong(&mut self) {
         self.send(&[0xC0, 0]).await;
         self.expect(&[0xD0, 0]).await;
     }
@@ -108,7 +108,7 @@ async fn a_credential_that_ends_takes_its_connections_with_it_and_no_others() {
 }
 
 #[tokio::test]
-async fn earlier_tokens_of_a_person_end_when_they_are_replaced() {
+async fn earlier_tokens_of_a_person_open_nothing_once_they_are_replaced_and_end_when_they_are_revoked() {
     let broker = Broker::start(|_| {}).await;
     let create = |replace: bool| {
         let command =
@@ -125,8 +125,22 @@ async fn earlier_tokens_of_a_person_end_when_they_are_replaced() {
     let mut new = broker
         .user("new", username, second["password"].as_str().unwrap())
         .await;
-    old.expect_disconnect(0x87).await;
+    old.expect_pong().await;
     new.expect_pong().await;
+    let mut again = broker.dial().await;
+    again.send(&connect_as(V, "again", username, password)).await;
+    again.expect_connack(0x87).await;
+
+    let revoke = json!({"command": "token_revoke_all", "user_email": "eve@example.com"});
+    broker.manage(revoke).await;
+    old.expect_disconnect(0x87).await;
+    new.expect_disconnect(0x87).await;
+    let third = create(false).await;
+    broker
+        .user("third", username, third["password"].as_str().unwrap())
+        .await
+        .expect_pong()
+        .await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 //! | [`bounds`] | limits on connections, clients that do not read |
 //! | [`life`] | metrics, health, drain |
 //! | [`live`] | decisions of administrators reach open connections |
+//! | [`reauthentication`] | tokens by the authentication method of MQTT 5 |
 //! | [`process`] | the program itself, and its signals |
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -21,5 +22,6 @@ mod live;
 mod opening;
 mod process;
 mod proxied;
+mod reauthentication;
 mod stream;
 mod websocket;

@@ -11,7 +11,7 @@ use crate::authz::{CompiledPolicy, Grants};
 use crate::identity::{Credential, Identity};
 use crate::limits::Limits;
 use crate::policy::Policy;
-use crate::sink::{DropReason, Sink};
+use crate::sink::{ConnId, DropReason, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
 
@@ -73,7 +73,7 @@ impl Org {
         core::mem::replace(&mut counters.connections_peak, counters.connections_now)
     }
 
-    /// A credential ended: revoked (0x87), changed or deleted (0x98), run out (0xA0). Its connections
+    /// A credential ended: revoked, changed or deleted (0x87), run out (0xA0). Its connections
     /// are closed with `reason`. Answers how many.
     pub fn handle_credential_ended(
         &mut self,
@@ -82,13 +82,8 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> usize {
-        self.close_where(
-            |identity| identity.credential == *credential,
-            reason,
-            "the credential has ended",
-            now,
-            sink,
-        )
+        let places = self.owners.of_credential(credential);
+        self.close_each(&places, reason, "the credential has ended", now, sink)
     }
 
     /// Closes the connections of one user, whatever credential opened them. Answers how many.
@@ -99,13 +94,23 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> usize {
-        self.close_where(
-            |identity| *identity.principal == *principal,
-            reason,
-            "the user has ended",
-            now,
-            sink,
-        )
+        let places = self.owners.of_principal(principal);
+        self.close_each(&places, reason, "the user has ended", now, sink)
+    }
+
+    /// Closes one connection, if it is still open with this identity. Answers whether it was.
+    pub fn handle_login_ended(
+        &mut self,
+        conn: ConnId,
+        identity: &Identity,
+        reason: ReasonCode,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let Some(place) = self.place_of_login(conn, identity) else {
+            return false;
+        };
+        self.close_each(&[place], reason, "the credential has ended", now, sink) > 0
     }
 
     /// A credential was renewed: the connections that it opened live until `expires_at`. Answers how many.
@@ -114,29 +119,60 @@ impl Org {
         credential: &Credential,
         expires_at: Option<Instant>,
     ) -> usize {
-        let mut renewed = 0;
-        for (place, session) in &mut self.sessions {
-            let Some(conn) = session.conn.as_deref_mut() else {
-                continue;
-            };
-            if conn.identity.credential == *credential {
-                let timer =
-                    Timer::CredentialEnd(u32::try_from(place).expect("invariant: limits count in 32 bits"));
-                rearm(
-                    &mut self.desk,
-                    &mut conn.ends_at,
-                    expires_at.unwrap_or(Instant::MAX),
-                    timer,
-                );
-                renewed += 1;
-            }
+        let places = self.owners.of_credential(credential);
+        for &place in &places {
+            self.move_end(place, expires_at);
         }
-        renewed
+        places.len()
+    }
+
+    /// The same for one connection, if it is still open with this identity. Answers whether it is.
+    pub fn handle_login_renewed(
+        &mut self,
+        conn: ConnId,
+        identity: &Identity,
+        expires_at: Option<Instant>,
+    ) -> bool {
+        let Some(place) = self.place_of_login(conn, identity) else {
+            return false;
+        };
+        self.move_end(place, expires_at);
+        true
+    }
+
+    fn place_of_login(&self, conn: ConnId, identity: &Identity) -> Option<u32> {
+        let place = self.place_of(conn)?;
+        let open = self.sessions[place as usize].conn.as_deref()?;
+        (*open.identity == *identity).then_some(place)
+    }
+
+    fn move_end(&mut self, place: u32, expires_at: Option<Instant>) {
+        if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+            let at = expires_at.unwrap_or(Instant::MAX);
+            rearm(&mut self.desk, &mut conn.ends_at, at, Timer::CredentialEnd(place));
+        }
+    }
+
+    /// Every open connection and who it is, in no particular order.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Arc<Identity>)> {
+        let open = self
+            .sessions
+            .iter()
+            .filter_map(|(_, session)| session.conn.as_deref());
+        open.map(|conn| (conn.id, &conn.identity))
+    }
+
+    /// The open connections of one principal.
+    pub fn connections_of(&self, principal: &str) -> impl Iterator<Item = (ConnId, &Arc<Identity>)> {
+        let places = self.owners.of_principal(principal).into_iter();
+        let open = places.filter_map(|place| self.sessions.get(place as usize)?.conn.as_deref());
+        open.map(|conn| (conn.id, &conn.identity))
     }
 
     /// Closes every connection: the broker stops (0x8B), the organization is suspended (0x98).
     pub fn handle_shutdown(&mut self, reason: ReasonCode, now: Instant, sink: &mut impl Sink) -> usize {
-        self.close_where(|_| true, reason, "", now, sink)
+        let places = self.places();
+        self.close_each(&places, reason, "", now, sink)
     }
 
     /// Closes one client's connection: an operator's wish, or one of many when the broker stops (0x8B).
@@ -180,9 +216,9 @@ impl Org {
         true
     }
 
-    fn close_where(
+    fn close_each(
         &mut self,
-        wanted: impl Fn(&Identity) -> bool,
+        places: &[u32],
         reason: ReasonCode,
         why: &str,
         now: Instant,
@@ -190,12 +226,10 @@ impl Org {
     ) -> usize {
         self.desk.changed = false;
         let mut closed = 0;
-        for place in self.places() {
-            // A will that is published on the way cannot end a session, but be sure.
-            let Some(session) = self.sessions.get(place as usize) else {
-                continue;
-            };
-            if session.conn.as_deref().is_some_and(|conn| wanted(&conn.identity)) {
+        for &place in places {
+            // A will that is published on the way ends no other session, but be sure.
+            let session = self.sessions.get(place as usize);
+            if session.is_some_and(|session| session.conn.is_some()) {
                 self.close_connection(place, reason, why, now, sink);
                 closed += 1;
             }

@@ -105,6 +105,7 @@ impl Org {
             sessions,
             desk,
             conns,
+            owners,
             ..
         } = self;
         let session = &mut sessions[place as usize];
@@ -112,6 +113,7 @@ impl Org {
             return;
         };
         conns[conn.id.0 as usize] = None;
+        owners.leave(place, &conn.identity);
         desk.counters.connections_now -= 1;
         rearm(
             desk,

@@ -10,6 +10,7 @@ use cloudsignal_core::codec::{ConnAck, Connect, ReasonCode};
 use cloudsignal_core::topic::TOPIC_BYTES_MAX;
 use cloudsignal_core::{Instant, Version};
 
+use super::auth::{AUTH_METHOD, AuthState};
 use super::publish::says_the_truth;
 use super::{Org, rearm};
 use crate::authz::Grants;
@@ -80,10 +81,10 @@ impl Org {
             identity.org, self.id,
             "the shell binds a connection to the organization of its identity"
         );
-        if connect.auth_method.is_some() {
+        if connect.auth_method.is_some_and(|method| method != AUTH_METHOD) {
             return Err(Refusal::new(
-                ReasonCode::BadAuthenticationMethod,
-                "no authentication method is supported",
+                ReasonCode::BadAuthenticationMethod, // [MQTT-4.12.0-1]
+                "this authentication method is not supported",
             ));
         }
         if connect.client_id.len() > self.desk.limits.client_id_bytes_max {
@@ -342,6 +343,9 @@ impl Org {
 
         let ends_at = identity.expires_at.unwrap_or(Instant::MAX);
         let mut conn = Box::new(Connection::new(id, connect.version, Arc::clone(identity), now));
+        if connect.auth_method.is_some() {
+            conn.auth = AuthState::Settled;
+        }
         conn.problem_info = connect.request_problem_info;
         conn.clean_start = connect.clean_start;
         conn.will = connect
@@ -382,6 +386,7 @@ impl Org {
             Timer::KeepAlive(place),
         );
         session.conn = Some(conn);
+        self.owners.enter(place, identity);
     }
 
     fn send_connack(
@@ -401,6 +406,7 @@ impl Org {
         let keep_alive_secs = keep_alive_granted(connect, limits.keep_alive_secs_max);
         let mut packet = ConnAck::new(ReasonCode::Success);
         packet.session_present = session_present;
+        packet.auth_method = connect.auth_method; // [MQTT-4.12.0-5]
         packet.assigned_client_id = connect.client_id.is_empty().then_some(&*session.client_id); // [MQTT-3.2.2-16]
         packet.session_expiry_secs =
             (session.expiry_secs != connect.session_expiry_secs.unwrap_or(0)).then_some(session.expiry_secs);

@@ -11,9 +11,11 @@
 mod acknowledge;
 mod admin;
 mod alias;
+pub(crate) mod auth;
 mod close;
 mod connect;
 mod inspect;
+mod owners;
 mod packet;
 mod publish;
 mod pump;
@@ -43,6 +45,9 @@ use crate::sink::{ConnId, Sink, Ticket};
 use crate::timers::Timer;
 use crate::turn::{Desk, Turn};
 
+use owners::Owners;
+
+pub use auth::{AUTH_DATA_BYTES_MAX, AUTH_METHOD};
 pub use inspect::{ConnectionView, SessionView, SubscriptionView};
 pub use submission::{Submission, Submitted};
 
@@ -57,6 +62,7 @@ pub struct Org {
     conns: Vec<Option<u32>>,
     sessions: Slab<Session>,
     by_client_id: HashMap<Arc<str>, u32, FixedState>,
+    owners: Owners,
     last_serial: u64,
     trie: Trie,
     cache: MatchCache,
@@ -79,6 +85,7 @@ impl Org {
             conns: Vec::new(),
             sessions: Slab::new(),
             by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            owners: Owners::new(seed),
             last_serial: 0,
             trie: Trie::new(seed),
             cache: MatchCache::new(seed),
@@ -209,6 +216,7 @@ impl Org {
             let bound = conn.is_none_or(|conn| self.place_of(conn.id).is_some_and(|at| at as usize == place));
             assert!(bound, "a connection leads to its session");
         }
+        self.check_owners();
         assert_eq!(
             counters.connections_now, connections,
             "connections are counted right"

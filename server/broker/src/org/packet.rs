@@ -55,7 +55,7 @@ impl Org {
             }
             Packet::Disconnect(disconnect) => self.on_disconnect(place, disconnect, now, sink),
             Packet::Connect(_) => Err(SECOND_CONNECT),
-            Packet::Auth(_) => Err(Fault::protocol("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.on_auth(place, auth, sink),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Fault::protocol("a packet that only a broker sends"))
             }

@@ -13,6 +13,7 @@ use cloudsignal_core::{Duration, Instant, Version};
 use super::Will;
 use crate::identity::Identity;
 use crate::message::Message;
+use crate::org::auth::AuthState;
 use crate::quota::Refusals;
 use crate::sink::{CloseCause, ConnId, Sink, Ticket};
 use crate::turn::Turn;
@@ -23,6 +24,7 @@ pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) version: Version,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) auth: AuthState,
     /// Whether the client wants reason strings and user properties on everything.
     pub(crate) problem_info: bool,
     pub(crate) will: Option<Box<Will>>,
@@ -118,6 +120,7 @@ impl Connection {
             id,
             version,
             identity,
+            auth: AuthState::Without,
             problem_info: true,
             will: None,
             silence_max_micros: 0,

@@ -4,7 +4,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use cloudsignal_broker::{CloseCause, ConnId, Identity};
 use cloudsignal_core::codec::{
-    Ack, ConnAck, Connect, Disconnect, Publish, PublishProperties, ReasonCode, SubAck, Subscribe,
+    Ack, Auth, ConnAck, Connect, Disconnect, Publish, PublishProperties, ReasonCode, SubAck, Subscribe,
     SubscribeFilter, UnsubAck, Unsubscribe, Will,
 };
 use cloudsignal_core::{Packet, PacketId, Qos, TopicFilter, TopicName, Version};
@@ -405,6 +405,16 @@ impl Client {
 
     /// The next packet is DISCONNECT with this reason, and the connection is closed.
     #[track_caller]
+    pub(crate) fn expect_auth(&self) -> Auth<'static> {
+        self.expect_kind("AUTH", |packet| {
+            if let Packet::Auth(auth) = packet {
+                Some(auth)
+            } else {
+                None
+            }
+        })
+    }
+
     pub(crate) fn expect_disconnect(&self, reason: ReasonCode) -> Disconnect<'static> {
         let disconnect = self.expect_kind("DISCONNECT", |packet| {
             if let Packet::Disconnect(disconnect) = packet {

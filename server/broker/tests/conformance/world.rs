@@ -56,6 +56,8 @@ pub(crate) struct Tape {
     open: BTreeMap<ConnId, usize>,
     /// Connections that the machine closed and whose end the world has not announced yet.
     closing: Vec<ConnId>,
+    /// Tokens that the machine wants to be checked.
+    pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
     pub(crate) changes: Vec<Change>,
     pub(crate) reports: Vec<String>,
     pub(crate) forwarded: Vec<Arc<Message>>,
@@ -347,6 +349,10 @@ impl Sink for Tape {
         assert_eq!(line.closed, None, "a connection is closed once");
         line.closed = Some(cause);
         self.closing.push(conn);
+    }
+
+    fn verify(&mut self, conn: ConnId, token: &[u8]) {
+        self.asked.push((conn, token.to_vec()));
     }
 
     fn store(&mut self, change: Change) {

@@ -17,6 +17,7 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::Packet;
 
 use super::Peer;
+use super::serving::Checking;
 use super::writing::Writing;
 use crate::metrics::TransportMetrics;
 use crate::net::inbox::Inbox;
@@ -43,6 +44,8 @@ pub(super) struct Link {
     pub(super) peer: Peer,
     pub(super) shell: Arc<Shell>,
     pub(super) metrics: Arc<TransportMetrics>,
+    /// A token of an open connection that is being checked.
+    pub(super) checking: Option<Checking>,
     waker: Option<Waker>,
     /// Runs while output waits that the client does not take.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -97,6 +100,8 @@ pub(super) struct Flushed {
     pub(super) close: Option<CloseCause>,
     /// The organization waits to hear that there is room again.
     pub(super) is_writable_due: bool,
+    /// The client shows a token that is to be checked.
+    pub(super) is_asked: bool,
 }
 
 impl Scratch {
@@ -145,6 +150,7 @@ impl Link {
             writing: Writing::default(),
             peer,
             metrics,
+            checking: None,
             waker: None,
             stalled: None,
             moved_at: Instant::ZERO,
@@ -255,6 +261,7 @@ impl Link {
                 let looked = self.outbox.take(written_bytes, &mut self.writing.batch);
                 written_bytes = 0;
                 flushed.is_writable_due |= looked.is_writable_due;
+                flushed.is_asked |= looked.is_asked;
                 self.unsent_bytes = looked.unsent_bytes;
                 self.close = looked.close;
                 match self.frames.as_deref_mut() {
@@ -277,6 +284,7 @@ impl Link {
                 Poll::Pending => {
                     let looked = self.outbox.wrote(written_bytes);
                     flushed.is_writable_due |= looked.is_writable_due;
+                    flushed.is_asked |= looked.is_asked;
                     self.unsent_bytes = looked.unsent_bytes;
                     self.close = looked.close;
                     flushed.is_blocked = true;

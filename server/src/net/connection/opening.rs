@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cloudsignal_broker::{Access, CloseCause, Credential, Identity, OrgId};
+use cloudsignal_broker::{AUTH_METHOD, Access, CloseCause, Credential, Identity, OrgId};
 use cloudsignal_core::Version;
 use cloudsignal_core::codec::{ConnAck, Connect, DecodeError, Packet, ReasonCode};
 
@@ -147,7 +147,12 @@ fn first(link: &mut Link) -> First {
         None => First::Incomplete,
         Some(Ok(Packet::Connect(connect))) => {
             let config = &link.shell.config;
-            match (&config.dev_anonymous, link.peer.kind, connect.username) {
+            if connect.auth_method.is_some_and(|method| method != AUTH_METHOD) {
+                // [MQTT-4.12.0-1]
+                return First::Refused(Some(connect.version), ReasonCode::BadAuthenticationMethod);
+            }
+            let name = connect.username.or(connect.auth_method);
+            match (&config.dev_anonymous, link.peer.kind, name) {
                 (Some(org), Kind::Mqtt, None) => First::Anonymous(OrgId::new(org)),
                 (Some(_) | None, _, _) => First::Asking(Asking {
                     answer: link.shell.authenticate(&connect, link.peer.addr.ip()),
@@ -249,7 +254,7 @@ fn bind(link: &mut Link, cell: &Arc<OrgCell>, connect: &Connect<'_>, identity: I
             .socket
             .set_message_bytes_max(MESSAGE_BYTES_MIN.max(packet_bytes_max as usize));
     }
-    link.shell.check_standing(cell, &watched);
+    link.shell.check_standing(cell, conn, &watched);
     Round::LetIn(Arc::clone(cell), conn)
 }
 

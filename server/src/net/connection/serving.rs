@@ -1,8 +1,9 @@
 //! While the client is in: read, decode, one turn, write.
 
+use std::fmt;
 use std::io;
 use std::mem;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use cloudsignal_broker::{CloseCause, ConnId};
 use cloudsignal_core::Instant;
@@ -10,13 +11,24 @@ use cloudsignal_core::codec::{DecodeError, Packet};
 
 use super::Round;
 use super::link::{Filled, Link, Scratch};
+use crate::accounts::Secret;
 use crate::net::inbox::Packets;
+use crate::net::shell::Answer;
 use crate::orgs::cell::{Handover, OrgCell, SENDS_PER_HOLD_MAX};
 
 /// Packets that are decoded before the organization's lock is taken for them.
 const PACKETS_PER_HOLD_MAX: usize = 128;
 /// One turn in so many is timed.
 const TIMED_ONE_IN: u32 = 64;
+
+/// The check of a token that an open connection has shown. One at a time; everything else goes on meanwhile.
+pub(super) struct Checking(Answer);
+
+impl fmt::Debug for Checking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Checking")
+    }
+}
 
 impl Link {
     /// One round of an open connection.
@@ -44,6 +56,12 @@ impl Link {
             tracing::debug!(peer = %self.peer.addr, ?end, "WebSocket ended");
             return Ok(Round::Close(CloseCause::Transport));
         }
+        if flushed.is_asked {
+            self.checking = self.outbox.take_question().map(|token| self.check(&token));
+        }
+        if self.poll_checked(cell, conn, cx).is_ready() {
+            return Ok(Round::Again);
+        }
         if flushed.is_writable_due {
             let now = self.shell.clock.now();
             let turn = cell.hold(now, Some(conn), |org, effects| {
@@ -60,6 +78,34 @@ impl Link {
             Filled::More => Round::Again,
             Filled::Drained => Round::Wait,
         })
+    }
+
+    fn check(&self, token: &Secret) -> Checking {
+        Checking(self.shell.check_token(token))
+    }
+
+    /// Ready: the organization was told what the check of a token found.
+    fn poll_checked(&mut self, cell: &OrgCell, conn: ConnId, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(Checking(answer)) = &mut self.checking else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(verified) = answer.as_mut().poll(cx) else {
+            return Poll::Pending;
+        };
+        self.checking = None;
+        let watched = verified.as_ref().ok().cloned();
+        let verified = verified.map_err(|refusal| {
+            tracing::debug!(peer = %self.peer.addr, %refusal, "re-authentication refused");
+            refusal.reason()
+        });
+        let now = self.shell.clock.now();
+        let lives = cell.hold(now, Some(conn), |org, effects| {
+            (org.handle_verified(conn, verified, now, effects), Handover::Free)
+        });
+        if let (Some(true), Some(identity)) = (lives, watched) {
+            self.shell.check_standing(cell, conn, &identity);
+        }
+        Poll::Ready(())
     }
 
     /// Hands bytes that arrived before the client was let in to the organization.
