@@ -31,9 +31,19 @@ pub(crate) fn broker() -> Broker {
 
 /// Runs a script's scenarios over one listener. All must pass, and at least `scenarios_min` must have run.
 pub(crate) fn run(command: Command, listener: Listener, scenarios_min: usize) {
-    let broker = broker();
+    run_against(&broker(), command, listener, scenarios_min, json!({}));
+}
+
+/// The same with a broker that is there already; `more` goes into the job too.
+pub(crate) fn run_against(
+    broker: &Broker,
+    command: Command,
+    listener: Listener,
+    scenarios_min: usize,
+    more: serde_json::Value,
+) {
     let first_run = broker.first_run();
-    let job = json!({
+    let mut job = json!({
         "url": broker.url(listener),
         "ca_file": first_run.ca_file,
         "username": first_run.username,
@@ -43,6 +53,9 @@ pub(crate) fn run(command: Command, listener: Listener, scenarios_min: usize) {
         "foreign_org_id": "org_aaaaaaaaaaaa",
         "versions": ["3.1", "3.1.1", "5"],
     });
+    if let (Some(job), serde_json::Value::Object(more)) = (job.as_object_mut(), more) {
+        job.extend(more);
+    }
     let output = programs::run_with_input(command, &job.to_string());
     let stdout = String::from_utf8_lossy(&output.stdout);
     let outcomes: Vec<Outcome> = stdout

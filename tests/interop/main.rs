@@ -6,8 +6,10 @@
 //! | [`mqttjs`] | MQTT.js (Node): `js/scenarios.mjs` |
 //! | [`mosquitto`] | `mosquitto_pub` and `mosquitto_sub` |
 //! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
+//! | [`api`] | publishing and sessions over HTTP, seen by paho-mqtt: `python/api.py` |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
 
+mod api;
 mod browser;
 mod job;
 mod mosquitto;

@@ -120,6 +120,24 @@ impl ApiError {
         .retry_after(GUESSER_RETRY_SECS)
     }
 
+    /// Says one thing more, for programs.
+    #[must_use]
+    pub fn with_fact(mut self, name: &str, value: Value) -> Self {
+        self.facts.insert(name.into(), value);
+        self
+    }
+
+    /// The status and the body that it is answered with.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, Map<String, Value>) {
+        let mut body = self.facts;
+        body.entry("error").or_insert_with(|| json!(self.code));
+        for field in ["error_description", "detail", "message"] {
+            body.insert(field.into(), json!(self.text));
+        }
+        (self.status, body)
+    }
+
     /// Says when to come back.
     #[must_use]
     pub const fn retry_after(mut self, secs: u32) -> Self {
@@ -216,16 +234,12 @@ impl From<CredentialFault> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = self.facts;
-        body.entry("error").or_insert_with(|| json!(self.code));
-        for field in ["error_description", "detail", "message"] {
-            body.insert(field.into(), json!(self.text));
-        }
         let retry = self
             .retry_after_secs
             .map(|secs| [(RETRY_AFTER, secs.to_string())]);
-        let challenge = (self.status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Bearer")]);
-        (self.status, retry, challenge, Json(body)).into_response()
+        let (status, body) = self.into_parts();
+        let challenge = (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Bearer")]);
+        (status, retry, challenge, Json(body)).into_response()
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `/v2/users…`, `/v2/members…`, `/v2/keys…` | what an organization has | [`users`], [`members`], [`keys`] |
 //! | `GET /v2/audit` | who changed what | [`audit`] |
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
+//! | `POST /v2/publish`, `/v1/publish`, `/publish`, `/api/v1/publish`, `/v2/publish/batch` | messages | `publish` |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
@@ -50,6 +51,7 @@ pub mod organizations;
 pub mod page;
 pub mod payload;
 pub mod providers;
+mod publish;
 mod sessions;
 pub mod tokens;
 pub mod users;
@@ -63,7 +65,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{HeaderName, Method};
 use axum::middleware::map_request;
@@ -126,6 +128,7 @@ struct Parts {
     readiness: Readiness,
     orgs: Arc<Orgs>,
     sign_up: SignUp,
+    publish: publish::Desk,
 }
 
 impl Api {
@@ -141,7 +144,9 @@ impl Api {
         sign_up: SignUp,
     ) -> Self {
         let admin_token = admin_token.digest();
+        let publish = publish::Desk::new(clock.clone());
         Self(Arc::new(Parts {
+            publish,
             directory,
             authenticator,
             clock,
@@ -186,6 +191,12 @@ fn groups() -> Vec<Group> {
             browsers: Browsers::AnyOrigin,
         },
         Group {
+            routes: publish::routes(),
+            // What a message may have is the organization's to say: read there.
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::AnyOrigin,
+        },
+        Group {
             routes: sessions::routes(),
             body_bytes_max: SESSIONS_BODY_BYTES_MAX,
             browsers: Browsers::SameOrigin,
@@ -226,19 +237,41 @@ pub fn health_router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Browsers of every origin may ask for tokens: what protects them is the secret in the body.
+/// Headers beside the content type that pages of every origin may send.
+const BROWSER_HEADERS: [&str; 15] = [
+    "authorization",
+    "x-api-key",
+    "x-secret-key",
+    "x-organization-id",
+    "idempotency-key",
+    "x-mqtt-topic",
+    "x-mqtt-qos",
+    "x-mqtt-retain",
+    "x-mqtt-payload-format-indicator",
+    "x-mqtt-message-expiry-interval",
+    "x-mqtt-content-type",
+    "x-mqtt-response-topic",
+    "x-mqtt-correlation-data",
+    "x-mqtt-correlation-data-base64",
+    "x-mqtt-user-property",
+];
+/// Headers of answers that they may read.
+const SHOWN_HEADERS: [HeaderName; 5] = [
+    RETRY_AFTER,
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+    HeaderName::from_static("idempotency-replayed"),
+];
+
+/// Browsers of every origin may ask for tokens and publish: what protects both is the key or token they show.
 fn cors() -> CorsLayer {
-    let headers = [
-        CONTENT_TYPE,
-        AUTHORIZATION,
-        HeaderName::from_static("x-api-key"),
-        HeaderName::from_static("x-secret-key"),
-    ];
+    let headers = BROWSER_HEADERS.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers(headers)
-        .expose_headers([RETRY_AFTER])
+        .allow_headers(headers.into_iter().chain([CONTENT_TYPE]).collect::<Vec<_>>())
+        .expose_headers(SHOWN_HEADERS)
         .max_age(Duration::from_secs(PREFLIGHT_SECS))
 }
 

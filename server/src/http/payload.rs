@@ -60,7 +60,7 @@ where
 }
 
 /// Whether the content type is JSON's, or is left out.
-fn may_be_json(headers: &HeaderMap) -> bool {
+pub(super) fn may_be_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
         return true;
     };

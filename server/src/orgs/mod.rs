@@ -102,6 +102,11 @@ impl Orgs {
         }
     }
 
+    /// The bounds of organizations.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Connections that have ended.
     pub(crate) const fn history(&self) -> &History {
         &self.history

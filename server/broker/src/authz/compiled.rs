@@ -72,6 +72,12 @@ impl CompiledPolicy {
         }
     }
 
+    /// What the rule at this place of the policy is called.
+    pub(crate) fn rule_name(&self, place: usize) -> Option<&str> {
+        let found = self.rules.iter().find(|rule| rule.index as usize == place);
+        found.map(|found| &*found.rule.name)
+    }
+
     /// The rules that can say something about a session, in order.
     pub(super) fn entries(&self, identity: &Identity, client_id: &str) -> Box<[Entry]> {
         let own = self

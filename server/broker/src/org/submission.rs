@@ -1,5 +1,6 @@
 //! Messages that no connection brought: HTTP publishes. They pass the same stations as a PUBLISH.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
@@ -8,7 +9,7 @@ use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
 use super::Org;
 use super::publish::{Standing, Stopped};
-use crate::authz::{CompiledPolicy, Denied, Grants, PublishPermit};
+use crate::authz::{CompiledPolicy, Decider, Denied, Grants, PublishPermit};
 use crate::identity::Identity;
 use crate::message::Publication;
 use crate::quota::Quota;
@@ -37,7 +38,7 @@ pub struct Submission<'a> {
 }
 
 /// What became of a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// What PUBACK would say: Success, 0x10 no matching subscribers, 0x87 not authorized, 0x90 topic name
     /// invalid, 0x95 packet too large, 0x97 quota exceeded, 0x99 payload format invalid.
@@ -46,32 +47,41 @@ pub struct Submitted {
     pub reached: usize,
     /// What must be stored before the submitter is answered, as a PUBACK would wait for it.
     pub ticket: Option<Ticket>,
+    /// What denied it: the name of a rule, `default`, `scope` or `$SYS`.
+    pub denied_by: Option<Box<str>>,
 }
 
 /// Permissions of identities that submitted lately, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Submitters(VecDeque<(Identity, Grants)>);
+pub(super) struct Submitters {
+    known: VecDeque<(Identity, Grants)>,
+    /// What denied the submission at hand.
+    denied_by: Option<Box<str>>,
+}
 
 impl Submitters {
     /// The permissions of `identity`, which are its own from here on: hand them back with [`Submitters::keep`].
     fn take(&mut self, policy: &Arc<CompiledPolicy>, identity: &Identity) -> Grants {
-        let known = self.0.iter().position(|(known, _)| known.has_rights_of(identity));
-        known.and_then(|at| self.0.remove(at)).map_or_else(
+        let known = self
+            .known
+            .iter()
+            .position(|(known, _)| known.has_rights_of(identity));
+        known.and_then(|at| self.known.remove(at)).map_or_else(
             || Grants::compile(policy, identity, NO_CLIENT_ID),
             |(_, grants)| grants,
         )
     }
 
     fn keep(&mut self, identity: &Identity, grants: Grants) {
-        if self.0.len() >= SUBMITTERS_MAX {
-            self.0.pop_front();
+        if self.known.len() >= SUBMITTERS_MAX {
+            self.known.pop_front();
         }
-        self.0.push_back((identity.clone(), grants));
+        self.known.push_back((identity.clone(), grants));
     }
 
     /// The rules have changed.
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.known.clear();
     }
 }
 
@@ -110,6 +120,7 @@ impl Org {
             reason,
             reached,
             ticket: self.desk.changed.then_some(self.desk.ticket),
+            denied_by: self.submitters.denied_by.take(),
         }
     }
 
@@ -155,8 +166,15 @@ impl Org {
     ) -> Result<PublishPermit<'t>, Denied> {
         let mut grants = self.submitters.take(&self.policy, identity);
         let permit = grants.permit_publish(publication.topic, publication.qos, publication.retain);
-        self.submitters.keep(identity, grants);
         if permit.is_err() {
+            let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
+            let name = match grants.decide_publish(topic, qos, retain).by {
+                Decider::Rule(place) => self.policy.rule_name(place).unwrap_or_default(),
+                Decider::Default | Decider::FullAccess => "default",
+                Decider::Scope => "scope",
+                Decider::Sys => "$SYS",
+            };
+            self.submitters.denied_by = Some(name.into());
             self.desk.counters.denied += 1;
             sink.report(Report::Denied {
                 client_id: NO_CLIENT_ID,
@@ -164,6 +182,7 @@ impl Org {
                 topic: publication.topic.as_str(),
             });
         }
+        self.submitters.keep(identity, grants);
         permit
     }
 

@@ -150,7 +150,10 @@ fn the_policy_decides_for_whoever_has_no_key() {
     let world = World::with_policy(Policy {
         precedence: Precedence::DenyWins,
         default: Effect::Deny,
-        rules: vec![allow("mine", "{username}/#", Effect::Allow)],
+        rules: vec![
+            allow("mine", "{username}/#", Effect::Allow),
+            allow("kept out", "+/secret", Effect::Deny),
+        ],
     });
     let ann = identity("ann");
     let told = |name, change: &dyn Fn(&mut Submission<'static>)| {
@@ -160,12 +163,17 @@ fn the_policy_decides_for_whoever_has_no_key() {
     };
     let plain = |_: &mut Submission<'static>| {};
     assert_eq!(told("ann/x", &plain), ReasonCode::NoMatchingSubscribers);
+    let denied_by = |name| submit(&world, &ann, &submission(name, "x")).denied_by;
+    assert_eq!(denied_by("ann/x"), None);
+    assert_eq!(denied_by("bob/x").as_deref(), Some("default"));
+    assert_eq!(denied_by("ann/secret").as_deref(), Some("kept out"));
+    assert_eq!(denied_by("$SYS/x").as_deref(), Some("$SYS"));
     assert_eq!(told("bob/x", &plain), ReasonCode::NotAuthorized);
     assert_eq!(told("$SYS/x", &plain), ReasonCode::NotAuthorized);
     assert_eq!(told("ann/x", &|it| it.qos = QOS2), ReasonCode::NotAuthorized);
     assert_eq!(told("ann/x", &|it| it.retain = true), ReasonCode::NotAuthorized);
-    assert_eq!(world.counters().denied, 4);
-    assert_eq!(world.dropped(DropReason::PublishDenied), 4);
+    assert_eq!(world.counters().denied, 7);
+    assert_eq!(world.dropped(DropReason::PublishDenied), 7);
     assert!(
         world
             .take_reports()

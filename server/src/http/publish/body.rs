@@ -1,0 +1,133 @@
+//! The bytes of a request, within bounds.
+
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use cloudsignal_core::Qos;
+
+use super::idempotency::{Fingerprint, KEY_BYTES_MAX};
+use super::message::OwnedMessage;
+use super::{json, raw};
+use crate::http::{Api, ApiError, BODY_SECS_MAX};
+
+/// Room in a body beside the payload, bytes: topic, properties, JSON around them.
+const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// How much longer a payload may be as text than it is: base64 needs a third more, escapes more than that.
+const TEXT_FACTOR: usize = 2;
+
+/// A request to publish, read whole.
+#[derive(Debug)]
+pub(in crate::http) struct Asked {
+    head: Parts,
+    body: Bytes,
+}
+
+impl FromRequest<Api> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let bytes_max = bytes_max(api);
+        let (head, body) = request.into_parts();
+        let limit = Duration::from_secs(BODY_SECS_MAX);
+        let read = tokio::time::timeout(limit, to_bytes(body, bytes_max));
+        let read = read.await.map_err(|_elapsed| {
+            let text = "the body did not arrive in time";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
+        })?;
+        let body = read.map_err(|error| refused(&error, bytes_max))?;
+        Ok(Self { head, body })
+    }
+}
+
+/// The largest body that can hold a message of the largest size.
+fn bytes_max(api: &Api) -> usize {
+    let packet_bytes_max = api.0.orgs.limits().packet_bytes_max as usize;
+    packet_bytes_max * TEXT_FACTOR + ENVELOPE_BYTES_MAX
+}
+
+fn refused(error: &axum::Error, bytes_max: usize) -> ApiError {
+    let is_too_large = std::error::Error::source(error)
+        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+    if is_too_large {
+        let text = format!("the body is larger than {bytes_max} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+    } else {
+        ApiError::invalid_request("the body could not be read")
+    }
+}
+
+impl Asked {
+    /// The one message that is asked for.
+    pub(super) fn message(&self, qos_default: Qos) -> Result<OwnedMessage, ApiError> {
+        let raw = raw::RawMessage::of(&self.head)?;
+        match raw {
+            Some(raw) => raw.with_payload(self.body.clone(), qos_default),
+            None => {
+                self.expect_json()?;
+                json::message(&self.body, qos_default)
+            }
+        }
+    }
+
+    /// The messages of a batch, each good or not.
+    pub(super) fn batch(&self) -> Result<Vec<Result<OwnedMessage, ApiError>>, ApiError> {
+        self.expect_json()?;
+        json::batch(&self.body)
+    }
+
+    fn expect_json(&self) -> Result<(), ApiError> {
+        if crate::http::payload::may_be_json(&self.head.headers) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send JSON, or the payload itself with the topic as ?topic= or X-MQTT-Topic",
+        ))
+    }
+
+    /// The key that makes the request repeatable, if there is one.
+    pub(super) fn key(&self) -> Result<Option<String>, ApiError> {
+        let Some(key) = self.head.headers.get("idempotency-key") else {
+            return Ok(None);
+        };
+        let key = key.to_str().ok().map(str::trim);
+        match key.filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX) {
+            Some(key) => Ok(Some(key.to_owned())),
+            None => Err(ApiError::invalid_value(format!(
+                "Idempotency-Key must be 1 to {KEY_BYTES_MAX} characters of ASCII"
+            ))),
+        }
+    }
+
+    /// What tells this request from others: where it goes, what it says, and how that is to be read.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        };
+        add(self.head.uri.path().as_bytes());
+        add(self.head.uri.query().unwrap_or_default().as_bytes());
+        for (name, value) in said(&self.head.headers) {
+            add(name.as_bytes());
+            add(value);
+        }
+        add(&self.body);
+        hash.finalize().into()
+    }
+}
+
+/// The headers that say something about the message.
+fn said(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let all = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    all.filter(|(name, _)| *name == "content-type" || name.starts_with(raw::HEADER_PREFIX))
+}

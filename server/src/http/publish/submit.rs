@@ -1,0 +1,50 @@
+//! Into the organization, and what became of it.
+
+use tokio::sync::oneshot;
+
+use cloudsignal_broker::Identity;
+use cloudsignal_broker::org::Submitted;
+
+use super::message::OwnedMessage;
+use crate::accounts::CommandError;
+use crate::http::{Api, ApiError};
+use crate::orgs::cell::{Handover, SENDS_PER_HOLD_MAX};
+
+/// Messages that are handed over in one hold.
+const HOLD_MESSAGES_MAX: usize = 64;
+
+/// Hands messages over in order. Answers when what they changed is stored: one outcome for each.
+pub(super) async fn submit(
+    api: &Api,
+    identity: &Identity,
+    messages: &[OwnedMessage],
+) -> Result<Vec<Submitted>, ApiError> {
+    let cell = api
+        .0
+        .orgs
+        .enter(&identity.org)
+        .ok_or_else(|| ApiError::not_found("organization"))?;
+    let mut outcomes = Vec::with_capacity(messages.len());
+    let mut last: Option<oneshot::Receiver<()>> = None;
+    while outcomes.len() < messages.len() {
+        let now = api.0.clock.now();
+        let turn = cell.hold(now, None, |org, effects| {
+            let mut ticket = None;
+            for message in messages.iter().skip(outcomes.len()).take(HOLD_MESSAGES_MAX) {
+                let outcome = org.handle_submission(identity, &message.submission(), now, effects);
+                ticket = outcome.ticket.or(ticket);
+                outcomes.push(outcome);
+                if effects.sends() >= SENDS_PER_HOLD_MAX {
+                    break;
+                }
+            }
+            (ticket.map(|ticket| effects.stored(ticket)), Handover::Fair)
+        });
+        // A broken organization: nothing is promised.
+        last = turn.ok_or(CommandError::Storage)?.or(last);
+    }
+    if let Some(stored) = last {
+        stored.await.map_err(|_never| CommandError::Storage)?;
+    }
+    Ok(outcomes)
+}
