@@ -49,6 +49,8 @@ pub struct Submitted {
     pub ticket: Option<Ticket>,
     /// What denied it: the name of a rule, `default`, `scope` or `$SYS`.
     pub denied_by: Option<Box<str>>,
+    /// The quota that it ran into.
+    pub quota: Option<Quota>,
 }
 
 /// Permissions of identities that submitted lately, the latest last.
@@ -103,9 +105,9 @@ impl Org {
         self.desk.counters.messages_received[usize::from(submission.qos.bits())] += 1;
         self.desk.counters.bytes_received += submission.payload.len() as u64;
         let passed = self.pass_submission(identity, submission, now, sink);
-        let (reason, reached) = match passed {
-            Ok(0) => (ReasonCode::NoMatchingSubscribers, 0),
-            Ok(reached) => (ReasonCode::Success, reached),
+        let (reason, reached, quota) = match passed {
+            Ok(0) => (ReasonCode::NoMatchingSubscribers, 0, None),
+            Ok(reached) => (ReasonCode::Success, reached, None),
             Err(stopped) => {
                 let turn = Turn {
                     desk: &mut self.desk,
@@ -113,7 +115,7 @@ impl Org {
                     sink,
                 };
                 stopped.count(turn, NO_CLIENT_ID);
-                (stopped.reason, 0)
+                (stopped.reason, 0, stopped.quota)
             }
         };
         Submitted {
@@ -121,6 +123,7 @@ impl Org {
             reached,
             ticket: self.desk.changed.then_some(self.desk.ticket),
             denied_by: self.submitters.denied_by.take(),
+            quota,
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use cloudsignal_broker::Quota;
 use cloudsignal_broker::org::Submitted;
 use cloudsignal_core::codec::ReasonCode;
 
@@ -274,21 +275,25 @@ fn refusal(outcome: &Submitted, message: &OwnedMessage, publisher: &Publisher) -
             Some(_) | None => error,
         };
     }
-    let code = outcome.reason.byte();
-    let error = if outcome.reason == ReasonCode::TopicNameInvalid {
-        ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_topic",
-            "the topic has too many levels",
-        )
-    } else if outcome.reason == ReasonCode::PacketTooLarge {
-        let text = "the message is larger than the organization takes";
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
-    } else {
-        let text = format!("the organization takes no more for now: {}", outcome.reason);
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text).retry_after(QUOTA_RETRY_SECS)
+    let error = match outcome.quota {
+        Some(Quota::PacketBytes | Quota::PayloadBytes) => {
+            let text = "the message is larger than the organization takes";
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+        }
+        None if outcome.reason == ReasonCode::TopicNameInvalid => {
+            let text = "topic: it has too many levels";
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_topic", text)
+        }
+        Some(_) | None => {
+            let text = format!("the organization takes no more for now: {}", outcome.reason);
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text).retry_after(QUOTA_RETRY_SECS)
+        }
     };
-    error.with_fact("reason_code", json!(code))
+    let error = error.with_fact("reason_code", json!(outcome.reason.byte()));
+    match outcome.quota {
+        Some(quota) => error.with_fact("quota", json!(quota.name())),
+        None => error,
+    }
 }
 
 fn json_header() -> [(HeaderName, HeaderValue); 1] {

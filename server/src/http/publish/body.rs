@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
 use cloudsignal_core::Qos;
@@ -18,6 +19,8 @@ use crate::http::{Api, ApiError, BODY_SECS_MAX};
 
 /// Room in a body beside the payload, bytes: topic, properties, JSON around them.
 const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a body that is too large that are read all the same.
+const DISCARDED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How much longer a payload may be as text than it is: base64 needs a third more, escapes more than that.
 const TEXT_FACTOR: usize = 2;
 
@@ -35,31 +38,49 @@ impl FromRequest<Api> for Asked {
         let bytes_max = bytes_max(api);
         let (head, body) = request.into_parts();
         let limit = Duration::from_secs(BODY_SECS_MAX);
-        let read = tokio::time::timeout(limit, to_bytes(body, bytes_max));
-        let read = read.await.map_err(|_elapsed| {
+        let read = tokio::time::timeout(limit, read(body, bytes_max));
+        let body = read.await.map_err(|_elapsed| {
             let text = "the body did not arrive in time";
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", text)
-        })?;
-        let body = read.map_err(|error| refused(&error, bytes_max))?;
+        })??;
         Ok(Self { head, body })
     }
+}
+
+/// Reads a body whole. One that is too large is read on for a while and thrown away: who is answered while still
+/// sending may not hear the answer.
+async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let (mut kept, mut bytes) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let unreadable = |_| ApiError::invalid_request("the body could not be read");
+        let Ok(data) = frame.map_err(unreadable)?.into_data() else {
+            continue;
+        };
+        bytes += data.len();
+        if bytes <= bytes_max {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = BytesMut::new();
+            if bytes > bytes_max + DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    }
+    if bytes > bytes_max {
+        let text = format!("the body is larger than {bytes_max} bytes");
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            text,
+        ));
+    }
+    Ok(kept.freeze())
 }
 
 /// The largest body that can hold a message of the largest size.
 fn bytes_max(api: &Api) -> usize {
     let packet_bytes_max = api.0.orgs.limits().packet_bytes_max as usize;
     packet_bytes_max * TEXT_FACTOR + ENVELOPE_BYTES_MAX
-}
-
-fn refused(error: &axum::Error, bytes_max: usize) -> ApiError {
-    let is_too_large = std::error::Error::source(error)
-        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-    if is_too_large {
-        let text = format!("the body is larger than {bytes_max} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
-    } else {
-        ApiError::invalid_request("the body could not be read")
-    }
 }
 
 impl Asked {

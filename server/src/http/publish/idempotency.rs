@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use cloudsignal_core::Instant;
 
 use super::answer::Reply;
+use super::publisher::Holder;
 use crate::clock::Clock;
 use crate::http::ApiError;
 
@@ -81,7 +82,7 @@ impl Idempotency {
     /// 422 for a key that was used for something else.
     pub(super) async fn once(
         &self,
-        (org, holder): &(Box<str>, Box<str>),
+        (org, holder): &Holder,
         key: &str,
         fingerprint: Fingerprint,
         work: impl Future<Output = Reply> + Send + 'static,

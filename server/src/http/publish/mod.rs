@@ -166,7 +166,7 @@ async fn remembered(
     match asking? {
         None => Ok(work.await),
         Some((key, fingerprint)) => {
-            let (holder, answered) = (publisher.key_holder(), &api.0.publish.answered);
+            let (holder, answered) = (publisher.holder(), &api.0.publish.answered);
             answered.once(&holder, &key, fingerprint, work).await
         }
     }

@@ -16,6 +16,9 @@ const PUBLISHABLE_USER: &str = "publishable";
 /// What counts failures of tokens.
 const TOKEN_ACCOUNT: &str = "publish token";
 
+/// An organization, and one of its keys or tokens by id.
+pub(super) type Holder = (Box<str>, Box<str>);
+
 /// Whoever publishes. As an argument of a handler it refuses requests without a good key or token.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Publisher {
@@ -29,7 +32,7 @@ pub(in crate::http) struct Publisher {
 
 impl Publisher {
     /// The organization and the key or token, which together have a rate and idempotency keys of their own.
-    pub(super) fn key_holder(&self) -> (Box<str>, Box<str>) {
+    pub(super) fn holder(&self) -> Holder {
         (self.identity.org.as_str().into(), self.credential.clone())
     }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use cloudsignal_core::Instant;
 
-use super::publisher::Publisher;
+use super::publisher::{Holder, Publisher};
 use crate::clock::Clock;
 use crate::http::ApiError;
 
@@ -30,7 +30,7 @@ const BURST_MICROS: u64 = BURST_MESSAGES * MESSAGE_MICROS;
 pub(super) struct Rates {
     clock: Clock,
     /// When the allowance of each is whole again. One that is whole need not be remembered.
-    whole_at: Mutex<HashMap<(Box<str>, Box<str>), Instant>>,
+    whole_at: Mutex<HashMap<Holder, Instant>>,
 }
 
 /// What is left of an allowance; becomes headers of the answer.
@@ -53,7 +53,7 @@ impl Rates {
     pub(super) fn spend(&self, publisher: &Publisher, messages: usize) -> (Allowance, Result<(), ApiError>) {
         let cost = (messages as u64).saturating_mul(MESSAGE_MICROS);
         let now = self.clock.now();
-        let owed = self.owe(publisher.key_holder(), cost, now);
+        let owed = self.owe(publisher.holder(), cost, now);
         let (owed, allowed) = match owed {
             Ok(owed) => (owed, Ok(())),
             Err(owed) => {
@@ -71,7 +71,7 @@ impl Rates {
     }
 
     /// What is owed afterwards, in microseconds; as an error what is owed already and leaves no room.
-    fn owe(&self, holder: (Box<str>, Box<str>), cost: u64, now: Instant) -> Result<u64, u64> {
+    fn owe(&self, holder: Holder, cost: u64, now: Instant) -> Result<u64, u64> {
         let mut whole_at = self.whole_at.lock();
         let known = whole_at.get(&holder).copied().unwrap_or(now).max(now);
         let owed = known.as_micros() - now.as_micros();
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::clock::WallTime;
 
-    fn holder(name: &str) -> (Box<str>, Box<str>) {
+    fn holder(name: &str) -> Holder {
         ("org_a".into(), name.into())
     }
 
