@@ -76,6 +76,14 @@ impl BrokerOptions {
         self
     }
 
+    /// The same for a key whose value is text.
+    #[must_use]
+    pub fn with_text(mut self, key: &str, value: &str) -> Self {
+        self.variables
+            .insert(format!("CLOUDSIGNAL_{key}"), value.to_owned());
+        self
+    }
+
     /// Lets clients without a login into an organization, on the plain listener.
     #[must_use]
     pub fn with_anonymous_clients(mut self) -> Self {

@@ -54,6 +54,29 @@ pub fn post(addr: SocketAddr, path: &str, body: &serde_json::Value) -> io::Resul
     )
 }
 
+/// A request with a key and a JSON body, if there are any.
+///
+/// # Errors
+/// When no whole answer comes.
+pub fn ask(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: Option<&serde_json::Value>,
+) -> io::Result<Answer> {
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let length = body.len();
+    let key = key.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
+    exchange(
+        addr,
+        &format!(
+            "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{key}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
 fn exchange(addr: SocketAddr, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
