@@ -308,8 +308,10 @@ impl Ledger {
         });
         if let Claim::Group(at) = claim {
             let holder = self.groups[at].holder.as_mut();
-            let is_holder = holder.as_ref().is_some_and(|holder| holder.session == key);
-            scene.verdict.require(is_holder, || {
+            let holder = holder.filter(|holder| holder.session == key);
+            // Messages without payload look all the same.
+            let is_known = matches!(sent.tag, Tag::Number(_));
+            scene.verdict.require(holder.is_some() || !is_known, || {
                 format!("shared twice: {} was sent {:?} again", who(sent), sent.tag)
             });
             if let Some(holder) = holder {
