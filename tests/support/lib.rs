@@ -6,6 +6,8 @@
 //! | [`first_run`] | what its first start writes down for scripts |
 //! | [`ports`] | free ports |
 //! | [`programs`] | other people's programs, and what to do when one is missing |
+//! | [`client`] | an MQTT client over anything that carries bytes |
+//! | [`api`] | the HTTP API, beside other things that are awaited |
 //! | [`wire`] | a raw connection that sends and expects bytes |
 //! | [`packets`] | packets as commented bytes |
 //! | [`http`] | one plain HTTP request |
@@ -14,7 +16,9 @@
 //!
 //! Everything here is for tests: what goes wrong panics with a message that says what was expected.
 
+pub mod api;
 pub mod broker;
+pub mod client;
 pub mod first_run;
 pub mod http;
 pub mod packets;

@@ -1,0 +1,68 @@
+//! The HTTP API of a broker process, for tests that wait for many things at once.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A connection to the API that stays open from request to request.
+#[derive(Debug)]
+pub struct Api {
+    stream: TcpStream,
+    addr: SocketAddr,
+}
+
+impl Api {
+    /// Connects to the plain listener.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.expect("the API listens");
+        stream.set_nodelay(true).expect("an open socket takes options");
+        Self { stream, addr }
+    }
+
+    /// `POST path`. Answers status and body once the last byte of the answer is here.
+    ///
+    /// # Panics
+    /// When no whole answer comes.
+    pub async fn post(&mut self, path: &str, bearer: Option<&str>, body: &Value) -> (u16, Value) {
+        let body = body.to_string();
+        let bearer = bearer.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.addr,
+            body.len()
+        );
+        let sent = self.stream.write_all(request.as_bytes()).await;
+        sent.expect("the API takes requests");
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(answer) = whole(&bytes) {
+                return answer;
+            }
+            let read = self.stream.read_buf(&mut bytes).await;
+            let read = read.expect("the API answers");
+            assert!(read > 0, "the API closes: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+/// Status and body, if everything is here.
+fn whole(bytes: &[u8]) -> Option<(u16, Value)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    if body.len() < length {
+        return None;
+    }
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let value = serde_json::from_str(body).unwrap_or(Value::Null);
+    Some((status, value))
+}
