@@ -14,7 +14,7 @@ use cloudsignal_core::topic::TopicName;
 use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::{Access, Identity};
-use crate::policy::Effect;
+use crate::policy::{Effect, Rule};
 use crate::scope::Scope;
 
 pub use compiled::{CompiledPolicy, bindings};
@@ -82,6 +82,12 @@ impl Denied {
             Self::Policy | Self::Scope | Self::Sys => ReasonCode::NotAuthorized,
         }
     }
+}
+
+/// Where a rule's pattern leads for one identity; `None` when the rule says nothing to it.
+#[must_use]
+pub fn pattern_for(rule: &Rule, identity: &Identity, client_id: &str) -> Option<String> {
+    compiled::filter_for(rule, identity, client_id).map(|filter| filter.as_str().into())
 }
 
 /// What was decided, and by what.
@@ -160,9 +166,7 @@ impl Grants {
             return Ok(PublishPermit { topic });
         }
         self.decide_publish(topic, qos, retain).permit()?;
-        if !self.entries.is_empty() || self.scope.is_some() {
-            self.last.remember(topic, qos, retain);
-        }
+        self.last.remember(topic, qos, retain);
         Ok(PublishPermit { topic })
     }
 

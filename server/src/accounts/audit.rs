@@ -177,7 +177,7 @@ impl Draft {
             Command::OrgSuspend { org: id } => org(id, "organization_suspended"),
             Command::OrgResume { org: id } => org(id, "organization_resumed"),
             Command::OrgDelete { org: id } => org(id, "organization_deleted"),
-            Command::AclSet { org, policy } => {
+            Command::AclSet { org, policy, .. } => {
                 let source = match policy {
                     PolicySource::Preset(preset) => json!(preset),
                     PolicySource::Document(_) => json!("document"),
@@ -286,6 +286,8 @@ impl Draft {
             | Command::TokenRefresh { .. }
             | Command::TokenList { .. }
             | Command::AclGet { .. }
+            | Command::AclValidate { .. }
+            | Command::AclSimulate { .. }
             | Command::AclSet { .. } => None,
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::acl::{PolicyFault, Preset};
+use super::acl::{AclReport, AclView, PolicyFault, Preset, Question, Verdict};
 use super::members::Role;
 use super::names::NameError;
 use super::scope::{KeyKind, KeyKindName, ScopeSet};
@@ -180,7 +180,14 @@ pub enum Command {
         org: String,
         #[serde(flatten)]
         policy: PolicySource,
+        /// Only if the policy is still one of these: etags as answered before; `None` for whatever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        if_match: Option<Vec<String>>,
     },
+    /// Says what is wrong with a document, without replacing the policy.
+    AclValidate { org: String, document: Value },
+    /// Says whether something is allowed, and which rule decides.
+    AclSimulate { org: String, question: Question },
 }
 
 /// What a new key may do, and for how long. By default everything, for ever.
@@ -201,7 +208,7 @@ pub struct KeyOptions {
 pub enum PolicySource {
     /// A named one.
     Preset(Preset),
-    /// A document, version 2.1.
+    /// A document in any of the formats.
     Document(Value),
 }
 
@@ -339,10 +346,11 @@ pub enum Outcome {
     /// The provider is gone.
     ProviderDeleted { name: String },
     /// The policy document.
-    Acl {
-        policy: Value,
-        warnings: Vec<PolicyFault>,
-    },
+    Acl(AclView),
+    /// What is wrong with a document.
+    AclReport(AclReport),
+    /// Whether something is allowed.
+    AclVerdict(Verdict),
 }
 
 /// Whether an organization's people may log in.
@@ -519,6 +527,12 @@ pub enum CommandError {
     #[error("this {what} exists already")]
     Exists {
         /// `user`.
+        what: String,
+    },
+    /// Somebody else changed it in the meantime.
+    #[error("the {what} was changed by somebody else; read it again")]
+    Stale {
+        /// `policy`.
         what: String,
     },
     /// A credential is not good (any more).

@@ -203,7 +203,13 @@ impl Directory {
             } => self.provider_update(&org, &name, changes, end_connections).await,
             Command::ProviderDelete { org, name } => self.provider_delete(&org, &name).await,
             Command::AclGet { org } => self.acl_get(&org),
-            Command::AclSet { org, policy } => self.acl_set(&org, policy).await,
+            Command::AclSet {
+                org,
+                policy,
+                if_match,
+            } => self.acl_set(&org, policy, if_match.as_deref()).await,
+            Command::AclValidate { org, document } => self.acl_validate(&org, document),
+            Command::AclSimulate { org, question } => self.acl_simulate(&org, question),
         }
     }
 

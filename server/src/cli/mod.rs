@@ -101,7 +101,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::User(args) => manage(args.admin, args.action.order(args.org)),
         Command::Key(args) => manage(args.admin, Ok(args.action.order(args.org))),
         Command::Token(args) => manage(args.admin, args.action.order(args.org)),
-        Command::Acl(args) => manage(args.admin, args.action.order(args.org)),
+        Command::Acl(args) => block_on(admin::acl(args)),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };

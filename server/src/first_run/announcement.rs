@@ -155,7 +155,7 @@ mod tests {
             r"mosquitto_sub -h localhost -p 8883 --cafile '/data/it'\''s here/ca.pem' -u demo@org_k7xm4pqr2n5t -P p4ss -t 'hello/#' -v",
             "mosquitto_pub -h localhost -p 8883",
             r#"https://localhost:8443/v2/tokens/create -H 'content-type: application/json' -d '{"organization_id":"org_k7xm4pqr2n5t""#,
-            r#"node -e 'require("mqtt").connect("wss://localhost:18885/", {"password":"p4ss","username":"demo@org_k7xm4pqr2n5t"})"#,
+            r#"node -e 'require("mqtt").connect("wss://localhost:18885/", {"username":"demo@org_k7xm4pqr2n5t","password":"p4ss"})"#,
         ] {
             assert!(text.contains(part), "{part}\nis missing in\n{text}");
         }

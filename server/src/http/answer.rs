@@ -51,7 +51,7 @@ pub struct ApiError {
     /// For people.
     text: String,
     /// More for programs.
-    facts: Map<String, Value>,
+    facts: Box<Map<String, Value>>,
     retry_after_secs: Option<u32>,
 }
 
@@ -63,7 +63,7 @@ impl ApiError {
             status,
             code,
             text: text.into(),
-            facts: Map::new(),
+            facts: Box::default(),
             retry_after_secs: None,
         }
     }
@@ -130,7 +130,7 @@ impl ApiError {
     /// The status and the body that it is answered with.
     #[must_use]
     pub fn into_parts(self) -> (StatusCode, Map<String, Value>) {
-        let mut body = self.facts;
+        let mut body = *self.facts;
         body.entry("error").or_insert_with(|| json!(self.code));
         for field in ["error_description", "detail", "message"] {
             body.insert(field.into(), json!(self.text));
@@ -159,7 +159,7 @@ impl ApiError {
     pub fn of_command(error: &CommandError) -> Self {
         let mut answer = Self::from(error.clone());
         if let Ok(Value::Object(facts)) = serde_json::to_value(error) {
-            answer.facts = facts;
+            answer.facts = Box::new(facts);
         }
         answer
     }
@@ -178,6 +178,9 @@ impl From<CommandError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, "provider_not_found", text)
             }
             CommandError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", text),
+            CommandError::Stale { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", text)
+            }
             CommandError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", text),
             CommandError::Refused { credential } => credential.into(),
             CommandError::Limit { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "limit_reached", text),

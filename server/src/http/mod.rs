@@ -12,6 +12,7 @@
 //! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
 //! | `POST /v2/publish`, `/v1/publish`, `/publish`, `/api/v1/publish`, `/v2/publish/batch` | messages | `publish` |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
+//! | `/v2/acl`, `/v2/acl/validate`, `/v2/acl/simulate`, `/v2/acl/presets` | access rules | `acl` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
 //! | `GET /openapi.json` | the document of all of it | [`document`] |
@@ -38,6 +39,7 @@
 //! Whoever serves connections puts a [`Peer`] into the extensions of each request.
 
 pub mod accounts;
+pub mod acl;
 pub mod admin;
 pub mod answer;
 pub mod audit;
@@ -170,6 +172,11 @@ impl Api {
 /// The routes of the document, in groups of the same bounds.
 fn groups() -> Vec<Group> {
     vec![
+        Group {
+            routes: acl::routes(),
+            body_bytes_max: ADMIN_BODY_BYTES_MAX,
+            browsers: Browsers::SameOrigin,
+        },
         Group {
             routes: health::routes(),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,

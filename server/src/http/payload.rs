@@ -31,23 +31,7 @@ where
                 "send JSON, with Content-Type: application/json",
             ));
         }
-        let limit = Duration::from_secs(BODY_SECS_MAX);
-        let body = tokio::time::timeout(limit, Bytes::from_request(request, state));
-        let body = body.await.map_err(|_elapsed| {
-            ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "timeout",
-                "the body did not arrive in time",
-            )
-        })?;
-        let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "the body is too large",
-            ),
-            _ => ApiError::invalid_request("the body could not be read"),
-        })?;
+        let body = read(request, state).await?;
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| match error.classify() {
@@ -57,6 +41,27 @@ where
                 }
             })
     }
+}
+
+/// A body, within its bounds on bytes and time.
+pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let limit = Duration::from_secs(BODY_SECS_MAX);
+    let body = tokio::time::timeout(limit, Bytes::from_request(request, state));
+    let body = body.await.map_err(|_elapsed| {
+        ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body did not arrive in time",
+        )
+    })?;
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "the body is too large",
+        ),
+        _ => ApiError::invalid_request("the body could not be read"),
+    })
 }
 
 /// Whether the content type is JSON's, or is left out.

@@ -1,5 +1,7 @@
 //! The API through its router, as clients use it.
 
+mod acl;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -177,6 +177,7 @@ pub(super) async fn refresh(
         CommandError::Invalid { .. }
         | CommandError::Policy { .. }
         | CommandError::NotFound { .. }
+        | CommandError::Stale { .. }
         | CommandError::Exists { .. }
         | CommandError::Limit { .. }
         | CommandError::Busy

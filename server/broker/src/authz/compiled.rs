@@ -114,7 +114,7 @@ impl CompiledRule {
         if self.filter.is_some() {
             return Some(Entry { at, own: None });
         }
-        let own = parse(&expand(&self.rule, identity, client_id)?)?;
+        let own = filter_for(&self.rule, identity, client_id)?;
         Some(Entry { at, own: Some(own) })
     }
 
@@ -165,6 +165,11 @@ impl Reach<'_> {
 fn parse(text: &str) -> Option<TopicFilterBuf> {
     let filter = TopicFilter::parse(text).ok()?;
     (!text.starts_with("$share/")).then(|| filter.to_owned())
+}
+
+/// The topics that a rule is about for one identity; `None` when it says nothing to it.
+pub(super) fn filter_for(rule: &Rule, identity: &Identity, client_id: &str) -> Option<TopicFilterBuf> {
+    parse(&expand(rule, identity, client_id)?)
 }
 
 /// The rule's pattern with every binding replaced; `None` when the rule says nothing to this session.

@@ -1,33 +1,35 @@
-//! Access rules as people write them: the canonical policy document, version 2.1.
+//! Access rules as people write them: five formats, stored as they were given, with one meaning.
 //!
-//! ```json
-//! {
-//!   "version": "2.1",
-//!   "default": "deny",
-//!   "global": [{ "topic": "public/#", "action": "sub" }],
-//!   "rules": [
-//!     { "user": "sensor-*", "topic": "data/{username}/#", "action": "pub", "qos_max": 1, "retain": false },
-//!     { "topic": "inbox/{$self}", "action": "sub", "binding": "email" },
-//!     { "topic": "data/secret/#", "action": "pub+sub", "effect": "deny" }
-//!   ],
-//!   "publishers": [{ "user": "reporter", "topic": "reports/#" }]
-//! }
-//! ```
-//! `global` rules are about everybody, `rules` about the users they name (everybody by default),
-//! `publishers` may publish. Order does not matter: a matching deny wins over every allow, an allow over
-//! the default. What a document leaves out is: `default` `"deny"`, `effect` `"allow"`, all QoS, retain allowed.
+//! What each format looks like, which rule decides, and what is bound to what: `docs/access-control.md`,
+//! whose examples are a test.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`format`] | which format a document is written in |
+//! | `parse` | documents to rules, with every fault named |
+//! | `lint` | rules that change nothing |
+//! | [`simulate`] | may this one do that, and which rule decides |
+//! | [`preset`] | policies with a name |
 
+pub mod format;
+mod lint;
 mod parse;
-mod preset;
+pub mod preset;
+pub mod simulate;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use cloudsignal_broker::Policy;
 
+pub use format::Format;
 pub use preset::Preset;
+pub use simulate::{Question, Verdict, simulate};
 
 /// Largest document, bytes of JSON.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
@@ -47,7 +49,7 @@ pub struct PolicyDocument {
 }
 
 /// Something in a document that has to be repaired, or should be looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, utoipa::ToSchema)]
 #[error("{path}: {problem}; {advice}")]
 pub struct PolicyFault {
     /// Where: `rules[3].topic`.
@@ -56,6 +58,125 @@ pub struct PolicyFault {
     pub problem: String,
     /// What to do.
     pub advice: String,
+}
+
+/// A policy, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AclView {
+    /// The document as it was given; text is a string.
+    #[schema(value_type = Object)]
+    pub policy: Value,
+    /// The format it is written in.
+    pub format: Format,
+    /// Changes whenever the document does; for `If-Match`.
+    pub etag: String,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<PolicyFault>,
+}
+
+/// What is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AclReport {
+    /// Whether it could be put in force. Warnings do not matter.
+    pub valid: bool,
+    /// What has to be repaired; at most 20.
+    pub errors: Vec<PolicyFault>,
+    /// What is allowed but probably not meant; at most 20.
+    pub warnings: Vec<PolicyFault>,
+    /// The format, if it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Rules outside of the two other lists.
+    pub rules: usize,
+    /// Rules in `global`.
+    pub global: usize,
+    /// Rules in `publishers`.
+    pub publishers: usize,
+}
+
+impl AclReport {
+    /// About a document that could not be read.
+    #[must_use]
+    pub const fn of_faults(errors: Vec<PolicyFault>) -> Self {
+        Self {
+            valid: false,
+            errors,
+            warnings: Vec::new(),
+            format: None,
+            rules: 0,
+            global: 0,
+            publishers: 0,
+        }
+    }
+
+    /// About a document that could.
+    #[must_use]
+    pub fn of(document: &PolicyDocument) -> Self {
+        let rules = &document.policy.rules;
+        let count = |list| rules.iter().filter(|rule| rule.name.starts_with(list)).count();
+        let (global, publishers) = (count("global["), count("publishers["));
+        Self {
+            valid: true,
+            errors: Vec::new(),
+            warnings: document.warnings.clone(),
+            format: Some(document.format()),
+            rules: rules.len() - global - publishers,
+            global,
+            publishers,
+        }
+    }
+}
+
+/// For people; every line ends.
+impl fmt::Display for AclReport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.valid {
+            let (rules, global) = (count(self.rules, "rule"), count(self.global, "global rule"));
+            let publishers = count(self.publishers, "publisher");
+            writeln!(out, "✓ Policy is valid ({rules}, {global}, {publishers})")?;
+        } else {
+            writeln!(out, "✗ Policy has errors:")?;
+        }
+        for (kind, faults) in [("error", &self.errors), ("warning", &self.warnings)] {
+            for PolicyFault {
+                path,
+                problem,
+                advice,
+            } in faults
+            {
+                writeln!(out, "  {kind}: {path} - {problem} ({advice})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Reads a file with rules: JSON when it begins like it, else lines.
+///
+/// # Errors
+/// It is neither.
+pub fn read_document(bytes: &[u8]) -> Result<Value, PolicyFault> {
+    let fault = |problem: String, advice: &str| PolicyFault {
+        path: "$".into(),
+        problem,
+        advice: advice.into(),
+    };
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|_| fault("the document is not UTF-8".into(), "write it as UTF-8"))?;
+    if text.len() > DOCUMENT_BYTES_MAX {
+        let problem = format!("larger than {DOCUMENT_BYTES_MAX} bytes");
+        return Err(fault(problem, "use patterns instead of one rule per topic"));
+    }
+    if text.trim_start().starts_with(['{', '[']) {
+        return serde_json::from_str(text)
+            .map_err(|error| fault(format!("the document is not JSON: {error}"), "repair it there"));
+    }
+    Ok(text.into())
 }
 
 impl PolicyDocument {
@@ -82,6 +203,44 @@ impl PolicyDocument {
     #[must_use]
     pub const fn source(&self) -> &Value {
         &self.source
+    }
+
+    /// The document, as shown.
+    #[must_use]
+    pub fn view(&self) -> AclView {
+        AclView {
+            policy: self.source.clone(),
+            format: self.format(),
+            etag: self.etag(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// The format it is written in.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        Format::of(&self.source)
+    }
+
+    /// Changes whenever the document does: 16 hexadecimal digits.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let digest = Sha256::digest(self.source.to_string());
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A rule as it is written, by its place.
+    fn rule_source(&self, name: &str) -> Option<Value> {
+        if let Value::String(lines) = &self.source {
+            let number: usize = name.strip_prefix("line ")?.parse().ok()?;
+            return Some(lines.lines().nth(number.checked_sub(1)?)?.trim().into());
+        }
+        // `rules[3]` is /rules/3.
+        let pointer = format!("/{name}")
+            .replace(['[', '.'], "/")
+            .replace(']', "")
+            .replace("//", "/");
+        self.source.pointer(&pointer).cloned()
     }
 
     /// What it means to the broker.

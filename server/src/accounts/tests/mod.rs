@@ -332,6 +332,7 @@ impl Past {
             .run(Command::AclSet {
                 org: id.clone(),
                 policy,
+                if_match: None,
             })
             .await
             .unwrap();
@@ -568,6 +569,7 @@ async fn a_new_policy_is_told_and_a_faulty_one_changes_nothing() {
     let set = |document| Command::AclSet {
         org: org.clone(),
         policy: PolicySource::Document(document),
+        if_match: None,
     };
     let faulty = bench
         .run(set(json!({ "version": "2.1", "rules": [{}] })))
@@ -586,10 +588,24 @@ async fn a_new_policy_is_told_and_a_faulty_one_changes_nothing() {
     bench.run(set(document.clone())).await.unwrap();
     assert_eq!(next(&mut events).unwrap().effect(), LiveEffect::NewPolicy);
     assert_eq!(bench.directory.policy(&OrgId::new(&org)).unwrap().rules.len(), 1);
-    let Outcome::Acl { policy, .. } = bench.run(Command::AclGet { org }).await.unwrap() else {
+    let get = Command::AclGet { org: org.clone() };
+    let Outcome::Acl(view) = bench.run(get).await.unwrap() else {
         panic!()
     };
-    assert_eq!(policy, document);
+    assert_eq!(view.policy, document);
+    let set_if = |etag: &str| Command::AclSet {
+        org: org.clone(),
+        policy: PolicySource::Preset(Preset::Blank),
+        if_match: Some(vec![etag.to_owned()]),
+    };
+    let stale = bench.run(set_if("0000000000000000")).await.unwrap_err();
+    assert!(matches!(stale, CommandError::Stale { .. }), "{stale}");
+    assert_eq!(bench.directory.policy(&OrgId::new(&org)).unwrap().rules.len(), 1);
+    bench.run(set_if(&view.etag)).await.unwrap();
+    assert_eq!(
+        bench.directory.policy(&OrgId::new(&org)),
+        Some(Policy::deny_all())
+    );
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use clap::Args;
 
 pub use access::{ACCESS_FILE, AdminAccess};
 pub use acl::AclArgs;
+pub(super) use acl::run as acl;
 pub use key::KeyArgs;
 pub use org::OrgArgs;
 pub use token::TokenArgs;
@@ -63,6 +64,24 @@ pub struct OrgChoice {
 
 /// Has the broker carry out a command, and prints the answer.
 pub(super) async fn manage(admin: AdminArgs, order: Order) -> Result<(), Failure> {
+    let outcome = answer_of(&admin, order).await?;
+    if let Outcome::Acl(view) = &outcome {
+        for warning in &view.warnings {
+            remark(format_args!("warning: {warning}"));
+        }
+    }
+    let mut output = Output::stdout();
+    if admin.json {
+        let json = serde_json::to_vec_pretty(&outcome).context("the answer does not fit into JSON")?;
+        output.line(&json)?;
+    } else {
+        output.write(show::outcome(&outcome).as_bytes())?;
+    }
+    output.flush()
+}
+
+/// Has the broker carry out a command.
+async fn answer_of(admin: &AdminArgs, order: Order) -> Result<Outcome, Failure> {
     let command = match order {
         Order::Global(command) => command,
         Order::InOrg(choice, command) => {
@@ -73,27 +92,7 @@ pub(super) async fn manage(admin: AdminArgs, order: Order) -> Result<(), Failure
             command(org)
         }
     };
-    let outcome = request::carry_out(&admin.data_dir, &command).await?;
-    if let Outcome::Acl { warnings, .. } = &outcome {
-        for warning in warnings {
-            remark(format_args!("warning: {warning}"));
-        }
-    }
-    let mut output = Output::stdout();
-    if admin.json {
-        let json = serde_json::to_vec_pretty(&outcome).context("the answer does not fit into JSON")?;
-        output.line(&json)?;
-    } else {
-        // Who sets rules has them in a file already.
-        let is_set = matches!(command, Command::AclSet { .. });
-        let text = if is_set {
-            "the rules are in force\n".to_owned()
-        } else {
-            show::outcome(&outcome)
-        };
-        output.write(text.as_bytes())?;
-    }
-    output.flush()
+    request::carry_out(&admin.data_dir, &command).await
 }
 
 /// A command, as far as the command line says it.

@@ -1,6 +1,7 @@
 //! What the broker answered, for people.
 
 use super::table::{columns, pairs};
+use crate::accounts::acl::Verdict;
 use crate::accounts::command::{
     KeyView, MemberView, OrgState, OrgView, ProviderView, TokenGrant, TokenView, TokensOf, UserView,
 };
@@ -81,8 +82,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Provider(view) => providers(std::slice::from_ref(view)),
         Outcome::Providers { providers: list } => providers(list),
         Outcome::ProviderDeleted { name } => format!("{name} is removed\n"),
-        // The document is the answer, so that it can be kept in a file; remarks would spoil it.
-        Outcome::Acl { policy, .. } => format!("{policy:#}\n"),
+        // Who sets rules has them in a file already; `acl get` prints them itself.
+        Outcome::Acl(view) => format!("the rules are in force (etag {})\n", view.etag),
+        Outcome::AclReport(report) => report.to_string(),
+        Outcome::AclVerdict(it) => verdict(it),
     }
 }
 
@@ -100,6 +103,29 @@ fn members(members: &[MemberView]) -> String {
         })
         .collect();
     columns(&["email", "role", "made"], &rows)
+}
+
+/// Yes or no, and why.
+pub(super) fn verdict(verdict: &Verdict) -> String {
+    let answer = if verdict.allowed { "allowed" } else { "denied" };
+    let mut text = format!("{answer}: {}\n", verdict.reason);
+    if let Some(source) = &verdict.rule_source {
+        let source = source.as_str().map_or_else(|| source.to_string(), str::to_owned);
+        text.push_str(&format!("rule        {source}\n"));
+    }
+    if let Some(qos) = verdict.granted_qos {
+        text.push_str(&format!("granted     QoS {qos}\n"));
+    }
+    if verdict.partly_kept_back == Some(true) {
+        text.push_str("kept back   deny rules take out some of what the filter matches\n");
+    }
+    if !verdict.silent_rules.is_empty() {
+        let rules = verdict.silent_rules.join(", ");
+        text.push_str(&format!(
+            "silent      {rules}: a value that they name is missing or cannot be used\n"
+        ));
+    }
+    text
 }
 
 const SHOWN_ONCE: &str = "Keep the secret now: it is not shown again.\n";

@@ -70,7 +70,29 @@ fn the_words_become_commands() {
     check(&["token", "create", "a@b.c", "--ttl", "300", "--replace"], token);
     check(&["acl", "get"], json!({"command": "acl_get", "org": "org_x"}));
     let preset = json!({"command": "acl_set", "org": "org_x", "preset": "blank"});
-    check(&["acl", "set", "--preset", "blank"], preset);
+    for update in ["update", "push", "set"] {
+        check(&["acl", update, "--preset", "blank"], preset.clone());
+    }
+    let asked = json!({
+        "username": "ada", "client_id": "", "claims": {"team": "red=1"}, "topic": "a", "action": "publish", "qos": 1,
+        "retain": false,
+    });
+    let asked = json!({"command": "acl_simulate", "org": "org_x", "question": asked});
+    let words = [
+        "acl",
+        "simulate",
+        "-u",
+        "ada",
+        "-a",
+        "pub",
+        "-t",
+        "a",
+        "--claim",
+        "team=red=1",
+        "--qos",
+        "1",
+    ];
+    check(&words, asked);
 }
 
 #[test]
@@ -115,10 +137,14 @@ fn answers_are_shown_for_people() {
     assert_eq!(lines.next(), Some("NAME  USERNAME   PASSWORD SINCE"));
     assert!(lines.next().unwrap().starts_with("ada   ada@org_x  2026-11-02"));
     assert_eq!(lines.next(), Some("There are more: add --after ada"));
-    let rules = outcome(json!({"result": "acl", "policy": {"version": "2.1"}, "warnings": []}));
+    let report = json!({
+        "result": "acl_report", "valid": true, "errors": [], "rules": 3, "global": 1, "publishers": 0,
+        "warnings": [{"path": "rules[1]", "problem": "channel binding without require_grant", "advice": "it is open"}],
+    });
     assert_eq!(
-        serde_json::from_str::<Value>(&rules).unwrap(),
-        json!({"version": "2.1"})
+        outcome(report),
+        "✓ Policy is valid (3 rules, 1 global rule, 0 publishers)\n  \
+         warning: rules[1] - channel binding without require_grant (it is open)\n"
     );
 }
 
