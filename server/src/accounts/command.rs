@@ -481,7 +481,7 @@ pub struct TokenGrant {
 }
 
 /// A token, as listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenView {
     /// Its id; not secret.
     pub token_id: Uuid,

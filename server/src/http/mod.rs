@@ -3,6 +3,7 @@
 //! | path | what | file |
 //! |---|---|---|
 //! | `POST /v2/tokens/create`, `/v2/tokens/refresh` | temporary tokens, for browsers too | [`tokens`] |
+//! | `POST /v1/create`, `/v2/tokens`, `/v2/tokens/revoke` | older shapes, list, revocation | [`issued_tokens`] |
 //! | `POST /v2/tokens/exchange` | a token for that of an identity provider | [`exchange`] |
 //! | `/v2/providers` | identity providers | [`providers`] |
 //! | `/v2/signup`, `/v2/login`, `/v2/logout`, `/v2/whoami` | people who manage | [`accounts`] |
@@ -47,6 +48,7 @@ pub mod caller;
 mod document;
 pub mod exchange;
 pub mod health;
+pub mod issued_tokens;
 pub mod keys;
 pub mod members;
 pub mod organizations;
@@ -183,7 +185,7 @@ fn groups() -> Vec<Group> {
             browsers: Browsers::SameOrigin,
         },
         Group {
-            routes: tokens::routes(),
+            routes: tokens::routes().merge(issued_tokens::routes()),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,
             browsers: Browsers::AnyOrigin,
         },

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::history::History;
 use crate::store::{Store, memory};
 
+mod issued;
 mod management;
 
 const LOCAL: Peer = Peer {

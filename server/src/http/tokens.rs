@@ -16,7 +16,7 @@ use super::{Api, ApiError, Peer};
 use crate::accounts::command::{CredentialFault, TokenGrant};
 use crate::accounts::names::OrgRef;
 use crate::accounts::token_scope::ScopeGrant;
-use crate::accounts::{Command, CommandError, Outcome, Secret};
+use crate::accounts::{Command, CommandError, Outcome, Scope, Secret, TokenOrder};
 use crate::clock::WallTime;
 
 /// What counts failures of [`refresh`], where there is no account to name.
@@ -27,7 +27,7 @@ const REFRESH_ACCOUNT: &str = "token refresh";
 pub struct CreateRequest {
     /// Short id or UUID.
     pub organization_id: String,
-    /// `sk_…`
+    /// `sk_…`, or a restricted key with the scope `tokens:write`.
     pub secret_key: Secret,
     /// Whom the token is for.
     pub user_email: String,
@@ -114,7 +114,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(post, path = "/v2/tokens/create", tag = "Tokens", request_body = CreateRequest, responses(
     (status = 200, description = "The token", body = TokenResponse),
     (status = 401, description = "The secret key is not good"),
-    (status = 403, description = "The organization is suspended"),
+    (status = 403, description = "The key does not reach that far, or the organization is suspended"),
     (status = 404, description = "There is no such organization"),
     (status = 429, description = "Too many failures; `Retry-After` says when to come back"),
 ))]
@@ -123,30 +123,7 @@ pub(super) async fn create(
     peer: Peer,
     Payload(request): Payload<CreateRequest>,
 ) -> Result<Json<TokenResponse>, ApiError> {
-    let org = OrgRef::parse(&request.organization_id).ok_or_else(|| {
-        ApiError::from(CommandError::NotFound {
-            what: "organization".into(),
-        })
-    })?;
-    if api.0.directory.org_id(&request.organization_id).is_none() {
-        return Err(CommandError::NotFound {
-            what: "organization".into(),
-        }
-        .into());
-    }
-    let checked = api
-        .0
-        .directory
-        .check_key(&org, request.secret_key.expose().as_bytes());
-    let holder = checked.map_err(|fault| api.refuse(peer, &request.organization_id, fault))?;
-    let command = Command::TokenCreate {
-        org: holder.org.to_string(),
-        email: request.user_email,
-        ttl_secs: request.ttl,
-        replace_existing: request.replace_existing,
-        scope: request.scope,
-    };
-    api.token(command).await.map_err(ApiError::from)
+    Ok(Json(api.create_token(peer, request).await?.into()))
 }
 
 /// Get a new password for a token that is still good
@@ -186,6 +163,36 @@ pub(super) async fn refresh(
 }
 
 impl Api {
+    /// Makes the token that somebody with a key in the body asks for.
+    pub(super) async fn create_token(
+        &self,
+        peer: Peer,
+        request: CreateRequest,
+    ) -> Result<TokenGrant, ApiError> {
+        let named = OrgRef::parse(&request.organization_id);
+        let no_such_org = || ApiError::not_found("organization");
+        let named = named.ok_or_else(no_such_org)?;
+        if self.0.directory.org_id(&request.organization_id).is_none() {
+            return Err(no_such_org());
+        }
+        let shown = request.secret_key.expose().as_bytes();
+        let checked = self.0.directory.check_api_key(shown).and_then(|holder| {
+            let is_own = self.0.directory.is_org(&named, &holder.org);
+            is_own.then_some(holder).ok_or(CredentialFault::Unknown)
+        });
+        let holder = checked.map_err(|fault| self.refuse(peer, &request.organization_id, fault))?;
+        if !holder.kind.scopes().has(Scope::TokensWrite) {
+            return Err(ApiError::insufficient_scope(Scope::TokensWrite));
+        }
+        let order = TokenOrder {
+            ttl_secs: request.ttl,
+            replace_existing: request.replace_existing,
+            scope: request.scope,
+            ..TokenOrder::new(holder.org.as_str(), &request.user_email)
+        };
+        Ok(self.0.directory.issue_token(order).await?)
+    }
+
     async fn token(&self, command: Command) -> Result<Json<TokenResponse>, CommandError> {
         // Only token commands come here, and they answer tokens.
         if let Outcome::Token(grant) = self.0.directory.execute(command).await? {
