@@ -37,3 +37,4 @@ pub mod serve;
 pub mod server;
 mod shutdown;
 pub mod store;
+mod usage;

@@ -125,6 +125,8 @@ impl Server {
         let certificates = load_certificates(&config, &folder, &foundation.clock)?;
         let (stop, stopping) = watch::channel(false);
         let shell = make_shell(config, &foundation, stopping);
+        let usage = shell.orgs.usage().load(&shell.orgs.ids()).await;
+        usage.context("the usage of this month cannot be read")?;
         let admin_token = Secret::generate(ADMIN_TOKEN_PREFIX);
         let mut server = Self {
             addresses: BTreeMap::new(),
@@ -188,7 +190,11 @@ impl Server {
             // It has ended by itself, or was told to.
             let _ = task.await;
         }
-        if let Err(error) = self.shell.orgs.history().flush().await {
+        let orgs = &self.shell.orgs;
+        if let Err(error) = orgs.usage().write(orgs).await {
+            tracing::warn!(%error, "the last of the usage is lost");
+        }
+        if let Err(error) = orgs.history().flush().await {
             tracing::warn!(%error, "the last of the session history is lost");
         }
     }
@@ -215,6 +221,8 @@ impl Server {
         self.tasks
             .push(tokio::spawn(timekeeper::run(Arc::clone(orgs), clock.clone())));
         self.tasks.push(tokio::spawn(orgs.history().clone().run()));
+        let usage = orgs.usage().clone();
+        self.tasks.push(tokio::spawn(usage.run(Arc::clone(orgs))));
         let directory = self.shell.directory.clone();
         let events = directory.events();
         let live = live::run(Arc::clone(orgs), directory, events, clock.clone());

@@ -162,6 +162,11 @@ impl Draft {
             reason = "`of_credentials` names every other command"
         )]
         match command {
+            Command::QuotaSet {
+                org: of,
+                plan,
+                overrides,
+            } => org(of, "quotas_set").map(|draft| draft.with("plan", plan).with("overrides", overrides)),
             Command::OrgCreate { name, preset } => {
                 org("", "organization_created").map(|draft| draft.with("name", name).with("preset", preset))
             }
@@ -285,6 +290,8 @@ impl Draft {
             | Command::TokenCreate { .. }
             | Command::TokenRefresh { .. }
             | Command::TokenList { .. }
+            | Command::QuotaGet { .. }
+            | Command::QuotaSet { .. }
             | Command::AclGet { .. }
             | Command::AclValidate { .. }
             | Command::AclSimulate { .. }

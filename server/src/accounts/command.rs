@@ -1,5 +1,7 @@
 //! What may be asked of the directory, as values: the command line and the HTTP API send the same ones.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -8,6 +10,7 @@ use uuid::Uuid;
 use super::acl::{AclReport, AclView, PolicyFault, Preset, Question, Verdict};
 use super::members::Role;
 use super::names::NameError;
+use super::quotas::{Plan, QuotaSettings};
 use super::scope::{KeyKind, KeyKindName, ScopeSet};
 use super::secret::Secret;
 use super::token_scope::ScopeGrant;
@@ -173,6 +176,17 @@ pub enum Command {
     },
     /// Removes one; whoever it vouched for has to log in again.
     ProviderDelete { org: String, name: String },
+    /// Shows the plan, and what is allowed beside it.
+    QuotaGet { org: String },
+    /// Sets the plan, what is allowed beside it, or both; what is left out stays.
+    QuotaSet {
+        org: String,
+        #[serde(default)]
+        plan: Option<Plan>,
+        /// All of it, by the name of the quota.
+        #[serde(default)]
+        overrides: Option<BTreeMap<String, u64>>,
+    },
     /// Shows the policy document.
     AclGet { org: String },
     /// Replaces the policy.
@@ -345,6 +359,8 @@ pub enum Outcome {
     Providers { providers: Vec<ProviderView> },
     /// The provider is gone.
     ProviderDeleted { name: String },
+    /// What an organization is allowed.
+    Quotas { settings: QuotaSettings },
     /// The policy document.
     Acl(AclView),
     /// What is wrong with a document.

@@ -202,6 +202,8 @@ impl Directory {
                 end_connections,
             } => self.provider_update(&org, &name, changes, end_connections).await,
             Command::ProviderDelete { org, name } => self.provider_delete(&org, &name).await,
+            Command::QuotaGet { org } => self.quota_get(&org),
+            Command::QuotaSet { org, plan, overrides } => self.quota_set(&org, plan, overrides).await,
             Command::AclGet { org } => self.acl_get(&org),
             Command::AclSet {
                 org,
@@ -211,6 +213,22 @@ impl Directory {
             Command::AclValidate { org, document } => self.acl_validate(&org, document),
             Command::AclSimulate { org, question } => self.acl_simulate(&org, question),
         }
+    }
+
+    /// Whether there is such an organization.
+    #[must_use]
+    pub fn has_org(&self, org: &OrgId) -> bool {
+        self.0.registry.read().accounts.contains_key(org)
+    }
+
+    /// Where everything is stored.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.0.store)
+    }
+
+    /// The clock that times are taken from.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// What changes from now on. See [`AccountEvent`] for who falls behind.

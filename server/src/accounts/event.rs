@@ -30,6 +30,8 @@ pub enum AccountChange {
     OrgDeleted,
     /// The policy is another one.
     PolicyChanged,
+    /// The plan or what is allowed beside it is another one.
+    QuotasChanged,
     /// A user is gone.
     UserDeleted {
         /// The user's name.
@@ -90,6 +92,8 @@ pub enum LiveEffect {
     MoveDeadline(Credential, Instant),
     /// Fetch the policy and give it to the organization.
     NewPolicy,
+    /// Fetch the quotas and give them to the organization.
+    NewQuotas,
     /// Close every connection of the organization.
     EndAll(ReasonCode),
     /// Ask [`Directory::standing`](super::Directory::standing) about every connection of this principal.
@@ -109,6 +113,7 @@ impl AccountChange {
             Self::OrgCreated | Self::OrgResumed => LiveEffect::None,
             Self::OrgSuspended | Self::OrgDeleted => LiveEffect::EndAll(ReasonCode::AdministrativeAction),
             Self::PolicyChanged => LiveEffect::NewPolicy,
+            Self::QuotasChanged => LiveEffect::NewQuotas,
             // A namesake or a new password may have logged in by now: each connection is asked about.
             Self::UserDeleted { user } | Self::PasswordChanged { user } | Self::UserDisabled { user } => {
                 LiveEffect::CheckPrincipal(format!("user/{user}").into())

@@ -8,6 +8,7 @@
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
+//! | [`quotas`] | plans, and what an operator allows beside them |
 //! | [`acl`] | policy documents and presets |
 //! | [`token`], [`token_scope`] | the bytes of temporary tokens, and what they may be limited to |
 //! | `marks` | which tokens were revoked, replaced or renewed |
@@ -32,6 +33,7 @@ pub mod names;
 mod orgs;
 mod policies;
 pub mod providers;
+pub mod quotas;
 mod record;
 pub mod scope;
 pub mod secret;
@@ -50,6 +52,7 @@ pub use directory::{Directory, Gone};
 pub use event::{AccountChange, AccountEvent, LiveEffect};
 pub use key_check::KeyHolder;
 pub use members::{LoggedIn, Role};
+pub use quotas::{Allowance, Plan, QuotaSettings};
 pub use scope::{KeyKind, Scope, ScopeSet};
 pub use secret::Secret;
 pub use sign_up::Provision;

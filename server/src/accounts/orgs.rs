@@ -16,6 +16,7 @@ use super::limits::ORGS_MAX;
 use super::marks::TokenMarks;
 use super::names::{Email, check_title, generate_org_id};
 use super::providers::Provider;
+use super::quotas::QuotaSettings;
 use super::record::{self, OrgRecord, decode, encode, key_of, org_key};
 use super::secret::SigningKey;
 use crate::clock::WallTime;
@@ -69,6 +70,7 @@ impl Directory {
             state: OrgState::Active,
             created_at: self.0.clock.wall().whole_secs(),
             token_key: SigningKey::generate(),
+            quotas: QuotaSettings::default(),
         };
         (record, PolicyDocument::of_preset(preset))
     }
@@ -162,7 +164,7 @@ impl Directory {
 
     /// The organization's own entry goes last: a crash in between is finished by the next start.
     async fn purge(&self, org: &OrgId) -> Result<(), StoreError> {
-        for table in [Table::Audit, Table::History] {
+        for table in [Table::Audit, Table::History, Table::Usage] {
             self.purge_table(org, table, Commit::new()).await?;
         }
         let mark = Commit::new().delete(Table::Config, org_key(org), Expect::Any);

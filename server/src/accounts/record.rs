@@ -18,6 +18,7 @@ use cloudsignal_broker::OrgId;
 
 use super::command::OrgState;
 use super::members::Role;
+use super::quotas::QuotaSettings;
 use super::scope::KeyKind;
 use super::secret::{SecretDigest, SigningKey};
 use crate::clock::WallTime;
@@ -47,6 +48,9 @@ pub(super) struct OrgRecord {
     pub(super) state: OrgState,
     pub(super) created_at: WallTime,
     pub(super) token_key: SigningKey,
+    /// Records of before there were plans have none.
+    #[serde(default)]
+    pub(super) quotas: QuotaSettings,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

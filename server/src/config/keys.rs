@@ -660,6 +660,22 @@ pub static KEYS: &[Key] = &[
         ["operator" => SignUp::Operator, "open" => SignUp::Open],
         "Who may make organizations at POST /v2/signup: whoever has the administration token, or everybody."
     ),
+    number!(
+        "api.calls_per_sec",
+        api.calls_per_sec,
+        "calls per second",
+        0,
+        0xFFFF_FFFF,
+        "HTTP API calls with all keys of one organization together; beyond it the answer is 429; 0: no limit."
+    ),
+    number!(
+        "api.key_calls_per_sec",
+        api.key_calls_per_sec,
+        "calls per second",
+        0,
+        0xFFFF_FFFF,
+        "HTTP API calls with one key; beyond it the answer is 429; 0: no limit."
+    ),
     Key {
         name: "log.level",
         doc: "What is logged: a level, or targets with levels such as info,cloudsignal_server::net=debug. \

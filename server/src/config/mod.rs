@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use cloudsignal_broker::Limits;
 
+use crate::accounts::Allowance;
 use crate::cli::serve::{DATA_DIR_DEFAULT, Listen, ServeArgs};
 use crate::identity::IdentityOptions;
 use crate::identity::endpoint::Reach;
@@ -54,6 +55,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API.
     pub http: Http,
+    /// Bounds of an organization's calls of the HTTP API, for which nothing else was set.
+    pub api: ApiCalls,
     /// What is written to standard error.
     pub log: Log,
     /// What Prometheus sees.
@@ -264,6 +267,28 @@ impl Config {
     }
 }
 
+/// Bounds of an organization's calls of the HTTP API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApiCalls {
+    /// Calls per second with all its keys together; 0 for no limit. Two seconds' worth may come at once; beyond it the
+    /// answer is 429.
+    pub calls_per_sec: u32,
+    /// Calls per second with one key; 0 for no limit. As above.
+    pub key_calls_per_sec: u32,
+}
+
+impl Config {
+    /// What the server allows an organization for which nothing else was set.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        Allowance {
+            limits: self.limits.clone(),
+            api_calls_per_sec: self.api.calls_per_sec,
+            api_key_calls_per_sec: self.api.key_calls_per_sec,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -280,6 +305,7 @@ impl Default for Config {
             http: Http {
                 sign_up: SignUp::Operator,
             },
+            api: ApiCalls::default(),
             log: Log::default(),
             metrics: Metrics { orgs_max: 100 },
             shutdown: Shutdown {

@@ -16,6 +16,7 @@ use crate::accounts::command::CredentialFault;
 use crate::accounts::{CommandError, Scope};
 use crate::identity::IdentityFault;
 use crate::identity::fault::Requirement;
+use crate::usage::calls::TooManyCalls;
 
 /// Seconds after which a busy server should be asked again.
 const RETRY_SECS: u32 = 1;
@@ -136,6 +137,16 @@ impl ApiError {
             body.insert(field.into(), json!(self.text));
         }
         (self.status, body)
+    }
+
+    /// The quota of calls is used up.
+    #[must_use]
+    pub(crate) fn too_many_calls(exceeded: TooManyCalls) -> Self {
+        let TooManyCalls { retry_secs, quota } = exceeded;
+        let text = format!("too many calls per second: the quota {quota} is used up");
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text);
+        error.facts.insert("quota".into(), json!(quota));
+        error.retry_after(retry_secs)
     }
 
     /// Says when to come back.

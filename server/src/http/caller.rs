@@ -224,6 +224,11 @@ impl FromRequestParts<Api> for Caller {
         }
         let checked = api.0.directory.check_api_key(shown.as_bytes());
         let holder = checked.map_err(|fault| api.refuse(peer, KEY_ACCOUNT, fault))?;
+        let orgs = &api.0.orgs;
+        let counted = orgs
+            .usage()
+            .call(&holder.org, &holder.id, &orgs.allowance(&holder.org));
+        counted.map_err(ApiError::too_many_calls)?;
         if let Some(named) = named {
             let named = OrgRef::parse(&named).ok_or_else(no_such_org)?;
             if !api.0.directory.is_org(&named, &holder.org) {

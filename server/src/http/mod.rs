@@ -14,6 +14,7 @@
 //! | `POST /v2/publish`, `/v1/publish`, `/publish`, `/api/v1/publish`, `/v2/publish/batch` | messages | `publish` |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `/v2/acl`, `/v2/acl/validate`, `/v2/acl/simulate`, `/v2/acl/presets` | access rules | `acl` |
+//! | `GET /v2/usage`, `/v2/quotas` | what an organization uses, and what it may use | `usage` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
 //! | `GET /openapi.json` | the document of all of it | [`document`] |
@@ -58,6 +59,7 @@ pub mod providers;
 mod publish;
 mod sessions;
 pub mod tokens;
+mod usage;
 pub mod users;
 
 #[cfg(test)]
@@ -195,6 +197,7 @@ fn groups() -> Vec<Group> {
                 .merge(users::routes())
                 .merge(members::routes())
                 .merge(keys::routes())
+                .merge(usage::routes())
                 .merge(audit::routes()),
             body_bytes_max: TOKEN_BODY_BYTES_MAX,
             browsers: Browsers::AnyOrigin,

@@ -51,6 +51,7 @@ fn check_everything(orgs: &Orgs, directory: &Directory, missed: u64, now: Instan
     tracing::warn!(missed, "directory events were missed; checking every connection");
     for cell in orgs.cells() {
         check_all(&cell, directory, now);
+        refresh_limits(orgs, &cell, now);
         if refresh_policy(&cell, directory, now).is_none() {
             orgs.forget(cell.id());
         }
@@ -81,6 +82,7 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
                 ((), Handover::Free)
             });
         }
+        LiveEffect::NewQuotas => refresh_limits(orgs, &cell, now),
         LiveEffect::NewPolicy => {
             refresh_policy(&cell, directory, now);
         }
@@ -95,6 +97,14 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
 fn end_all(cell: &OrgCell, reason: ReasonCode, now: Instant) {
     cell.hold(now, None, |org, effects| {
         (org.handle_shutdown(reason, now, effects), Handover::Free)
+    });
+}
+
+fn refresh_limits(orgs: &Orgs, cell: &OrgCell, now: Instant) {
+    let limits = orgs.allowance(cell.id()).limits;
+    cell.hold(now, None, |org, _| {
+        org.handle_limits(limits);
+        ((), Handover::Free)
     });
 }
 

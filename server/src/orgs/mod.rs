@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use cloudsignal_broker::{Limits, Org, OrgId, Policy};
+use cloudsignal_broker::{Org, OrgId, Policy};
 
-use crate::accounts::Directory;
+use crate::accounts::{Allowance, Directory};
 use crate::config::{Config, ConnectionLog};
 use crate::history::History;
+use crate::usage::Usage;
 
 use cell::OrgCell;
 use timekeeper::Alarm;
@@ -32,22 +33,26 @@ pub(crate) struct Orgs {
     cells: RwLock<BTreeMap<OrgId, Arc<OrgCell>>>,
     directory: Directory,
     alarm: Arc<Alarm>,
-    limits: Limits,
+    /// What the server allows every organization.
+    allowance: Allowance,
     log: ConnectionLog,
     history: History,
+    usage: Usage,
     /// Exists without an entry in the directory.
     dev_anonymous: Option<OrgId>,
 }
 
 impl Orgs {
     pub(crate) fn new(config: &Config, directory: Directory, history: History) -> Arc<Self> {
+        let usage = Usage::new(directory.store(), directory.clock().clone());
         Arc::new(Self {
             cells: RwLock::default(),
             directory,
             alarm: Arc::default(),
-            limits: config.limits.clone(),
+            allowance: config.allowance(),
             log: config.log.connections,
             history,
+            usage,
             dev_anonymous: config.dev_anonymous.as_deref().map(OrgId::new),
         })
     }
@@ -63,7 +68,9 @@ impl Orgs {
             return Some(Arc::clone(cell));
         }
         let policy = self.policy(id)?;
-        let org = Org::new(id.clone(), self.limits.clone(), policy, seed());
+        let limits = self.allowance(id).limits;
+        let mut org = Org::new(id.clone(), limits, policy, seed());
+        org.handle_month(self.usage.month_messages(id));
         let cell = Arc::new(OrgCell::new(
             org,
             Arc::clone(&self.alarm),
@@ -102,9 +109,32 @@ impl Orgs {
         }
     }
 
-    /// The bounds of organizations.
-    pub(crate) const fn limits(&self) -> &Limits {
-        &self.limits
+    /// What an organization is allowed.
+    pub(crate) fn allowance(&self, id: &OrgId) -> Allowance {
+        let settings = self.directory.quotas(id).unwrap_or_default();
+        settings.allowance(&self.allowance)
+    }
+
+    /// What the server allows an organization for which nothing else was set.
+    pub(crate) const fn server_allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
+    /// Whether there is such an organization.
+    pub(crate) fn exists(&self, id: &OrgId) -> bool {
+        self.directory.has_org(id) || self.dev_anonymous.as_ref() == Some(id)
+    }
+
+    /// Every organization that there is.
+    pub(crate) fn ids(&self) -> Vec<OrgId> {
+        let mut ids = self.directory.org_ids();
+        ids.extend(self.dev_anonymous.clone());
+        ids
+    }
+
+    /// What organizations have used.
+    pub(crate) const fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Connections that have ended.

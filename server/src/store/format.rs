@@ -144,6 +144,7 @@ const fn table_byte(table: Table) -> u8 {
         Table::Retained => 3,
         Table::History => 4,
         Table::Audit => 5,
+        Table::Usage => 6,
     }
 }
 

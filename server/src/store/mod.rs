@@ -70,16 +70,19 @@ pub enum Table {
     History,
     /// Who changed what.
     Audit,
+    /// What organizations have used, by day and by month.
+    Usage,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Config,
         Self::Session,
         Self::Retained,
         Self::History,
         Self::Audit,
+        Self::Usage,
     ];
 
     /// The table's name in a data folder.
@@ -91,6 +94,7 @@ impl Table {
             Self::Retained => "retained",
             Self::History => "history",
             Self::Audit => "audit",
+            Self::Usage => "usage",
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::accounts::acl::Verdict;
 use crate::accounts::command::{
     KeyView, MemberView, OrgState, OrgView, ProviderView, TokenGrant, TokenView, TokensOf, UserView,
 };
-use crate::accounts::{Outcome, Secret};
+use crate::accounts::{Outcome, QuotaSettings, Secret};
 
 /// The answer as text; every line ends.
 #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
@@ -86,6 +86,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Acl(view) => format!("the rules are in force (etag {})\n", view.etag),
         Outcome::AclReport(report) => report.to_string(),
         Outcome::AclVerdict(it) => verdict(it),
+        Outcome::Quotas { settings } => quotas(settings),
     }
 }
 
@@ -129,6 +130,14 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
 }
 
 const SHOWN_ONCE: &str = "Keep the secret now: it is not shown again.\n";
+
+fn quotas(settings: &QuotaSettings) -> String {
+    let mut shown = vec![("plan", settings.plan.name().to_owned())];
+    for (name, value) in &settings.overrides {
+        shown.push((name, value.to_string()));
+    }
+    pairs(&shown)
+}
 
 fn org(org: &OrgView) -> String {
     pairs(&[

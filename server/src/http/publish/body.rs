@@ -79,7 +79,7 @@ async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
 
 /// The largest body that can hold a message of the largest size.
 fn bytes_max(api: &Api) -> usize {
-    let packet_bytes_max = api.0.orgs.limits().packet_bytes_max as usize;
+    let packet_bytes_max = api.0.orgs.server_allowance().limits.packet_bytes_max as usize;
     packet_bytes_max * TEXT_FACTOR + ENVELOPE_BYTES_MAX
 }
 
