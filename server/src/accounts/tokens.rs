@@ -195,9 +195,12 @@ impl Directory {
             .account_of(&token.claims.org)
             .ok_or(CredentialFault::Unknown)?;
         let now = self.0.clock.wall();
-        let life = token.claims.expires_at.since(token.claims.issued_at);
-        let issued_at = now.whole_secs();
-        let expires_at = issued_at.after(life);
+        let life = token.claims.expires_at.since(token.claims.issued_at.whole_secs());
+        let expires_at = now.whole_secs().after(life);
+        // Even within one second the new password is another one.
+        let issued_at = now
+            .whole_secs()
+            .max(token.claims.issued_at.after(Duration::from_micros(1)));
         let moves = expires_at.since(token.connection_until) >= RENEWAL_STEP;
         let expires_at = expires_at.max(token.connection_until);
         if moves {
@@ -434,14 +437,15 @@ impl LiveToken {
 }
 
 fn grant(claims: &TokenClaims, key: &SigningKey) -> TokenGrant {
-    let life = claims.expires_at.since(claims.issued_at);
+    let issued_at = claims.issued_at.whole_secs();
+    let life = claims.expires_at.since(issued_at);
     TokenGrant {
         token_id: claims.id,
         email: claims.email.as_str().into(),
         provider: claims.provider.clone().into(),
         username: format!("{}@{}", claims.email.user_name(), claims.org),
         password: claims.seal(key),
-        issued_at: claims.issued_at,
+        issued_at,
         expires_at: claims.expires_at,
         refresh_recommended_at: claims.expires_at.before(life / 10),
         expires_in_secs: life.as_secs(),

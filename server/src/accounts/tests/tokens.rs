@@ -75,6 +75,33 @@ async fn a_refreshed_token_keeps_its_connections() {
 }
 
 #[tokio::test]
+async fn a_refresh_within_the_same_second_makes_another_password() {
+    let bench = bench().await;
+    let org = bench.org().await.id;
+    let mut grants = vec![bench.token(&org, "john@example.com", false).await];
+    for _ in 0..3 {
+        let again = bench.refresh(grants.last().unwrap()).await.unwrap();
+        assert!(
+            grants
+                .iter()
+                .all(|old| old.password.expose() != again.password.expose())
+        );
+        assert_eq!(
+            (again.expires_at, again.expires_in_secs),
+            (grants[0].expires_at, 3_600)
+        );
+        grants.push(again);
+    }
+    bench.clock.advance(Duration::from_secs(10));
+    let later = bench.refresh(&grants[3]).await.unwrap();
+    assert_eq!(
+        later.expires_at.rfc3339(),
+        "2026-01-01T01:00:10Z",
+        "its life is as long"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_refreshes_in_a_loop_moves_nothing() {
     let bench = bench().await;
     let org = bench.org().await.id;
