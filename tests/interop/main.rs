@@ -7,6 +7,7 @@
 //! | [`mosquitto`] | `mosquitto_pub` and `mosquitto_sub` |
 //! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
 //! | [`api`] | publishing and sessions over HTTP, seen by paho-mqtt: `python/api.py` |
+//! | [`published`] | CloudSignal's published JavaScript client, built outside of this tree: `js/published.mjs` |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
 
 mod api;
@@ -15,3 +16,4 @@ mod job;
 mod mosquitto;
 mod mqttjs;
 mod paho;
+mod published;

@@ -202,6 +202,12 @@ impl Broker {
         FirstRun::read(&data_dir(&self.folder)).expect("the first start writes first-run.json")
     }
 
+    /// Its data folder, for `cloudsignal --data-dir`.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        data_dir(&self.folder)
+    }
+
     /// Folder for files of the test; gone with the broker.
     #[must_use]
     pub fn scratch(&self) -> &Path {
