@@ -8,6 +8,7 @@ use crate::cast::{CLIENT_IDS, EMAILS, Org, USERS, Who};
 use crate::client::{Client, Expects};
 use crate::leaks::Leak;
 use crate::management::post;
+use crate::signing::external_token;
 use crate::spelling::spell;
 use crate::traffic::Attempt;
 use crate::world::World;
@@ -24,7 +25,7 @@ const VERSIONS: [Version; 3] = [Version::V5, Version::V311, Version::V31];
 
 impl World {
     /// An organization that is not this one; half of the time one that sleeps.
-    fn victim(&mut self, org: usize) -> usize {
+    pub(crate) fn victim(&mut self, org: usize) -> usize {
         let sleepers: Vec<_> = self.sleepers.iter().copied().collect();
         if self.random.chance(50) && !sleepers.is_empty() {
             return *self.random.pick(&sleepers);
@@ -106,7 +107,12 @@ impl World {
         let theirs = spell(&mut self.random, &self.orgs[victim].id, &self.orgs[victim].uuid);
         let at = self.random.index(EMAILS.len());
         let (attacker, victim) = (&self.orgs[org], &self.orgs[victim]);
-        let (path, key, body) = match self.random.below(4) {
+        let (path, key, body) = match self.random.below(5) {
+            4 => {
+                let external = external_token(org, EMAILS[at], self.bench.clock.wall());
+                let body = json!({ "organization_id": theirs.text, "token": external });
+                ("/v2/tokens/exchange", None, body)
+            }
             0 | 1 => ("/v2/tokens/create", None, create(attacker, &theirs.text, at)),
             2 => {
                 let (mine, their) = (&attacker.tokens[at], &victim.tokens[at]);
@@ -122,7 +128,7 @@ impl World {
         let source = Source::Far(self.random.next());
         let answer = self.bench.request(source, post(path, key.as_deref(), &body));
         self.tally.foreign_requests += 1;
-        self.judge.answered(org, &answer.body);
+        self.answered(org, &answer.body);
         if !(400..500).contains(&answer.status) {
             self.judge
                 .accuse("let in", format!("{org}: {path} {body}: {answer:?}"));

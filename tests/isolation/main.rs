@@ -13,11 +13,12 @@
 //! | [`cast`], [`spelling`] | organizations, their clients, and the many ways to write their ids |
 //! | [`world`], [`traffic`] | a run, and what clients do |
 //! | [`management`], [`intruder`] | what owners do through the API; what credentials of others are tried for |
+//! | [`console`], [`signing`] | the whole API as its document tells it; tokens of identity providers |
 //! | [`client`], [`bench`] | the two ends of a wire |
 //! | [`judge`], [`watch`], [`tally`] | what must hold, what must not move, and what a run did |
 //! | [`leaks`] | leaks planted on purpose, to hear the alarm |
 //!
-//! The long form, about ten minutes:
+//! The long form, some ten minutes:
 //!
 //! ```text
 //! CS_TEST_ISOLATION_OPERATIONS=10000000 cargo test --release -p cloudsignal-tests --test isolation -- --nocapture
@@ -32,10 +33,12 @@
 mod bench;
 mod cast;
 mod client;
+mod console;
 mod intruder;
 mod judge;
 mod leaks;
 mod management;
+mod signing;
 mod spelling;
 mod tally;
 mod traffic;

@@ -10,6 +10,7 @@ use crate::bench::{Answer, Source};
 use crate::cast::{EMAILS, Key, Org, Sent, Token, USERS, slots};
 use crate::judge::mark;
 use crate::leaks::Leak;
+use crate::signing::{external_token, provider};
 use crate::world::World;
 
 /// A tenth of a token's life, at the end of which it is taken for ended.
@@ -41,6 +42,9 @@ impl World {
             slots: slots(),
             sent: Sent::default(),
         };
+        let add = post("/v2/providers", Some(&org.key.secret), &provider(number));
+        let answer = self.bench.request(Source::Far(0), add);
+        assert_eq!(answer.status, 201, "{answer:?}");
         for email in EMAILS {
             let token = self.new_token(&org, email, false);
             org.tokens.push(token);
@@ -92,7 +96,7 @@ impl World {
         let source = Source::Far(self.random.next());
         let answer = self.bench.request(source, post(path, None, body));
         self.tally.requests += 1;
-        self.judge.answered(org, &answer.body);
+        self.answered(org, &answer.body);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         serde_json::from_str(&answer.body).expect("an answer is JSON")
     }
@@ -134,7 +138,7 @@ impl World {
         let commands = ["org_show", "user_list", "key_list", "acl_get"];
         let answers = commands.map(|command| self.ask_operator(&json!({ "command": command, "org": id })));
         for answer in &answers {
-            self.judge.answered(org, &answer.body);
+            self.answered(org, &answer.body);
         }
         answers.map(|answer| answer.body).to_vec()
     }
@@ -144,7 +148,7 @@ impl World {
         let id = self.orgs[org].id.clone();
         let at = self.random.index(EMAILS.len());
         let user = self.random.index(USERS.len());
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 => self.issue(org, at, false),
             1 => self.issue(org, at, true),
             2 => self.refresh(org, at),
@@ -174,6 +178,12 @@ impl World {
                     "command": "user_create", "org": id, "name": USERS[user], "password": password,
                 }));
             }
+            7 => {
+                let external = external_token(org, EMAILS[at], self.bench.clock.wall());
+                let body = json!({ "organization_id": id, "token": external });
+                let made = self.tokens(org, "/v2/tokens/exchange", &body);
+                self.orgs[org].tokens[at] = token(&made);
+            }
             _ => {
                 self.command(&json!({ "command": "org_suspend", "org": id }));
                 self.settle();
@@ -196,7 +206,7 @@ impl World {
         if self.leaks(Leak::Answer, 20) {
             let other = self.orgs[(org + 1) % self.orgs.len()].id.clone();
             let answer = self.ask_operator(&json!({ "command": "org_show", "org": other }));
-            self.judge.answered(org, &answer.body);
+            self.answered(org, &answer.body);
         }
     }
 

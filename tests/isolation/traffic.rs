@@ -53,9 +53,11 @@ impl World {
             Operation::Connect => self.connect(org, slot),
             Operation::Disconnect => self.disconnect(wire),
             Operation::Cut => self.cut(wire),
-            Operation::Manage | Operation::Intrude | Operation::Trespass => {
-                unreachable!("invariant: no client does {operation:?}")
-            }
+            Operation::Manage
+            | Operation::Intrude
+            | Operation::Trespass
+            | Operation::Ask
+            | Operation::AskElsewhere => unreachable!("invariant: no client does {operation:?}"),
         }
     }
 

@@ -9,6 +9,7 @@ use cloudsignal_tests::random::Random;
 use crate::bench::{Bench, Event};
 use crate::cast::Org;
 use crate::client::{Client, Expects, News};
+use crate::console::Route;
 use crate::judge::{Acting, Judge, mark};
 use crate::leaks::Leak;
 use crate::tally::Tally;
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) leak: Option<Leak>,
     pub(crate) sleepers: BTreeSet<usize>,
+    /// What the API can do.
+    pub(crate) routes: Vec<Route>,
     /// Does a quarter of everything in a round.
     busy: usize,
 }
@@ -60,9 +63,13 @@ pub(crate) enum Operation {
     Intrude,
     /// A request with a credential of another organization.
     Trespass,
+    /// A question to the API.
+    Ask,
+    /// An operation of the API in another organization.
+    AskElsewhere,
 }
 
-const OPERATIONS: [(Operation, u64); 11] = [
+const OPERATIONS: [(Operation, u64); 13] = [
     (Operation::Publish, 420),
     (Operation::Subscribe, 110),
     (Operation::Unsubscribe, 35),
@@ -74,6 +81,8 @@ const OPERATIONS: [(Operation, u64); 11] = [
     (Operation::Manage, 15),
     (Operation::Intrude, 90),
     (Operation::Trespass, 30),
+    (Operation::Ask, 10),
+    (Operation::AskElsewhere, 20),
 ];
 
 fn limits() -> Limits {
@@ -101,8 +110,10 @@ impl World {
             tally: Tally::default(),
             leak,
             sleepers: BTreeSet::new(),
+            routes: Vec::new(),
             busy: 0,
         };
+        world.routes = world.read_document();
         for number in 0..ORGS {
             let org = world.found(number);
             world.ids.push(OrgId::new(&org.id));
@@ -172,6 +183,8 @@ impl World {
             Operation::Manage => self.manage(org),
             Operation::Intrude => self.intrude(org),
             Operation::Trespass => self.trespass(org),
+            Operation::Ask => self.ask(org),
+            Operation::AskElsewhere => self.ask_elsewhere(org),
             operation => self.act(org, operation),
         }
         self.settle();
