@@ -2,14 +2,20 @@
 //! for what is one's own and for what is somebody else's.
 
 use axum::body::Body;
+use axum::http::HeaderValue;
 use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::Source;
-use crate::cast::{CLIENT_IDS, USERS};
+use crate::cast::{CLIENT_IDS, TOPICS, USERS};
+use crate::judge::mark;
+use crate::management::post;
 use crate::spelling::spell;
-use crate::world::World;
+use crate::world::{MESSAGES_PER_SEC, World};
+
+/// Keys under which requests are repeated, the same in every organization.
+const RETRY_KEYS: [&str; 3] = ["retry-1", "retry-2", "retry-3"];
 
 /// An operation of the API that needs a key.
 #[derive(Clone, Debug)]
@@ -96,6 +102,57 @@ impl World {
         }
     }
 
+    /// Publishes over HTTP, sometimes with a key under which every organization asks for the very same.
+    pub(crate) fn publish_over_http(&mut self, org: usize) {
+        let path = *self
+            .random
+            .pick(&["/v1/publish", "/v2/publish", "/publish", "/api/v1/publish"]);
+        let own = mark(org);
+        let (path, key, topic, payload) = match self.random.below(8) {
+            at @ 0..3 => (
+                "/v2/publish",
+                Some(RETRY_KEYS[at as usize]),
+                "jobs/1",
+                String::new(),
+            ),
+            _ => (path, None, *self.random.pick(&TOPICS), format!("{own}over HTTP")),
+        };
+        let sent = &mut self.orgs[org].sent;
+        sent.messages += 1;
+        sent.messages_at_once += 1;
+        sent.bytes += payload.len() as u64;
+        let is_over = sent.messages_at_once > u64::from(MESSAGES_PER_SEC);
+        let secret = self.orgs[org].key.secret.clone();
+        let body = json!({ "topic": topic, "payload": payload, "qos": 1 });
+        let mut request = post(path, Some(&secret), &body);
+        if let Some(key) = key {
+            let key = HeaderValue::from_static(key);
+            request.headers_mut().insert("Idempotency-Key", key);
+        }
+        let before = self.received(org);
+        let answer = self.bench.request(Source::Far(self.random.next()), request);
+        self.answered(org, &answer.body);
+        self.tally.http_publishes += 1;
+        let is_first = key.is_none_or(|key| self.retried.insert((org, key)));
+        match answer.status {
+            429 if is_over => {}
+            200..300 if is_first && self.received(org) == before => {
+                let what = format!("{org}: {body} was answered and not published: {answer:?}");
+                self.judge.accuse("retried for another", what);
+            }
+            200..300 => {}
+            _ => self
+                .judge
+                .accuse("refused", format!("{org}: {path} {body}: {answer:?}")),
+        }
+    }
+
+    /// Messages that an organization has counted.
+    fn received(&self, org: usize) -> u64 {
+        let counters = self.bench.broker.counters(&self.ids[org]);
+        counters.map_or(0, |counters| counters.messages_received.iter().sum())
+    }
+
     /// One request with the key of `org`; answers its status.
     fn call(&mut self, org: usize, method: &str, path: String, naming: Naming, named: &str) -> u16 {
         let path = match naming {
@@ -105,7 +162,7 @@ impl World {
         let key = &self.orgs[org].key.secret;
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(&path)
             .header(CONTENT_TYPE, "application/json");
         request = match self.random.below(3) {
             0 => request.header("X-API-Key", key),
@@ -115,7 +172,12 @@ impl World {
         if naming == Naming::Header {
             request = request.header("X-Organization-Id", named);
         }
-        let body = if method == "GET" { "" } else { "{}" };
+        let body = match method {
+            "GET" => "",
+            _ if path.contains("/publish") => r#"{"topic":"a","payload":""}"#,
+            _ if path.contains("/sessions/disconnect") => r#"{"all":true}"#,
+            _ => "{}",
+        };
         let request = request
             .body(Body::from(body))
             .expect("invariant: a well-formed request");

@@ -19,6 +19,7 @@ pub(crate) struct Tally {
     pub(crate) statistics: u64,
     pub(crate) intrusions: u64,
     pub(crate) other_spellings: u64,
+    pub(crate) http_publishes: u64,
     pub(crate) requests: u64,
     pub(crate) foreign_requests: u64,
     pub(crate) rounds: u64,
@@ -27,7 +28,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Every number with its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u64); 18] {
+    pub(crate) const fn all(&self) -> [(&'static str, u64); 19] {
         [
             ("operations", self.operations),
             ("logins", self.logins),
@@ -43,6 +44,7 @@ impl Tally {
             ("of them $SYS", self.statistics),
             ("logins with another organization's credential", self.intrusions),
             ("logins with ids spelled in other ways", self.other_spellings),
+            ("publishes over HTTP", self.http_publishes),
             ("requests", self.requests),
             (
                 "requests with another organization's credential",

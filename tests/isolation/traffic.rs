@@ -57,7 +57,8 @@ impl World {
             | Operation::Intrude
             | Operation::Trespass
             | Operation::Ask
-            | Operation::AskElsewhere => unreachable!("invariant: no client does {operation:?}"),
+            | Operation::AskElsewhere
+            | Operation::PublishOverHttp => unreachable!("invariant: no client does {operation:?}"),
         }
     }
 

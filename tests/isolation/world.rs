@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) sleepers: BTreeSet<usize>,
     /// What the API can do.
     pub(crate) routes: Vec<Route>,
+    /// Organizations, and the keys under which they have repeated a request.
+    pub(crate) retried: BTreeSet<(usize, &'static str)>,
     /// Does a quarter of everything in a round.
     busy: usize,
 }
@@ -67,9 +69,11 @@ pub(crate) enum Operation {
     Ask,
     /// An operation of the API in another organization.
     AskElsewhere,
+    /// A message over HTTP.
+    PublishOverHttp,
 }
 
-const OPERATIONS: [(Operation, u64); 13] = [
+const OPERATIONS: [(Operation, u64); 14] = [
     (Operation::Publish, 420),
     (Operation::Subscribe, 110),
     (Operation::Unsubscribe, 35),
@@ -83,6 +87,7 @@ const OPERATIONS: [(Operation, u64); 13] = [
     (Operation::Trespass, 30),
     (Operation::Ask, 10),
     (Operation::AskElsewhere, 20),
+    (Operation::PublishOverHttp, 15),
 ];
 
 fn limits() -> Limits {
@@ -111,6 +116,7 @@ impl World {
             leak,
             sleepers: BTreeSet::new(),
             routes: Vec::new(),
+            retried: BTreeSet::new(),
             busy: 0,
         };
         world.routes = world.read_document();
@@ -185,6 +191,7 @@ impl World {
             Operation::Trespass => self.trespass(org),
             Operation::Ask => self.ask(org),
             Operation::AskElsewhere => self.ask_elsewhere(org),
+            Operation::PublishOverHttp => self.publish_over_http(org),
             operation => self.act(org, operation),
         }
         self.settle();
