@@ -66,7 +66,7 @@ async fn renewed_tokens_keep_their_connections_in_real_time() {
         println!("renewal in real time: not asked for by CS_TEST_RENEWAL_SECS");
         return;
     };
-    let side = Side::process().await;
+    let side = Side::process();
     Run::begin(side, clients()).await.last(secs).await;
 }
 

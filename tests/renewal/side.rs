@@ -48,10 +48,10 @@ enum Kind {
 }
 
 impl Side {
-    pub(crate) async fn process() -> Self {
+    pub(crate) fn process() -> Self {
         let broker = BrokerOptions::default().with_many_connections().start();
         let first_run = broker.first_run();
-        let api = Api::connect(broker.addr(Listener::Http)).await;
+        let api = Api::new(broker.addr(Listener::Http));
         Self {
             kind: Kind::Process {
                 broker,

@@ -6,44 +6,38 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A connection to the API that stays open from request to request.
-#[derive(Debug)]
-pub struct Api {
-    stream: TcpStream,
-    addr: SocketAddr,
-}
+/// Where the API is. Each request has a connection of its own: the API closes those that are silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Api(SocketAddr);
 
 impl Api {
-    /// Connects to the plain listener.
-    ///
-    /// # Panics
-    /// When nobody listens.
-    pub async fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.expect("the API listens");
-        stream.set_nodelay(true).expect("an open socket takes options");
-        Self { stream, addr }
+    /// The API at a plain listener.
+    #[must_use]
+    pub const fn new(addr: SocketAddr) -> Self {
+        Self(addr)
     }
 
     /// `POST path`. Answers status and body once the last byte of the answer is here.
     ///
     /// # Panics
     /// When no whole answer comes.
-    pub async fn post(&mut self, path: &str, bearer: Option<&str>, body: &Value) -> (u16, Value) {
+    pub async fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> (u16, Value) {
         let body = body.to_string();
         let bearer = bearer.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.addr,
+            self.0,
             body.len()
         );
-        let sent = self.stream.write_all(request.as_bytes()).await;
+        let mut stream = TcpStream::connect(self.0).await.expect("the API listens");
+        let sent = stream.write_all(request.as_bytes()).await;
         sent.expect("the API takes requests");
         let mut bytes = Vec::new();
         loop {
             if let Some(answer) = whole(&bytes) {
                 return answer;
             }
-            let read = self.stream.read_buf(&mut bytes).await;
+            let read = stream.read_buf(&mut bytes).await;
             let read = read.expect("the API answers");
             assert!(read > 0, "the API closes: {}", String::from_utf8_lossy(&bytes));
         }

@@ -137,8 +137,17 @@ impl Client {
     /// The next thing from the broker.
     ///
     /// # Panics
-    /// When nothing comes for [`DEADLINE`], and on bytes that are not MQTT.
+    /// When nothing comes within [`DEADLINE`], and on bytes that are not MQTT.
     pub async fn next(&mut self) -> Got {
+        let next = tokio::time::timeout(DEADLINE, self.next_whenever()).await;
+        next.expect("something comes in time")
+    }
+
+    /// The next thing from the broker, whenever it comes. Nothing is lost when the wait is given up.
+    ///
+    /// # Panics
+    /// On bytes that are not MQTT.
+    pub async fn next_whenever(&mut self) -> Got {
         loop {
             match self.decoder.decode(&self.unread) {
                 Ok(Decoded::Packet { packet, bytes }) => {
@@ -150,8 +159,7 @@ impl Client {
                 Err(error) => panic!("the broker sent what is not MQTT: {error}"),
             }
             let mut chunk = [0; 16 * 1_024];
-            let read = tokio::time::timeout(DEADLINE, self.stream.read(&mut chunk)).await;
-            match read.expect("something comes in time") {
+            match self.stream.read(&mut chunk).await {
                 Ok(0) | Err(_) => return Got::End,
                 Ok(bytes) => self.unread.extend_from_slice(&chunk[..bytes]),
             }
