@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use admin::{AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, TokenArgs, UserArgs};
+use admin::{AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, SessionArgs, TokenArgs, UserArgs};
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
@@ -59,6 +59,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Show or replace the access rules
     Acl(AclArgs),
+    /// List, show and disconnect clients, and see how their connections ended
+    Session(SessionArgs),
     /// Print the default configuration file, with every key explained
     #[command(after_help = CONFIG_EXAMPLES)]
     Config,
@@ -102,6 +104,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Key(args) => manage(args.admin, Ok(args.action.order(args.org))),
         Command::Token(args) => manage(args.admin, args.action.order(args.org)),
         Command::Acl(args) => block_on(admin::acl(args)),
+        Command::Session(args) => block_on(admin::session(args)),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };

@@ -1,8 +1,9 @@
-//! `org`, `user`, `key`, `token`, `acl`: administration of a running broker, over its HTTP API.
+//! `org`, `user`, `key`, `token`, `acl`, `session`: administration of a running broker, over its HTTP API.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `org`, `user`, `key`, `token`, `acl` | what is typed, and the command it stands for |
+//! | `session` | who is connected, who was, and sending clients away |
 //! | `show`, `table` | answers for people |
 //! | `request` | one request to the running broker |
 //! | [`access`] | how the commands find the broker, and may administrate it |
@@ -12,6 +13,7 @@ mod acl;
 mod key;
 mod org;
 mod request;
+mod session;
 mod show;
 mod table;
 mod token;
@@ -30,6 +32,8 @@ pub use acl::AclArgs;
 pub(super) use acl::run as acl;
 pub use key::KeyArgs;
 pub use org::OrgArgs;
+pub use session::SessionArgs;
+pub(super) use session::run as session;
 pub use token::TokenArgs;
 pub use user::UserArgs;
 

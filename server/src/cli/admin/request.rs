@@ -27,10 +27,42 @@ const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// How long the broker may take to answer, in seconds.
 const ANSWER_SECS_MAX: u64 = 30;
 
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// With the query.
+    pub(super) path: String,
+    /// JSON.
+    pub(super) body: Option<Value>,
+}
+
+impl Call {
+    /// A request without a body.
+    pub(super) fn get(path: String) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            body: None,
+        }
+    }
+}
+
 /// Has the running broker carry out a command.
 pub(super) async fn carry_out(data_dir: &Path, command: &Command) -> Result<Outcome, Failure> {
+    let body = serde_json::to_value(command).context("the command does not fit into JSON")?;
+    let call = Call {
+        method: Method::POST,
+        path: COMMAND_PATH.to_owned(),
+        body: Some(body),
+    };
+    call_api(data_dir, &call).await
+}
+
+/// Asks the running broker's API, as its operator.
+pub(super) async fn call_api<T: DeserializeOwned>(data_dir: &Path, call: &Call) -> Result<T, Failure> {
     let access = find(data_dir)?;
-    let asking = ask(&access, command);
+    let asking = ask(&access, call);
     let answered = timeout(Duration::from_secs(ANSWER_SECS_MAX), asking).await;
     let (status, body) = match answered {
         Ok(answer) => answer?,
@@ -67,7 +99,7 @@ fn find(data_dir: &Path) -> Result<AdminAccess, Failure> {
     })
 }
 
-async fn ask(access: &AdminAccess, command: &Command) -> Result<(StatusCode, Bytes), Failure> {
+async fn ask(access: &AdminAccess, call: &Call) -> Result<(StatusCode, Bytes), Failure> {
     let uri: Uri = access
         .url
         .parse()
@@ -79,7 +111,7 @@ async fn ask(access: &AdminAccess, command: &Command) -> Result<(StatusCode, Byt
         );
         Failure::new(Exit::Unreachable, error.context(text))
     })?;
-    let answer = exchange(access, &uri, stream, command).await;
+    let answer = exchange(access, &uri, stream, call).await;
     answer.map_err(|error| Failure::new(Exit::Lost, error))
 }
 
@@ -94,24 +126,25 @@ async fn connect(access: &AdminAccess, uri: &Uri) -> Result<Box<dyn ByteStream>>
     open_stream(host, port, encrypted.then_some(&tls)).await
 }
 
-/// Sends the command over one fresh connection.
+/// Sends the request over one fresh connection.
 async fn exchange(
     access: &AdminAccess,
     uri: &Uri,
     stream: Box<dyn ByteStream>,
-    command: &Command,
+    call: &Call,
 ) -> Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut bearer = HeaderValue::try_from(format!("Bearer {}", access.token.expose()))?;
     bearer.set_sensitive(true);
     let host = uri.authority().context("the address has no host")?.as_str();
+    let body = call.body.as_ref().map(serde_json::to_vec).transpose()?;
     let request = Request::builder()
-        .method(Method::POST)
-        .uri(COMMAND_PATH)
+        .method(call.method.clone())
+        .uri(&call.path)
         .header(HOST, host)
         .header(AUTHORIZATION, bearer)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(serde_json::to_vec(command)?)))?;
+        .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
     let answered = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();

@@ -26,7 +26,12 @@ fn order(words: &[&str]) -> Result<Value, Failure> {
         Typed::Key(args) => args.action.order(args.org),
         Typed::Token(args) => args.action.order(args.org)?,
         Typed::Acl(args) => args.action.order(args.org)?,
-        Typed::Serve(_) | Typed::Pub(_) | Typed::Sub(_) | Typed::Config | Typed::Completions { .. } => {
+        Typed::Session(_)
+        | Typed::Serve(_)
+        | Typed::Pub(_)
+        | Typed::Sub(_)
+        | Typed::Config
+        | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")
         }
     };
