@@ -17,12 +17,12 @@
 //! | `GET /v2/usage`, `/v2/quotas` | what an organization uses, and what it may use | `usage` |
 //! | `GET /healthz`, `GET /readyz` | is it alive, does it take work | [`health`] |
 //!
-//! | `GET /openapi.json` | the document of all of it | [`document`] |
+//! | `GET /openapi.json` | the document of all of it | `document` |
 //!
 //! # How to add a route
 //! 1. In the file of its subject, write the handler with `#[utoipa::path(get, path = "/v2/things/{id}",
 //!    tag = "Things", params(…), security(("bearer" = [])), responses((status = 200, description = "…",
-//!    body = Thing)))]`, its summary as the first doc line. `tag` is one of [`document`]'s list. Routes
+//!    body = Thing)))]`, its summary as the first doc line. `tag` is one of the list in `document.rs`. Routes
 //!    without a key leave `security` out and name the 401, 403, 404, 429 that they answer; everything else
 //!    that can go wrong is added to each route by itself.
 //! 2. Its arguments, in this order: `State(api): State<Api>`, `caller: Caller` (refuses bad keys),
@@ -33,7 +33,7 @@
 //! 4. Changes go through `api.execute(&caller, Command::…)`, which keeps the audit trail. Errors are
 //!    [`ApiError`]s.
 //! 5. Add `routes!(handler)` to the file's `routes()` (several methods of one path: one `routes!(a, b)`),
-//!    and a new file's `routes()` as a [`Group`] to `groups()`.
+//!    and a new file's `routes()` as a `Group` to `groups()`.
 //!
 //! Every error is JSON and says the same in all the fields that clients read ([`answer`]). Paths with
 //! doubled slashes are tolerated: clients join them carelessly.

@@ -283,6 +283,32 @@ def a_token_publishes_under_its_policy(world):
 
 
 @scenario
+def every_kind_of_key_publishes_as_it_may(world):
+    def key(kind, **more):
+        return world.post("/v2/keys", {"name": f"{world.name} {kind}", "kind": kind, **more}).expect(201).json["value"]
+
+    subscriber = world.subscriber()
+    allowed = {"topic": world.topic("a"), "payload": "x"}
+    denied = {"topic": "elsewhere", "payload": "x"}
+    publishable = key("publishable")
+    world.post("/v2/publish", allowed, key=publishable).expect(202)
+    answer = world.post("/v2/publish", denied, key=publishable).expect(403, "not_authorized")
+    assert "rule" not in answer.json and "publishable" in answer.json["message"], answer.json
+    restricted = key("restricted", scopes=["messages:publish"])
+    world.post("/v2/publish", allowed, key=restricted).expect(202)
+    world.post("/v2/publish", denied, key=restricted).expect(202)
+    world.ask("GET", "/v2/sessions", key=restricted).expect(403, "insufficient_scope")
+    reader = key("restricted", scopes=["sessions:read"])
+    world.post("/v2/publish", allowed, key=reader).expect(403, "insufficient_scope")
+    world.ask("GET", "/v2/sessions", key=reader).expect(200)
+    world.ask("GET", "/v2/session-history", key=reader).expect(200)
+    world.ask("DELETE", f"/v2/sessions/{quote(subscriber.name)}", key=reader).expect(403, "insufficient_scope")
+    world.post("/v2/sessions/disconnect", {"all": True}, key=reader).expect(403, "insufficient_scope")
+    expect(subscriber.payloads(2), ["x", "x"])
+    world.ask("GET", "/v2/sessions/%FF", key=reader).expect(400, "invalid_request")
+
+
+@scenario
 def what_cannot_be_published_is_refused(world):
     topic = world.topic("a")
     world.post("/v2/publish", {"topic": topic, "payload": 1}, key="").expect(401)

@@ -5,10 +5,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`format`] | which format a document is written in |
+//! | [`mod@format`] | which format a document is written in |
 //! | `parse` | documents to rules, with every fault named |
 //! | `lint` | rules that change nothing |
-//! | [`simulate`] | may this one do that, and which rule decides |
+//! | [`mod@simulate`] | may this one do that, and which rule decides |
 //! | [`preset`] | policies with a name |
 
 pub mod format;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
@@ -12,6 +12,7 @@ use cloudsignal_core::codec::ReasonCode;
 
 use super::find::{Filter, Place, find};
 use crate::accounts::Scope;
+use crate::http::page::InPath;
 use crate::http::{Api, ApiError, Caller, Params, Payload};
 use crate::orgs::cell::{Handover, OrgCell};
 
@@ -50,7 +51,7 @@ pub(in crate::http) struct Disconnected {
 pub(in crate::http) async fn one(
     State(api): State<Api>,
     caller: Caller,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
     Params(ForgetParams { forget }): Params<ForgetParams>,
 ) -> Result<Json<Disconnected>, ApiError> {
     let org = caller.require(Scope::SessionsWrite)?;
@@ -65,7 +66,7 @@ pub(in crate::http) async fn one_called_disconnect(
     caller: Caller,
     params: Params<ForgetParams>,
 ) -> Result<Json<Disconnected>, ApiError> {
-    one(api, caller, Path("disconnect".into()), params).await
+    one(api, caller, InPath("disconnect".into()), params).await
 }
 
 /// Body of `POST /v2/sessions/disconnect`: a list of client ids, or what the sessions have in common.

@@ -17,12 +17,13 @@ mod history;
 mod view;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::page::InPath;
 use super::{Api, ApiError, Caller, PageParams, Params};
 use crate::accounts::Scope;
 use find::{Filter, Place, find};
@@ -115,7 +116,7 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn show(
     State(api): State<Api>,
     caller: Caller,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
 ) -> Result<Json<SessionDetail>, ApiError> {
     let org = caller.require(Scope::SessionsRead)?;
     let detail = api.0.orgs.find(org).and_then(|cell| {
@@ -125,5 +126,5 @@ pub(in crate::http) async fn show(
 }
 
 async fn show_disconnect(api: State<Api>, caller: Caller) -> Result<Json<SessionDetail>, ApiError> {
-    show(api, caller, Path("disconnect".into())).await
+    show(api, caller, InPath("disconnect".into())).await
 }
