@@ -48,6 +48,11 @@ pub enum Credential {
         /// The token's id, not its secret.
         id: Box<str>,
     },
+    /// A certificate that the client showed in the TLS handshake.
+    Certificate {
+        /// The certificate's fingerprint.
+        id: Box<str>,
+    },
     /// A secret key of the organization.
     Key {
         /// The key's id, not its secret.

@@ -285,6 +285,10 @@ impl Directory {
                 let end = key.record.expires_at;
                 Ok(end.map(|end| self.0.clock.instant_of(end)))
             }
+            Credential::Certificate { id: _ } => {
+                self.check_certificate(&state, identity)?;
+                Ok(identity.expires_at)
+            }
             Credential::Token { id } => {
                 let id = Uuid::parse_str(id).map_err(|_| CredentialFault::Unknown)?;
                 let now = self.0.clock.wall();

@@ -149,6 +149,12 @@ impl TokenMarks {
         cut.insert_evicting(provider, epoch, until, now);
     }
 
+    /// Whether everything that a provider vouched for at `epoch` is revoked.
+    pub(super) fn is_provider_cut(&self, provider: &str, epoch: u64, now: WallTime) -> bool {
+        let cut = self.providers_cut.get(&provider.into(), now);
+        cut.is_some_and(|&cut| epoch < cut)
+    }
+
     /// May a token open a connection?
     pub(super) fn check_login(&self, issue: &Issue, now: WallTime) -> Result<(), CredentialFault> {
         self.check_stay(issue, now)?;

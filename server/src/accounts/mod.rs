@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
-//! | `orgs`, `sign_up`, `users`, `members`, `keys`, `tokens`, `policies`, `providers` | how each command is carried out |
+//! | `orgs`, `sign_up`, `users`, `members`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
@@ -20,6 +20,7 @@
 mod account;
 pub mod acl;
 pub mod audit;
+mod certificates;
 pub mod command;
 pub mod directory;
 pub mod event;

@@ -18,7 +18,7 @@ use super::token::TokenClaims;
 use super::tokens::{LiveToken, MARK_TTL, PROVIDER_OWN, TokenOrder};
 use crate::identity::endpoint::Reach;
 use crate::identity::limits::PROVIDERS_PER_ORG_MAX;
-use crate::identity::provider::{ProviderSettings, ProviderType, SettingsError};
+use crate::identity::provider::{ProviderSettings, ProviderType, SettingsError, Trust};
 use crate::identity::{ExternalIdentity, TrustedProvider};
 use crate::store::{Commit, Expect, Table};
 
@@ -345,6 +345,15 @@ impl Account {
 }
 
 impl super::account::AccountState {
+    /// Whom the enabled providers trust, by their names.
+    pub(super) fn enabled_trusts(&self) -> impl Iterator<Item = (&str, &Trust)> {
+        let enabled = self.providers.values().filter(|provider| provider.record.enabled);
+        enabled.map(|provider| {
+            let settings = &provider.record.settings;
+            (settings.name.as_str(), &settings.trust)
+        })
+    }
+
     /// Whether a provider's word does not count for now. What one that was removed had said was revoked.
     pub(super) fn is_disabled(&self, provider: &str) -> bool {
         let known = self.providers.get(provider);

@@ -34,7 +34,7 @@ const RENEWAL_STEP: Duration = Duration::from_secs(1);
 pub const PROVIDER_OWN: &str = "cloudsignal";
 /// Claims that we set ourselves.
 const CLAIMS_RESERVED: [&str; 3] = ["email", PROVIDER_CLAIM, EPOCH_CLAIM];
-const USER_ID_CLAIM: &str = "user_id";
+pub(super) const USER_ID_CLAIM: &str = "user_id";
 
 /// A token to be made.
 #[derive(Clone, Debug)]
@@ -398,7 +398,7 @@ fn list_place(after: &str) -> Result<(Email, Uuid), CommandError> {
 }
 
 /// The owner of sessions that tokens of an address open.
-fn principal(email: &Email) -> Box<str> {
+pub(super) fn principal(email: &Email) -> Box<str> {
     format!("token/{email}").into()
 }
 

@@ -16,6 +16,7 @@ use crate::accounts::names::{LoginName, SERVER_USER};
 use crate::accounts::providers::ProviderChoice;
 use crate::accounts::token::TOKEN_PREFIX;
 use crate::clock::Clock;
+use crate::identity::certificate::ClientCertificate;
 use crate::identity::{IdentityOptions, IdentityVerifier};
 
 /// What a client shows in CONNECT.
@@ -25,6 +26,8 @@ pub struct Login<'a> {
     pub username: Option<&'a str>,
     /// The password field.
     pub password: Option<&'a [u8]>,
+    /// The certificate that TLS has checked, if one was shown.
+    pub certificate: Option<&'a ClientCertificate>,
     /// Where the connection comes from; behind a proxy that says so, the client's own address.
     pub source: IpAddr,
 }
@@ -83,6 +86,11 @@ impl Authenticator {
     /// # Errors
     /// [`Refusal`]
     pub async fn authenticate(&self, login: Login<'_>) -> Result<Identity, Refusal> {
+        if let (None, Some(certificate)) = (login.password, login.certificate) {
+            let name = login.username.map(LoginName::parse);
+            let name = name.map(|name| name.ok_or(Refusal::BadCredentials)).transpose()?;
+            return Ok(self.directory.admit_certificate(name.as_ref(), certificate)?);
+        }
         let (Some(username), Some(password)) = (login.username, login.password) else {
             return Err(Refusal::BadCredentials);
         };

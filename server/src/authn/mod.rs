@@ -13,6 +13,7 @@
 //! | `name@org` | the user's | an individual user |
 //! | `john_example_com@org` | `tkn_…` of john@example.com | a temporary token |
 //! | `john_example_com@org` | a JWT about john@example.com | the word of an identity provider, where the organization takes it |
+//! | `name@org`, or none | none | a client certificate, where the organization takes it |
 //! | `server@org` | `sk_…` | a secret key; the policy does not bind it |
 //!
 //! [`Identity`]: cloudsignal_broker::Identity

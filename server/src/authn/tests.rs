@@ -60,6 +60,7 @@ impl Bench {
         let login = Login {
             username: Some(username),
             password: Some(password.as_bytes()),
+            certificate: None,
             source,
         };
         self.authenticator.authenticate(login).await
@@ -162,16 +163,19 @@ async fn what_is_wrong_or_missing_is_one_and_the_same_refusal() {
         Login {
             username: None,
             password: Some(PASSWORD.as_bytes()),
+            certificate: None,
             source: HOME,
         },
         Login {
             username: Some(&bench.ada()),
             password: None,
+            certificate: None,
             source: HOME,
         },
         Login {
             username: Some(&bench.ada()),
             password: Some(b"tkn_\xff"),
+            certificate: None,
             source: HOME,
         },
     ] {
@@ -410,8 +414,23 @@ fn a_login_never_prints_its_password() {
     let login = Login {
         username: Some("ada@org"),
         password: Some(b"hidden"),
+        certificate: None,
         source: HOME,
     };
     let printed = format!("{login:?}");
     assert!(printed.contains("ada") && !printed.contains("hidden") && !printed.contains("104, 105"));
+}
+
+#[tokio::test]
+async fn a_password_that_looks_like_a_token_of_a_provider_is_a_password_where_there_is_none() {
+    let bench = Bench::new().await;
+    let looks = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJ1cyJ9.";
+    let password = Some(Secret::new(looks.into()));
+    let change = Command::UserSetPassword {
+        org: bench.org.id.clone(),
+        name: "ada".into(),
+        password,
+    };
+    bench.run(change).await;
+    assert!(bench.login(&bench.ada(), looks).await.is_ok());
 }

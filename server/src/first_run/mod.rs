@@ -251,6 +251,7 @@ mod tests {
                 let login = Login {
                     username: Some(username),
                     password,
+                    certificate: None,
                     source: HOME,
                 };
                 assert_eq!(

@@ -35,5 +35,7 @@ pub const KEYS_PER_SET_MAX: usize = 64;
 pub const KEY_SETS_MAX: usize = 4_096;
 /// Fetches at once, over all organizations. One more is refused as if the server could not be reached.
 pub const FETCHES_MAX: usize = 32;
+/// Organizations, and e-mail addresses, of one certificate that are looked at.
+pub const CERTIFICATE_NAMES_MAX: usize = 8;
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: usize = 4;

@@ -6,6 +6,7 @@
 //! | `presets` | what each kind of provider means |
 //! | [`verifier`] | the order of questions that a token has to answer |
 //! | `signature` | signatures, by ring |
+//! | [`certificate`] | who a client's certificate is about |
 //! | `claims` | times, e-mail address, claims that are kept |
 //! | `key_set` | a provider's published keys |
 //! | [`key_cache`] | when they are fetched, and for how long they count |
@@ -17,6 +18,7 @@
 //! A provider's algorithms are pinned by its settings, never chosen by a token; a shared secret is only ever
 //! compared as one, a published key never is. `none` is not an algorithm here.
 
+pub mod certificate;
 mod claims;
 pub mod endpoint;
 pub mod fault;

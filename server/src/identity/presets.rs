@@ -29,6 +29,11 @@ impl Trust {
                 jwks_url,
                 algorithms,
             } => oidc(issuer, audiences, jwks_url.as_deref(), algorithms, reach),
+            // No token has such an issuer: certificates are shown in the handshake.
+            Self::ClientCertificate { organization, .. } => {
+                check_title("organization", organization.as_deref().unwrap_or("-"))?;
+                Ok(Vec::new())
+            }
             Self::SharedSecret {
                 issuer,
                 audience,
@@ -170,6 +175,11 @@ fn endpoint(field: &'static str, url: &str, reach: Reach) -> Result<Endpoint, Se
     Endpoint::parse(url, reach).map_err(|problem| wrong(field, problem))
 }
 
+fn check_title(field: &'static str, title: &str) -> Result<(), SettingsError> {
+    let checked = crate::accounts::names::check_title(title);
+    checked.map_err(|error| wrong(field, error.to_string()))
+}
+
 fn check_secret(field: &'static str, secret: &Secret) -> Result<(), SettingsError> {
     let bytes = secret.expose().len();
     if (SHARED_SECRET_BYTES_MIN..=SHARED_SECRET_BYTES_MAX).contains(&bytes) {
@@ -177,5 +187,121 @@ fn check_secret(field: &'static str, secret: &Secret) -> Result<(), SettingsErro
     } else {
         let problem = format!("must have {SHARED_SECRET_BYTES_MIN} to {SHARED_SECRET_BYTES_MAX} bytes");
         Err(wrong(field, problem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn issuers(trust: Value) -> Result<Vec<Issuer>, &'static str> {
+        let trust: Trust = serde_json::from_value(trust).unwrap();
+        trust.issuers(Reach::Public).map_err(|error| error.field)
+    }
+
+    fn only(trust: Value) -> Issuer {
+        let mut issuers = issuers(trust).unwrap();
+        assert_eq!(issuers.len(), 1);
+        issuers.remove(0)
+    }
+
+    fn keys_at(url: &str) -> KeySource {
+        KeySource::Jwks(Endpoint::parse(url, Reach::Public).unwrap())
+    }
+
+    #[test]
+    fn each_provider_is_trusted_as_it_documents() {
+        let supabase = only(json!({ "type": "supabase", "project_url": "https://abc.supabase.co/" }));
+        assert_eq!(supabase.issuer, "https://abc.supabase.co/auth/v1");
+        assert_eq!(supabase.audiences, ["authenticated"]);
+        let url = "https://abc.supabase.co/auth/v1/.well-known/jwks.json";
+        assert_eq!(supabase.keys, keys_at(url));
+
+        let firebase = only(json!({ "type": "firebase", "project_id": "shop-1" }));
+        assert_eq!(firebase.issuer, "https://securetoken.google.com/shop-1");
+        assert_eq!(firebase.audiences, ["shop-1"]);
+        assert_eq!(firebase.algorithms, [Algorithm::RS256]);
+
+        let auth0 = only(json!({ "type": "auth0", "domain": "t.eu.auth0.com", "audience": "api" }));
+        assert_eq!(auth0.issuer, "https://t.eu.auth0.com/");
+        assert_eq!(
+            auth0.keys,
+            keys_at("https://t.eu.auth0.com/.well-known/jwks.json")
+        );
+
+        let urls = ["https://clerk.a.example", "https://x.clerk.accounts.dev/"];
+        let clerk = issuers(json!({ "type": "clerk", "issuers": urls })).unwrap();
+        assert_eq!(clerk[1].issuer, "https://x.clerk.accounts.dev");
+        assert_eq!(
+            clerk[1].keys,
+            keys_at("https://x.clerk.accounts.dev/.well-known/jwks.json")
+        );
+        assert!(clerk[0].audiences.is_empty());
+
+        let oidc = only(json!({ "type": "oidc", "issuer": "https://a.example/r/", "audiences": ["x"] }));
+        let discovery = "https://a.example/r/.well-known/openid-configuration";
+        assert_eq!(
+            oidc.keys,
+            KeySource::Discovery(Endpoint::parse(discovery, Reach::Public).unwrap())
+        );
+        assert_eq!(oidc.issuer, "https://a.example/r/");
+    }
+
+    #[test]
+    fn no_settings_allow_secrets_and_public_keys_together() {
+        let secret = "x".repeat(SHARED_SECRET_BYTES_MIN);
+        for trust in [
+            json!({ "type": "supabase", "project_url": "https://abc.supabase.co", "jwt_secret": secret }),
+            json!({ "type": "supabase", "project_url": "https://abc.supabase.co" }),
+            json!({ "type": "firebase", "project_id": "shop-1" }),
+            json!({ "type": "oidc", "issuer": "https://a.example", "audiences": ["x"] }),
+            json!({ "type": "shared_secret", "issuer": "us", "secret": secret }),
+        ] {
+            let issuer = only(trust);
+            let with_secret = matches!(issuer.keys, KeySource::Secret(_));
+            let by_secret = issuer.algorithms.contains(&Algorithm::HS256);
+            assert_eq!(by_secret, with_secret);
+            assert!(!by_secret || issuer.algorithms.len() == 1);
+        }
+        let asked = json!({ "type": "oidc", "issuer": "https://a.example", "audiences": ["x"], "algorithms": ["HS256"] });
+        assert!(serde_json::from_value::<Trust>(asked).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_refused_by_field() {
+        let refused = |trust| issuers(trust).unwrap_err();
+        assert_eq!(
+            refused(json!({ "type": "firebase", "project_id": "a/b" })),
+            "project_id"
+        );
+        assert_eq!(
+            refused(json!({ "type": "auth0", "domain": "https://x", "audience": "y" })),
+            "domain"
+        );
+        assert_eq!(
+            refused(json!({ "type": "auth0", "domain": "127.0.0.1", "audience": "y" })),
+            "domain"
+        );
+        assert_eq!(refused(json!({ "type": "clerk", "issuers": [] })), "issuers");
+        assert_eq!(
+            refused(json!({ "type": "clerk", "issuers": ["http://x.example"] })),
+            "issuers"
+        );
+        assert_eq!(
+            refused(json!({ "type": "oidc", "issuer": "https://a.example", "audiences": [] })),
+            "audiences"
+        );
+        assert_eq!(
+            refused(json!({ "type": "shared_secret", "issuer": "a b", "secret": "x" })),
+            "issuer"
+        );
+        assert_eq!(
+            refused(json!({ "type": "shared_secret", "issuer": "us", "secret": "short" })),
+            "secret"
+        );
+        let url = json!({ "type": "supabase", "project_url": "https://10.0.0.1" });
+        assert_eq!(refused(url), "project_url");
     }
 }

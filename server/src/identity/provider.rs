@@ -92,6 +92,15 @@ pub enum Trust {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         algorithms: Vec<PublicAlgorithm>,
     },
+    /// Client certificates, signed by an authority that the server has in `tls.client_ca_file`: good in place
+    /// of a password. Nothing can be exchanged for them.
+    ClientCertificate {
+        /// What says which user it is.
+        user: CertificateUser,
+        /// What the subject's `O` must be. If absent, the organization's id, short or UUID.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        organization: Option<String>,
+    },
     /// A secret that the organization shares with whoever signs (HS256).
     SharedSecret {
         /// Exactly as in the tokens.
@@ -102,6 +111,16 @@ pub enum Trust {
         /// At least 32 bytes.
         secret: Secret,
     },
+}
+
+/// What of a certificate says which user it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateUser {
+    /// The subject's common name is the name of an individual user.
+    CommonName,
+    /// An e-mail address among the alternative names, which becomes a user name as in tokens.
+    Email,
 }
 
 /// What is asked of the claim `email_verified`.
@@ -154,6 +173,8 @@ pub enum ProviderType {
     Clerk,
     /// [`Trust::Oidc`]
     Oidc,
+    /// [`Trust::ClientCertificate`]
+    ClientCertificate,
     /// [`Trust::SharedSecret`]
     SharedSecret,
 }
@@ -252,6 +273,7 @@ impl Trust {
             Self::Auth0 { .. } => ProviderType::Auth0,
             Self::Clerk { .. } => ProviderType::Clerk,
             Self::Oidc { .. } => ProviderType::Oidc,
+            Self::ClientCertificate { .. } => ProviderType::ClientCertificate,
             Self::SharedSecret { .. } => ProviderType::SharedSecret,
         }
     }
@@ -263,7 +285,11 @@ impl Trust {
         match &mut shown {
             Self::Supabase { jwt_secret, .. } => *jwt_secret = jwt_secret.as_ref().map(mask),
             Self::SharedSecret { secret, .. } => *secret = mask(secret),
-            Self::Firebase { .. } | Self::Auth0 { .. } | Self::Clerk { .. } | Self::Oidc { .. } => {}
+            Self::Firebase { .. }
+            | Self::Auth0 { .. }
+            | Self::Clerk { .. }
+            | Self::Oidc { .. }
+            | Self::ClientCertificate { .. } => {}
         }
         shown
     }

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::IpPrefix;
+use crate::identity::certificate::ClientCertificate;
 use crate::metrics::TurnedAway;
 use crate::net::connection::{Connection, Peer};
 use crate::net::proxy;
@@ -148,7 +149,12 @@ impl Door {
             return None;
         }
         let kind = self.kind;
-        Some(Peer { addr, kind, place })
+        Some(Peer {
+            addr,
+            kind,
+            certificate: None,
+            place,
+        })
     }
 
     /// PROXY header and TLS handshake, in time; then MQTT or HTTP.
@@ -187,13 +193,16 @@ impl Door {
             None => addr,
             Some(trusted) => self.ask_proxy(trusted, &mut stream, addr).await?,
         };
-        let peer = self.peer(addr, place)?;
+        let mut peer = self.peer(addr, place)?;
         let (Some(inside), Some(certificates)) = (self.kind.inside(), &self.certificates) else {
             return Some((Transport::Tcp(stream), peer));
         };
         match TlsAcceptor::from(certificates.offer(inside)).accept(stream).await {
             Ok(stream) => {
                 self.shell.metrics.tls_handshake("ok");
+                let shown = stream.get_ref().1.peer_certificates();
+                let shown = shown.and_then(|chain| ClientCertificate::read(chain.first()?));
+                peer.certificate = shown.map(Arc::new);
                 Some((Transport::Tls(Box::new(stream)), peer))
             }
             Err(error) => {

@@ -1,7 +1,6 @@
 //! What every connection of the process shares.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use crate::authn::{Authenticator, Login, Refusal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::net::connection::Peer;
 use crate::net::sources::Sources;
 use crate::orgs::cell::OrgCell;
 use crate::orgs::{Orgs, live};
@@ -45,8 +45,9 @@ pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> 
 
 impl Shell {
     /// Asks who is connecting.
-    pub(crate) fn authenticate(self: &Arc<Self>, connect: &Connect<'_>, source: IpAddr) -> Answer {
+    pub(crate) fn authenticate(self: &Arc<Self>, connect: &Connect<'_>, peer: &Peer) -> Answer {
         let shell = Arc::clone(self);
+        let (source, certificate) = (peer.addr.ip(), peer.certificate.clone());
         let username = connect.username.map(str::to_owned);
         let password = connect.password.map(<[u8]>::to_vec);
         let is_by_method = connect.auth_method.is_some();
@@ -56,6 +57,7 @@ impl Shell {
             let login = Login {
                 username: username.as_deref(),
                 password: password.as_deref(),
+                certificate: certificate.as_deref(),
                 source,
             };
             let answer = if is_by_method {
@@ -93,7 +95,10 @@ impl Shell {
     pub(crate) fn check_standing(&self, cell: &OrgCell, conn: ConnId, identity: &Identity) {
         match &identity.credential {
             Credential::Anonymous => {}
-            Credential::Password { .. } | Credential::Token { .. } | Credential::Key { .. } => {
+            Credential::Password { .. }
+            | Credential::Token { .. }
+            | Credential::Key { .. }
+            | Credential::Certificate { .. } => {
                 live::settle(
                     cell,
                     conn,

@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tower::Service as _;
 
 use crate::http;
+use crate::identity::certificate::ClientCertificate;
 use crate::net::connection::{Connection, Peer};
 use crate::net::shell::Shell;
 use crate::net::sources::Place;
@@ -48,6 +49,7 @@ const FINISH_TIME_MAX: Duration = Duration::from_secs(5);
 struct Visitor {
     addr: SocketAddr,
     kind: crate::net::listener::Kind,
+    certificate: Option<Arc<ClientCertificate>>,
     place: Mutex<Option<Place>>,
     shell: Arc<Shell>,
 }
@@ -104,6 +106,7 @@ pub(crate) async fn serve(transport: Transport, peer: Peer, router: Router, shel
     let visitor = Arc::new(Visitor {
         addr: peer.addr,
         kind: peer.kind,
+        certificate: peer.certificate,
         place: Mutex::new(Some(peer.place)),
         shell: Arc::clone(&shell),
     });
@@ -184,6 +187,7 @@ async fn speak_mqtt(upgrade: OnUpgrade, visitor: Arc<Visitor>, place: Place) {
     let peer = Peer {
         addr: visitor.addr,
         kind: visitor.kind,
+        certificate: visitor.certificate.clone(),
         place,
     };
     let websocket = WebSocket::new(shell.config.connections.connect_bytes_max as usize);

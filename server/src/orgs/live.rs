@@ -256,6 +256,7 @@ mod tests {
             let login = Login {
                 username: Some(&format!("ada@{}", self.org)),
                 password: Some(password.as_bytes()),
+                certificate: None,
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };
             self.authenticator.authenticate(login).await.unwrap()
@@ -273,6 +274,7 @@ mod tests {
             let login = Login {
                 username: Some(&grant.username),
                 password: Some(grant.password.expose().as_bytes()),
+                certificate: None,
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };
             self.authenticator.authenticate(login).await.unwrap()

@@ -76,6 +76,7 @@ impl InProcess {
         let peer = Peer {
             addr,
             kind: Kind::Mqtt,
+            certificate: None,
             place,
         };
         let shell = Arc::clone(&self.shell);

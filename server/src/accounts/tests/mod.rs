@@ -24,6 +24,7 @@ use crate::store::conformance::copy_folder;
 use crate::store::{fjall, memory};
 
 mod people;
+mod providers;
 mod tokens;
 
 struct Bench {

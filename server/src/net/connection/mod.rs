@@ -31,6 +31,7 @@ use std::task::{Context, Poll};
 
 use cloudsignal_broker::{CloseCause, ConnId};
 
+use crate::identity::certificate::ClientCertificate;
 use crate::net::listener::Kind;
 use crate::net::shell::Shell;
 use crate::net::sources::Place;
@@ -52,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     /// The listener it came to.
     pub(crate) kind: Kind,
+    /// The certificate that it showed, if it did.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// Its place in the count of connections.
     pub(crate) place: Place,
 }

@@ -155,7 +155,7 @@ fn first(link: &mut Link) -> First {
             match (&config.dev_anonymous, link.peer.kind, name) {
                 (Some(org), Kind::Mqtt, None) => First::Anonymous(OrgId::new(org)),
                 (Some(_) | None, _, _) => First::Asking(Asking {
-                    answer: link.shell.authenticate(&connect, link.peer.addr.ip()),
+                    answer: link.shell.authenticate(&connect, &link.peer),
                     version: connect.version,
                 }),
             }
