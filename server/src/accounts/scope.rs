@@ -3,11 +3,14 @@
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! scopes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// One thing that a key may do.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Scope {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)+
         }
@@ -63,6 +66,17 @@ scopes! {
     /// Change the organization.
     OrgWrite = "org:write",
 }
+
+// By hand: the derive does not see names that a macro filled in.
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::ALL.iter().map(|scope| scope.name());
+        let names = ObjectBuilder::new().enum_values(Some(names));
+        names.schema_type(Type::String).into()
+    }
+}
+
+impl ToSchema for Scope {}
 
 impl Scope {
     /// The scope of this name.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::payload::AnyPayload;
 use super::{Api, ApiError, Caller, Payload};
 use crate::accounts::acl::{AclReport, AclView, Preset, Question, Verdict};
 use crate::accounts::command::PolicySource;
@@ -39,7 +40,7 @@ impl<S: Send + Sync> FromRequest<S> for Written {
             .unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("text/plain") {
-            let Payload(document) = Payload::from_request(request, state).await?;
+            let AnyPayload(document) = AnyPayload::from_request(request, state).await?;
             return Ok(Self(document));
         }
         let body = super::payload::read(request, state).await?;
@@ -154,7 +155,7 @@ pub struct PresetView {
     /// What it means, in a sentence.
     pub meaning: &'static str,
     /// The document.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub policy: Value,
 }
 

@@ -93,19 +93,23 @@ fn finish(document: &OpenApi) -> Value {
         "api_key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
         "secret_key": { "type": "apiKey", "in": "header", "name": "X-Secret-Key" },
     });
-    let operations = document["paths"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut);
-    for operation in operations
-        .filter_map(Value::as_object_mut)
-        .flat_map(Map::values_mut)
-        .filter_map(Value::as_object_mut)
-        .filter(|operation| operation.contains_key("responses"))
-    {
-        finish_operation(operation);
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if let Some(operation) = operation.as_object_mut() {
+                operation.insert("operationId".into(), json!(operation_id(method, path)));
+                finish_operation(operation);
+            }
+        }
     }
     document
+}
+
+/// `get_v2_keys_id`: handlers of different files have the same name, and names in the document must differ.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|char: char| !char.is_ascii_alphanumeric());
+    words
+        .filter(|word| !word.is_empty())
+        .fold(method.to_owned(), |id, word| id + "_" + word)
 }
 
 fn finish_operation(operation: &mut Map<String, Value>) {

@@ -8,13 +8,18 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use super::{ApiError, BODY_SECS_MAX, Peer};
 
-/// A JSON body. Its content type may be left out; one that says something else is refused.
+/// A JSON object as body. Its content type may be left out; one that says something else is refused.
 #[derive(Clone, Debug)]
 pub struct Payload<T>(pub T);
+
+/// Any JSON, for documents that may be lists. Otherwise as [`Payload`].
+#[derive(Clone, Debug)]
+pub struct AnyPayload(pub Value);
 
 impl<T, S> FromRequest<S> for Payload<T>
 where
@@ -24,22 +29,25 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !may_be_json(request.headers()) {
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "send JSON, with Content-Type: application/json",
+        require_json(request.headers())?;
+        let body = read(request, state).await?;
+        // A derived reader takes a list for an object whose names are left out.
+        if body.trim_ascii_start().starts_with(b"[") {
+            parse::<Value>(&body)?;
+            return Err(ApiError::invalid_value(
+                "the body must be a JSON object, not a list",
             ));
         }
-        let body = read(request, state).await?;
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| match error.classify() {
-                Category::Data => ApiError::invalid_value(error.to_string()),
-                Category::Syntax | Category::Eof | Category::Io => {
-                    ApiError::invalid_request(format!("the body is not JSON: {error}"))
-                }
-            })
+        parse(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for AnyPayload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        require_json(request.headers())?;
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
@@ -62,6 +70,24 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
         ),
         _ => ApiError::invalid_request("the body could not be read"),
     })
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => ApiError::invalid_value(error.to_string()),
+        Category::Syntax | Category::Eof | Category::Io => {
+            ApiError::invalid_request(format!("the body is not JSON: {error}"))
+        }
+    })
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    if may_be_json(headers) {
+        return Ok(());
+    }
+    let text = "send JSON, with Content-Type: application/json";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(ApiError::new(status, "unsupported_media_type", text))
 }
 
 /// Whether the content type is JSON's, or is left out.
