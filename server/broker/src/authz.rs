@@ -5,7 +5,6 @@
 
 mod compiled;
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -15,10 +14,9 @@ use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::{Access, Identity};
 use crate::policy::{Effect, Rule};
-use crate::scope::Scope;
 
+use compiled::{Asked, CompiledRule, Reach};
 pub use compiled::{CompiledPolicy, bindings};
-use compiled::{CompiledRule, Entry, Reach};
 
 /// Proof that a message may be routed under this topic.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +117,8 @@ pub enum Decider {
 pub struct Grants {
     /// `None`: everything is allowed.
     policy: Option<Arc<CompiledPolicy>>,
-    entries: Box<[Entry]>,
-    scope: Option<Arc<Scope>>,
+    identity: Arc<Identity>,
+    client_id: Arc<str>,
     last: LastPermit,
 }
 
@@ -137,19 +135,25 @@ struct LastPermit {
 const REMEMBERED_TOPIC_BYTES_MAX: usize = 256;
 
 impl Grants {
-    /// The rules that are about this identity.
+    /// The policy for this identity.
     #[must_use]
-    pub fn compile(policy: &Arc<CompiledPolicy>, identity: &Identity, client_id: &str) -> Self {
-        let (policy, entries) = match identity.access {
-            Access::Full => (None, Box::default()),
-            Access::Policy => (Some(Arc::clone(policy)), policy.entries(identity, client_id)),
+    pub fn new(policy: &Arc<CompiledPolicy>, identity: &Arc<Identity>, client_id: &Arc<str>) -> Self {
+        let policy = match identity.access {
+            Access::Full => None,
+            Access::Policy => Some(Arc::clone(policy)),
         };
         Self {
             policy,
-            entries,
-            scope: identity.scope.clone(),
+            identity: Arc::clone(identity),
+            client_id: Arc::clone(client_id),
             last: LastPermit::default(),
         }
+    }
+
+    /// Whether there is nothing that it could deny, `$SYS/` aside.
+    pub(crate) fn is_open(&self) -> bool {
+        let is_open = |policy: &CompiledPolicy| policy.is_empty() && policy.default == Effect::Allow;
+        self.policy.as_deref().is_none_or(is_open) && self.identity.scope.is_none()
     }
 
     /// May a message be published under `topic`?
@@ -176,14 +180,14 @@ impl Grants {
         if is_sys(topic.as_str()) {
             return Decision::deny(Decider::Sys);
         }
-        let scope = self.scope.as_deref();
+        let scope = self.identity.scope.as_deref();
         if scope.is_some_and(|scope| !scope.allows_publish(topic)) {
             return Decision::deny(Decider::Scope);
         }
-        let speaks = |rule: &CompiledRule, reach: Reach<'_>| {
-            rule.rule.actions.publish && rule.admits(qos, retain) && reach.holds(topic)
-        };
-        self.first(speaks).unwrap_or_else(|| self.default())
+        let decided = self.find(Asked::publish(topic), |rule, reach| {
+            (rule.admits(qos, retain) && reach.holds(topic)).then(|| Decision::of(rule))
+        });
+        decided.unwrap_or_else(|| self.default())
     }
 
     /// May `filter` be subscribed to? An allow rule must cover all of it; what deny rules before that take
@@ -201,38 +205,33 @@ impl Grants {
     #[must_use]
     pub fn decide_subscribe(&self, filter: TopicFilter<'_>, qos: Qos) -> (Decision, SubscribePermit) {
         let mut permit = SubscribePermit { qos, covered: true };
-        let scope = self.scope.as_deref();
+        let scope = self.identity.scope.as_deref();
         if scope.is_some_and(|scope| !scope.allows_subscribe(filter)) {
             return (Decision::deny(Decider::Scope), permit);
         }
         let mut allowed: Option<(Decision, Qos)> = None;
-        for (rule, reach) in self.rules().filter(|(rule, _)| rule.rule.actions.subscribe) {
-            match rule.rule.effect {
-                Effect::Deny if reach.holds_all(filter) => {
-                    let denied = Decision::of(rule);
-                    let (decision, qos_max) = allowed.unwrap_or((denied, qos));
-                    permit.qos = qos.min(qos_max);
-                    return (decision, permit);
-                }
+        let ended = self.find(Asked::subscribe(filter), |rule, reach| match rule.rule.effect {
+            Effect::Deny if reach.holds_all(filter) => Some(allowed.unwrap_or((Decision::of(rule), qos))),
+            Effect::Deny => {
                 // After an allow rule that covers it, nothing is left for a deny rule to take out.
-                Effect::Deny => permit.covered &= allowed.is_some() || !reach.holds_some(filter),
-                Effect::Allow if reach.holds_all(filter) => {
-                    let qos_max = rule.rule.qos_max.unwrap_or(Qos::ExactlyOnce);
-                    if allowed.is_none_or(|(_, best)| best < qos_max) {
-                        allowed = Some((Decision::of(rule), qos_max));
-                    }
-                    if qos <= qos_max {
-                        break;
-                    }
-                }
-                Effect::Allow => {}
+                permit.covered &= allowed.is_some() || !reach.holds_some(filter);
+                None
             }
-        }
+            Effect::Allow if reach.holds_all(filter) => {
+                let qos_max = rule.rule.qos_max.unwrap_or(Qos::ExactlyOnce);
+                if allowed.is_none_or(|(_, best)| best < qos_max) {
+                    allowed = Some((Decision::of(rule), qos_max));
+                }
+                allowed.filter(|(_, best)| qos <= *best)
+            }
+            Effect::Allow => None,
+        });
         let default = self.default();
-        let (decision, qos_max) = match allowed {
-            Some(best) if qos <= best.1 || default.effect == Effect::Deny => best,
+        let at_end = match allowed {
+            Some(best) if default.effect == Effect::Deny => best,
             Some(_) | None => (default, Qos::ExactlyOnce),
         };
+        let (decision, qos_max) = ended.unwrap_or(at_end);
         permit.qos = qos.min(qos_max);
         (decision, permit)
     }
@@ -247,26 +246,19 @@ impl Grants {
     /// QoS were settled when the session subscribed.
     #[must_use]
     pub fn decide_delivery(&self, topic: TopicName<'_>) -> Decision {
-        let scope = self.scope.as_deref();
+        let scope = self.identity.scope.as_deref();
         if scope.is_some_and(|scope| !scope.allows_delivery(topic)) {
             return Decision::deny(Decider::Scope);
         }
-        let speaks =
-            |rule: &CompiledRule, reach: Reach<'_>| rule.rule.actions.subscribe && reach.holds(topic);
-        self.first(speaks).unwrap_or_else(|| self.default())
+        let decided = self.find(Asked::receive(topic), |rule, reach| {
+            reach.holds(topic).then(|| Decision::of(rule))
+        });
+        decided.unwrap_or_else(|| self.default())
     }
 
-    /// The rules that can say something to this session, in the order in which they are asked.
-    fn rules(&self) -> impl Iterator<Item = (&CompiledRule, Reach<'_>)> {
-        let policy = self.policy.as_deref();
-        let of = move |entry| policy.map(|policy| Entry::of(entry, policy));
-        self.entries.iter().filter_map(of)
-    }
-
-    fn first(&self, speaks: impl Fn(&CompiledRule, Reach<'_>) -> bool) -> Option<Decision> {
-        let mut rules = self.rules();
-        let (rule, _) = rules.find(|(rule, reach)| speaks(rule, *reach))?;
-        Some(Decision::of(rule))
+    fn find<T>(&self, asked: Asked, each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>) -> Option<T> {
+        let policy = self.policy.as_deref()?;
+        policy.find(&self.identity, &self.client_id, asked, each)
     }
 
     fn default(&self) -> Decision {

@@ -1,8 +1,9 @@
 //! A policy made ready once, for the many sessions that live by it.
 //!
 //! Deny wins is the same as first match wins with the deny rules in front, so both precedences become one
-//! ordered list, and one function asks it. Patterns without bindings are parsed here, not per session, and
-//! rules about one user are found by the user's name.
+//! ordered list, and one function asks it. A session keeps nothing of its own: rules about one user are found
+//! by the user's name, most other rules are passed over by comparing two numbers, and only a rule that may
+//! speak has its bindings replaced. So an edit of the policy costs little, however many sessions there are.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -13,17 +14,17 @@ use cloudsignal_core::topic::{TopicFilterBuf, TopicName};
 use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::Identity;
-use crate::policy::{Effect, Policy, Precedence, RULES_MAX, Rule, UserPattern};
+use crate::policy::{Actions, Effect, Policy, Precedence, RULES_MAX, Rule, UserPattern};
 
 /// A policy in the order in which its rules are asked.
 #[derive(Debug)]
 pub struct CompiledPolicy {
     pub(super) default: Effect,
-    pub(super) rules: Box<[CompiledRule]>,
-    /// Places in `rules` of those about exactly one user.
-    by_user: BTreeMap<Box<str>, Vec<u32>>,
-    /// Places in `rules` of the others.
-    by_pattern: Box<[u32]>,
+    rules: Box<[CompiledRule]>,
+    /// Rules about exactly one user.
+    by_user: BTreeMap<Box<str>, Vec<Candidate>>,
+    /// The others.
+    by_pattern: Box<[Candidate]>,
 }
 
 #[derive(Debug)]
@@ -35,13 +36,13 @@ pub(super) struct CompiledRule {
     filter: Option<TopicFilterBuf>,
 }
 
-/// A rule as it is about one session.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
+/// What is looked at first of a rule.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
     /// Its place in the compiled policy.
     at: u32,
-    /// Its pattern, when that is this session's own.
-    own: Option<TopicFilterBuf>,
+    print: Print,
+    actions: Actions,
 }
 
 impl CompiledPolicy {
@@ -53,15 +54,26 @@ impl CompiledPolicy {
             default,
             rules,
         } = policy;
-        let mut compiled: Vec<_> = (0..).zip(rules).take(RULES_MAX).map(CompiledRule::new).collect();
+        let mut compiled: Vec<_> = (0..)
+            .zip(rules)
+            .take(RULES_MAX)
+            .filter_map(CompiledRule::new)
+            .collect();
         if precedence == Precedence::DenyWins {
             compiled.sort_by_key(|compiled| compiled.rule.effect == Effect::Allow);
         }
-        let (mut by_user, mut by_pattern) = (BTreeMap::<Box<str>, Vec<u32>>::new(), Vec::new());
-        for (at, compiled) in (0..).zip(&compiled) {
-            match &compiled.rule.user {
-                UserPattern::Exact(name) => by_user.entry(name.clone()).or_default().push(at),
-                UserPattern::Any | UserPattern::Prefix(_) | UserPattern::Parts(_) => by_pattern.push(at),
+        let (mut by_user, mut by_pattern) = (BTreeMap::<Box<str>, Vec<Candidate>>::new(), Vec::new());
+        for (at, CompiledRule { rule, .. }) in (0..).zip(&compiled) {
+            let candidate = Candidate {
+                at,
+                print: Print::of(&rule.pattern),
+                actions: rule.actions,
+            };
+            match &rule.user {
+                UserPattern::Exact(name) => by_user.entry(name.clone()).or_default().push(candidate),
+                UserPattern::Any | UserPattern::Prefix(_) | UserPattern::Parts(_) => {
+                    by_pattern.push(candidate);
+                }
             }
         }
         Self {
@@ -74,48 +86,62 @@ impl CompiledPolicy {
 
     /// What the rule at this place of the policy is called.
     pub(crate) fn rule_name(&self, place: usize) -> Option<&str> {
-        let found = self.rules.iter().find(|rule| rule.index as usize == place);
-        found.map(|found| &*found.rule.name)
+        let mut rules = self.rules.iter();
+        let compiled = rules.find(|compiled| compiled.index as usize == place)?;
+        Some(&compiled.rule.name)
     }
 
-    /// The rules that can say something about a session, in order.
-    pub(super) fn entries(&self, identity: &Identity, client_id: &str) -> Box<[Entry]> {
+    /// Whether it has no rules, so that the default decides everything.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Gives `each` the rules about this identity that may speak about what has this print, in order, with the
+    /// topics they are about; until it answers something.
+    pub(super) fn find<T>(
+        &self,
+        identity: &Identity,
+        client_id: &str,
+        asked: Asked,
+        mut each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let may_speak = |candidate: &&Candidate| asked.may_be_about(candidate);
         let own = self
             .by_user
             .get(&*identity.username)
             .map_or(&[][..], Vec::as_slice);
-        let is_about = |at: &&u32| self.rules[**at as usize].rule.user.matches(&identity.username);
-        let (mut own, mut others) = (
-            own.iter().peekable(),
-            self.by_pattern.iter().filter(is_about).peekable(),
-        );
-        let merged = core::iter::from_fn(|| match (own.peek(), others.peek()) {
-            (Some(mine), Some(theirs)) if theirs < mine => others.next(),
-            (Some(_), _) => own.next(),
-            (None, _) => others.next(),
-        });
-        merged
-            .filter_map(|&at| self.rules[at as usize].entry(at, identity, client_id))
-            .collect()
+        let mut own = own.iter().filter(may_speak).peekable();
+        let mut others = self.by_pattern.iter().filter(may_speak).peekable();
+        loop {
+            let next = match (own.peek(), others.peek()) {
+                (Some(mine), Some(theirs)) if theirs.at < mine.at => others.next(),
+                (Some(_), _) => own.next(),
+                (None, _) => others.next(),
+            };
+            let compiled = &self.rules[next?.at as usize];
+            if !compiled.rule.user.matches(&identity.username) {
+                continue;
+            }
+            let answer = match &compiled.filter {
+                Some(filter) => each(compiled, Reach(filter.as_ref())),
+                None => filter_for(&compiled.rule, identity, client_id)
+                    .and_then(|filter| each(compiled, Reach(filter.as_ref()))),
+            };
+            if answer.is_some() {
+                return answer;
+            }
+        }
     }
 }
 
 impl CompiledRule {
-    fn new((index, rule): (u32, Rule)) -> Self {
+    fn new((index, rule): (u32, Rule)) -> Option<Self> {
         let filter = if rule.pattern.contains('{') {
             None
         } else {
-            parse(&rule.pattern)
+            Some(parse(&rule.pattern)?)
         };
-        Self { rule, index, filter }
-    }
-
-    fn entry(&self, at: u32, identity: &Identity, client_id: &str) -> Option<Entry> {
-        if self.filter.is_some() {
-            return Some(Entry { at, own: None });
-        }
-        let own = filter_for(&self.rule, identity, client_id)?;
-        Some(Entry { at, own: Some(own) })
+        Some(Self { rule, index, filter })
     }
 
     /// Whether an allow rule is within its limits; a deny rule has none.
@@ -127,13 +153,91 @@ impl CompiledRule {
     }
 }
 
-impl Entry {
-    /// The rule and the topics it is about.
-    pub(super) fn of<'a>(&'a self, policy: &'a CompiledPolicy) -> (&'a CompiledRule, Reach<'a>) {
-        let rule = &policy.rules[self.at as usize];
-        let filter = self.own.as_ref().or(rule.filter.as_ref());
-        let filter = filter.expect("invariant: an entry without a filter of its own has its rule's");
-        (rule, Reach(filter.as_ref()))
+/// What is asked about, as far as rules are passed over for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    print: Print,
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Publish,
+    Receive,
+    /// A filter: rules that are about a part of it matter too.
+    Subscribe,
+}
+
+impl Asked {
+    pub(super) fn publish(topic: TopicName<'_>) -> Self {
+        Self {
+            print: Print::of(topic.as_str()),
+            action: Action::Publish,
+        }
+    }
+
+    pub(super) fn receive(topic: TopicName<'_>) -> Self {
+        Self {
+            print: Print::of(topic.as_str()),
+            action: Action::Receive,
+        }
+    }
+
+    pub(super) fn subscribe(filter: TopicFilter<'_>) -> Self {
+        Self {
+            print: Print::of(filter.path()),
+            action: Action::Subscribe,
+        }
+    }
+
+    const fn may_be_about(self, candidate: &Candidate) -> bool {
+        let is_action = match self.action {
+            Action::Publish => candidate.actions.publish,
+            Action::Receive | Action::Subscribe => candidate.actions.subscribe,
+        };
+        is_action && self.print.may_share(candidate.print)
+    }
+}
+
+/// The first two levels of a filter or topic as numbers: two that have nothing in common mostly differ in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print([u32; 2]);
+
+impl Print {
+    /// A wildcard, or a level with a binding: any level, or none.
+    const ANY: u32 = 0;
+    /// There is no such level.
+    const NONE: u32 = 1;
+
+    fn of(path: &str) -> Self {
+        let mut levels = path.split('/');
+        let first = levels.next().map_or(Self::NONE, Self::of_level);
+        let second = match levels.next() {
+            // `#` is its parent too, and what is below.
+            _ if path == "#" => Self::ANY,
+            Some(level) => Self::of_level(level),
+            None => Self::NONE,
+        };
+        Self([first, second])
+    }
+
+    fn of_level(level: &str) -> u32 {
+        if level == "+" || level == "#" || level.contains('{') {
+            return Self::ANY;
+        }
+        // FNV-1a: levels are short.
+        let hash = level.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        hash.max(Self::NONE + 1)
+    }
+
+    /// Whether something can be both.
+    const fn may_share(self, other: Self) -> bool {
+        let [first, second] = self.0;
+        let [other_first, other_second] = other.0;
+        (first == other_first || first == Self::ANY || other_first == Self::ANY)
+            && (second == other_second || second == Self::ANY || other_second == Self::ANY)
     }
 }
 

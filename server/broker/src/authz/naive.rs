@@ -280,7 +280,7 @@ proptest! {
         retain in any::<bool>(),
     ) {
         let compiled = Arc::new(CompiledPolicy::new(policy.clone()));
-        let mut grants = Grants::compile(&compiled, &who.identity(), who.client_id);
+        let mut grants = Grants::new(&compiled, &Arc::new(who.identity()), &who.client_id.into());
         let topics = topics();
         for topic in &topics {
             let name = TopicName::parse(topic).expect("a topic");

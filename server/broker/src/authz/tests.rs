@@ -41,8 +41,12 @@ fn compiled(policy: Policy) -> Arc<CompiledPolicy> {
     Arc::new(CompiledPolicy::new(policy))
 }
 
+fn grants_for(policy: &Arc<CompiledPolicy>, identity: &Identity, client_id: &str) -> Grants {
+    Grants::new(policy, &Arc::new(identity.clone()), &client_id.into())
+}
+
 fn grants(rules: Vec<Rule>) -> Grants {
-    Grants::compile(
+    grants_for(
         &compiled(Policy {
             rules,
             ..Policy::deny_all()
@@ -99,7 +103,7 @@ fn a_value_with_a_separator_or_wildcard_never_expands() {
         ..Policy::deny_all()
     });
     for name in ["+", "#", "a/b", ""] {
-        let grants = Grants::compile(&policy, &identity(name), "c");
+        let grants = grants_for(&policy, &identity(name), "c");
         assert!(!may_publish(&grants, "users/x"), "{name}");
         assert!(
             grants
@@ -117,7 +121,7 @@ fn a_deny_rule_whose_value_cannot_be_used_denies_the_whole_level() {
             rules: vec![rule("in/x-{client_id}/{team}", true, true, Effect::Deny)],
             ..Policy::permit_all()
         });
-        let grants = Grants::compile(&policy, &identity("ada"), client_id);
+        let grants = grants_for(&policy, &identity("ada"), client_id);
         assert!(!may_publish(&grants, "in/anything/else"), "{client_id}");
         assert!(!grants.allows_delivery(topic("in/anything/else")), "{client_id}");
         assert!(may_publish(&grants, "in/anything"));
@@ -131,7 +135,7 @@ fn a_value_does_not_lead_to_topics_that_begin_with_a_dollar() {
         ..Policy::deny_all()
     });
     for client_id in ["$share", "$SYS", "$spaces"] {
-        let grants = Grants::compile(&policy, &identity("ada"), client_id);
+        let grants = grants_for(&policy, &identity("ada"), client_id);
         for wanted in ["#", "$SYS/x/#", "$spaces/x/1", "$share/g/secret"] {
             let refused = grants.permit_subscribe(filter(wanted), Qos::AtMostOnce);
             assert_eq!(refused, Err(Denied::Policy), "{client_id}: {wanted}");
@@ -150,7 +154,7 @@ fn the_first_match_wins_where_order_counts() {
         ],
         default: Effect::Deny,
     };
-    let grants = Grants::compile(&compiled(policy), &identity("ada"), "c");
+    let grants = grants_for(&compiled(policy), &identity("ada"), "c");
     let asked = [
         ("a/open", true),
         ("a/b", false),
@@ -299,7 +303,7 @@ fn a_scope_narrows_and_never_widens() {
     let scoped = |policy: &Policy, access| {
         let mut identity = identity("ada");
         (identity.access, identity.scope) = (access, Some(Arc::new(scope.clone())));
-        Grants::compile(&compiled(policy.clone()), &identity, "c")
+        grants_for(&compiled(policy.clone()), &identity, "c")
     };
     for access in [Access::Policy, Access::Full] {
         let mut grants = scoped(&Policy::permit_all(), access);
@@ -325,7 +329,7 @@ fn a_scope_narrows_and_never_widens() {
 fn sys_is_ours_even_under_full_access() {
     let mut full = identity("ada");
     full.access = Access::Full;
-    let mut grants = Grants::compile(&compiled(Policy::deny_all()), &full, "c");
+    let mut grants = grants_for(&compiled(Policy::deny_all()), &full, "c");
     assert!(may_publish(&grants, "anything"));
     assert_eq!(
         grants

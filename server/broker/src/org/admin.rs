@@ -1,10 +1,11 @@
 //! What the shell's directory and its operators change while clients are connected. It takes effect at once.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_core::{Instant, TopicName};
 
 use super::{Org, rearm};
 use crate::authz::{CompiledPolicy, Grants};
@@ -23,7 +24,7 @@ impl Org {
         self.policy = Arc::new(CompiledPolicy::new(policy));
         for place in self.places() {
             let session = &mut self.sessions[place as usize];
-            session.grants = Grants::compile(&self.policy, &session.identity, &session.client_id);
+            session.grants = Grants::new(&self.policy, &session.identity, &session.client_id);
             self.refresh_permits(place);
             self.drop_forbidden(place, now, sink);
         }
@@ -36,8 +37,12 @@ impl Org {
         let Self { sessions, desk, .. } = self;
         let session = &mut sessions[place as usize];
         let (grants, mut gone) = (&session.grants, Vec::new());
+        if grants.is_open() || session.outbound.queue_len() == 0 {
+            return;
+        }
+        let mut known = KnownTopics::default();
         session.outbound.retain_queue(desk, |pending| {
-            let allowed = grants.allows_delivery(pending.message.topic());
+            let allowed = known.ask(pending.message.topic(), |topic| grants.allows_delivery(topic));
             if !allowed {
                 gone.push((pending.qos, pending.message.number()));
             }
@@ -242,5 +247,30 @@ impl Org {
             .iter()
             .filter_map(|(place, _)| u32::try_from(place).ok())
             .collect()
+    }
+}
+
+/// Answers about the topics of one queue, because queues repeat topics.
+#[derive(Debug, Default)]
+struct KnownTopics {
+    /// The latest last; at most [`KNOWN_TOPICS_MAX`].
+    answers: Vec<(Box<str>, bool)>,
+}
+
+/// Topics of a queue whose answers are remembered.
+const KNOWN_TOPICS_MAX: usize = 16;
+
+impl KnownTopics {
+    fn ask(&mut self, topic: TopicName<'_>, allows: impl Fn(TopicName<'_>) -> bool) -> bool {
+        let known = self.answers.iter().find(|(known, _)| **known == *topic.as_str());
+        if let Some((_, allowed)) = known {
+            return *allowed;
+        }
+        let allowed = allows(topic);
+        if self.answers.len() >= KNOWN_TOPICS_MAX {
+            self.answers.clear();
+        }
+        self.answers.push((topic.as_str().into(), allowed));
+        allowed
     }
 }

@@ -128,7 +128,7 @@ impl Org {
         conn.identity = Arc::clone(&identity);
         session.identity = identity;
         if !has_same_rights {
-            session.grants = Grants::compile(&self.policy, &session.identity, &session.client_id);
+            session.grants = Grants::new(&self.policy, &session.identity, &session.client_id);
             self.refresh_permits(place);
             self.drop_forbidden(place, now, sink);
         }

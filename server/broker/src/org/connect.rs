@@ -296,7 +296,7 @@ impl Org {
             self.end_session(place, now, sink);
         }
         self.last_serial += 1;
-        let grants = Grants::compile(&self.policy, identity, client_id);
+        let grants = Grants::new(&self.policy, identity, client_id);
         let session = Session::new(
             self.last_serial,
             Arc::clone(client_id),
@@ -336,7 +336,7 @@ impl Org {
         let limits = &self.desk.limits;
         let keep_alive_secs = keep_alive_granted(connect, limits.keep_alive_secs_max);
         let session = &mut self.sessions[place as usize];
-        session.grants = Grants::compile(&self.policy, identity, &session.client_id);
+        session.grants = Grants::new(&self.policy, identity, &session.client_id);
         session.identity = Arc::clone(identity);
         session.expiry_secs =
             expiry_granted(connect, limits.session_expiry_secs_default).min(limits.session_expiry_secs_max);

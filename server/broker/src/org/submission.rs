@@ -69,7 +69,7 @@ impl Submitters {
             .iter()
             .position(|(known, _)| known.has_rights_of(identity));
         known.and_then(|at| self.known.remove(at)).map_or_else(
-            || Grants::compile(policy, identity, NO_CLIENT_ID),
+            || Grants::new(policy, &Arc::new(identity.clone()), &NO_CLIENT_ID.into()),
             |(_, grants)| grants,
         )
     }
