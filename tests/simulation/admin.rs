@@ -1,11 +1,12 @@
 //! What reaches an organization from elsewhere than its clients: time, the shell, operators.
 
-use cloudsignal_broker::{ConnId, Credential, Policy};
+use cloudsignal_broker::{ConnId, Credential, Identity, Policy};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
+use crate::faults::Fault;
 use crate::host::{Host, Links};
-use crate::link::Phase;
+use crate::link::{Expected, Phase, Reply};
 use crate::model::session::Session;
 use crate::scene::Scene;
 
@@ -170,6 +171,59 @@ impl Host {
             format!("renewal: {renewed} were renewed, due are {due}")
         });
         self.org.invariants();
+    }
+
+    /// The answer about a token that a client has shown.
+    pub(crate) fn verify(&mut self, at: usize, links: &mut Links, scene: &mut Scene) {
+        let (conn, _token) = self.asked.remove(at);
+        let link = self.conns.get(&conn).and_then(|link| links.get_mut(link));
+        // A connection that is closing has nobody to bring the answer.
+        let Some(link) = link.filter(|link| link.broker_end.phase == Phase::Open) else {
+            return;
+        };
+        let offered = link
+            .offered
+            .pop_front()
+            .expect("invariant: noted when it was written");
+        scene.log.note(format_args!(
+            "org {} link {}: the token is good: {}",
+            self.number,
+            link.number,
+            offered.is_some()
+        ));
+        let number = link.number;
+        let now = scene.now;
+        let mistaken = (scene.fault == Some(Fault::TokenMistaken)).then(|| link.identity.clone());
+        let said = offered.clone().or(mistaken);
+        let answer = said.ok_or(ReasonCode::BadUserNameOrPassword);
+        let mut lives = false;
+        let called = self.call(|org, sink| lives = org.handle_verified(conn, answer, now, sink));
+        let session = self.model.session_of_mut(conn).expect("invariant: it is open");
+        let is_same = |it: &Identity| it.principal == session.who.identity.principal;
+        let adopted = offered.filter(is_same);
+        scene.verdict.require(lives == adopted.is_some(), || {
+            format!("renewal: link {number} lives: {lives}")
+        });
+        match adopted {
+            None => self.model.close(conn, ReasonCode::NotAuthorized, now),
+            Some(identity) => {
+                let before = std::mem::replace(&mut session.who.identity, identity);
+                let after = &session.who.identity;
+                let rights_changed = before.claims != after.claims || before.access != after.access;
+                if let Some(open) = &mut session.conn {
+                    open.ends_at = session.who.identity.expires_at.unwrap_or(Instant::MAX);
+                }
+                if rights_changed {
+                    self.ledger.forget_denied(&self.model);
+                }
+                let ticket = self.ticket(&called);
+                if let Some(link) = links.get_mut(&number) {
+                    let reply = Reply::Auth;
+                    link.tap.expected.push_back(Expected { reply, ticket });
+                }
+            }
+        }
+        self.finish(called, links, scene);
     }
 
     fn close_where(&mut self, wanted: impl Fn(&Session) -> bool, reason: ReasonCode, now: Instant) -> usize {

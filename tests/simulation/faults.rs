@@ -15,16 +15,19 @@ pub(crate) enum Fault {
     PacketRepeated,
     /// A retained message is not handed to a new subscriber.
     RetainedForgotten,
+    /// A token that is not good is taken for one that is.
+    TokenMistaken,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::MessageLost,
         Self::StoredTooEarly,
         Self::Qos2Repeated,
         Self::OrgsMixed,
         Self::PacketRepeated,
         Self::RetainedForgotten,
+        Self::TokenMistaken,
     ];
 
     /// How a verdict about it may begin.
@@ -37,6 +40,7 @@ impl Fault {
             Self::OrgsMixed => &["crossed organizations:", "delivered unasked:"],
             Self::PacketRepeated => &["delivered unasked:", "sent twice:", "reply:"],
             Self::RetainedForgotten => &["retained:"],
+            Self::TokenMistaken => &["renewal:"],
         }
     }
 }

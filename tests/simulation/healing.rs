@@ -70,6 +70,7 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let mut has_moved = self.repeat(Self::upload);
+            has_moved |= self.repeat(Self::verify);
             has_moved |= self.repeat(Self::drain);
             has_moved |= self.repeat(Self::download);
             for host in &mut self.hosts {

@@ -183,8 +183,14 @@ impl Host {
                 self.disconnect(conn, disconnect, scene);
                 None
             }
+            Packet::Auth(_) => {
+                let is_asked = |effect: &Effect| matches!(effect, Effect::Verify(of, _) if *of == conn);
+                scene.verdict.require(called.effects.iter().any(is_asked), || {
+                    format!("reply: link {number}: nobody is asked about AUTH")
+                });
+                None
+            }
             Packet::Connect(_)
-            | Packet::Auth(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
@@ -467,6 +473,7 @@ impl Host {
         self.model.detach(conn, true, now);
         self.finish(called, links, scene);
         self.conns.remove(&conn);
+        self.asked.retain(|(of, _)| *of != conn);
         self.recorder.waiting.remove(&conn);
     }
 }

@@ -30,6 +30,10 @@ pub(crate) struct Link {
     pub(crate) published: VecDeque<usize>,
     /// The number of the will's message.
     pub(crate) will: Option<usize>,
+    /// Whether its CONNECT named the authentication method.
+    pub(crate) is_by_method: bool,
+    /// Who the tokens in `up` speak for, in order; `None` for a token that is not good.
+    pub(crate) offered: VecDeque<Option<Identity>>,
     /// The entries of the PUBLISH packets on their way to the client, in order.
     pub(crate) claims: VecDeque<Claim>,
     pub(crate) broker_end: BrokerEnd,
@@ -95,6 +99,7 @@ pub(crate) enum Reply {
     SubAck(u16, Vec<ReasonCode>),
     UnsubAck(u16, Vec<ReasonCode>),
     PingResp,
+    Auth,
 }
 
 /// What a publisher must be told.
@@ -120,6 +125,8 @@ impl Link {
             down: Pipe::default(),
             published: VecDeque::new(),
             will: None,
+            is_by_method: false,
+            offered: VecDeque::new(),
             claims: VecDeque::new(),
             broker_end: BrokerEnd {
                 inbox: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the organization sends, packet by packet: every reply answers the oldest open question, nothing is said
 //! before its promise is stored, and every PUBLISH has its entry in the ledger.
 
+use cloudsignal_broker::AUTH_METHOD;
 use cloudsignal_core::codec::{Ack, ConnAck, Decoded, Packet, Publish, ReasonCode};
 
 use crate::faults::Fault;
@@ -61,12 +62,9 @@ impl Host {
             | Packet::PubComp(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
+            | Packet::Auth(_)
             | Packet::PingResp => self.watch_reply(link, packet, scene),
-            Packet::Connect(_)
-            | Packet::Subscribe(_)
-            | Packet::Unsubscribe(_)
-            | Packet::PingReq
-            | Packet::Auth(_) => scene
+            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => scene
                 .verdict
                 .fail(|| format!("reply: link {number}: a broker sent {}", packet.name())),
         }
@@ -171,7 +169,10 @@ impl Host {
                 Reply::Welcome(welcome) => {
                     let is_present =
                         welcome.session_present && link.version != cloudsignal_core::Version::V31;
-                    connack.reason == ReasonCode::Success && connack.session_present == is_present
+                    let repeats_method = connack.auth_method.is_some() == link.is_by_method;
+                    connack.reason == ReasonCode::Success
+                        && connack.session_present == is_present
+                        && repeats_method
                 }
                 Reply::Refusal(reason) => is_refusal(connack, *reason, is_v5),
                 _ => false,
@@ -202,6 +203,9 @@ impl Host {
                 unsuback.packet_id.get() == *id && (!is_v5 || unsuback.reasons == *reasons)
             }
             (Packet::PingResp, Reply::PingResp) => true,
+            (Packet::Auth(auth), Reply::Auth) => {
+                auth.reason == ReasonCode::Success && auth.method == Some(AUTH_METHOD)
+            }
             _ => false,
         };
         scene.verdict.require(is_right, || {

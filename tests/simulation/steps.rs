@@ -24,6 +24,10 @@ pub(crate) enum Step {
     /// A client acknowledges what it got.
     Acknowledge,
     Ping,
+    /// A client shows another token.
+    Reauthenticate,
+    /// The answer about a token is there.
+    Verify,
     Disconnect,
     /// A connection breaks; the broker may notice much later.
     Cut,
@@ -56,6 +60,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step::Unsubscribe,
     Step::Acknowledge,
     Step::Ping,
+    Step::Reauthenticate,
+    Step::Verify,
     Step::Disconnect,
     Step::Cut,
     Step::Abandon,
@@ -76,8 +82,9 @@ impl Step {
             Self::Publish => 250,
             Self::Acknowledge => 200,
             Self::Connect | Self::Store | Self::Tick => 120,
+            Self::Verify => 30,
             Self::Subscribe => 70,
-            Self::Unsubscribe | Self::Wait | Self::Stall => 20,
+            Self::Unsubscribe | Self::Wait | Self::Stall | Self::Reauthenticate => 20,
             Self::Disconnect | Self::Cut | Self::Ping => 15,
             Self::Abandon | Self::Policy => 8,
             Self::Jump | Self::Intrude | Self::EndCredential | Self::Renew | Self::Kick => 5,

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::client::connecting::{Manner, intrude};
 use crate::faults::Fault;
 use crate::host::{Host, Links};
-use crate::link::Link;
+use crate::link::{Link, Phase};
 use crate::net::Read;
 use crate::scene::Scene;
 use crate::settings::{Settings, policy};
@@ -88,7 +88,11 @@ impl World {
             | Step::Unsubscribe
             | Step::Acknowledge
             | Step::Ping
+            | Step::Reauthenticate
             | Step::Disconnect => self.act(step),
+            Step::Verify => {
+                self.verify();
+            }
             Step::Cut | Step::Abandon | Step::Stall => self.disturb(step),
             Step::Intrude => self.intrude(),
             Step::Policy
@@ -147,9 +151,10 @@ impl World {
         let link = &self.links[&number];
         let bytes: Vec<u8> = link.broker_end.outbox.iter().copied().collect();
         let is_publish = bytes.first().is_some_and(|first| first >> 4 == 3);
-        let org = link.org;
+        let (org, is_v5) = (link.org, link.version.is_v5());
         let other = self.links.values_mut().find(|other| {
-            other.org != org && other.tap.is_welcome && other.version.is_v5() == number.is_multiple_of(2)
+            let is_open = other.tap.is_welcome && other.broker_end.phase == Phase::Open;
+            other.org != org && is_open && other.version.is_v5() == is_v5
         });
         if let Some(other) = other.filter(|_| is_publish) {
             self.hosts[other.org].watch(other, &bytes, &mut self.scene);
@@ -190,6 +195,20 @@ impl World {
                 link.up.end();
             }
         }
+        true
+    }
+
+    /// The shell has an answer about a token, in any order.
+    pub(crate) fn verify(&mut self) -> bool {
+        let asked: Vec<usize> = (0..self.hosts.len())
+            .filter(|&org| !self.hosts[org].asked.is_empty())
+            .collect();
+        if asked.is_empty() {
+            return false;
+        }
+        let host = &mut self.hosts[*self.scene.random.pick(&asked)];
+        let at = self.scene.random.index(host.asked.len());
+        host.verify(at, &mut self.links, &mut self.scene);
         true
     }
 
@@ -271,6 +290,7 @@ impl World {
             Step::Unsubscribe => client.unsubscribe(link, settings, scene),
             Step::Acknowledge => client.acknowledge(link, 6, scene),
             Step::Disconnect => client.disconnect(link, scene),
+            Step::Reauthenticate => client.reauthenticate(link, scene),
             _ => client.ping(link),
         }
     }
@@ -364,6 +384,8 @@ impl World {
             | Step::Unsubscribe
             | Step::Acknowledge
             | Step::Ping
+            | Step::Reauthenticate
+            | Step::Verify
             | Step::Disconnect
             | Step::Cut
             | Step::Abandon

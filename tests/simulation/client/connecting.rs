@@ -2,9 +2,9 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
-use cloudsignal_broker::{Access, Credential, Identity, OrgId};
+use cloudsignal_broker::{AUTH_METHOD, Access, Credential, Identity, OrgId};
 use cloudsignal_core::codec::{
-    Connect, Disconnect, Packet, PublishProperties, ReasonCode, SubscribeFilter, UserProperties, Will,
+    Auth, Connect, Disconnect, Packet, PublishProperties, ReasonCode, SubscribeFilter, UserProperties, Will,
 };
 use cloudsignal_core::{Qos, TopicFilter, TopicName};
 
@@ -90,6 +90,9 @@ impl Client {
             connect.packet_bytes_max = mine.packet_bytes_max.and_then(NonZeroU32::new);
             connect.topic_alias_max = mine.topic_alias_max;
             connect.request_problem_info = scene.random.chance(50);
+            // A client that takes small packets only may not take the CONNACK that repeats the method.
+            link.is_by_method = mine.packet_bytes_max.is_none() && scene.random.chance(60);
+            connect.auth_method = link.is_by_method.then_some(AUTH_METHOD);
             connect.request_response_info = mine.packet_bytes_max.is_none() && scene.random.chance(10);
         }
         let publication = will.map(|(number, _)| scene.publications[number].clone());
@@ -107,11 +110,35 @@ impl Client {
             self.number, link.number, mine.version, link.will
         ));
         self.send(&Packet::Connect(Box::new(connect)), link);
-        self.conn = Some(Conn::new(link.number, &mine, clean_start, is_persistent));
+        let mut conn = Conn::new(link.number, &mine, clean_start, is_persistent);
+        conn.is_by_method = link.is_by_method;
+        self.conn = Some(conn);
         link.client = Some(self.number);
         if manner == Manner::Any && scene.random.chance(10) {
             self.hurry(link, settings, scene);
         }
+    }
+
+    /// Shows another token, which is mostly good and mostly its own; one at a time.
+    pub(crate) fn reauthenticate(&mut self, link: &mut Link, scene: &mut Scene) {
+        let Some(conn) = &mut self.conn else { return };
+        if !conn.is_by_method || conn.reauthentications > 0 {
+            return;
+        }
+        conn.reauthentications += 1;
+        let mut identity = self.identity(Manner::Any, scene);
+        if scene.random.chance(3) {
+            identity.principal = "stranger".into();
+        }
+        let is_good = scene.random.chance(95);
+        scene.log.note(format_args!(
+            "client {}: AUTH on link {} as {} with {:?}, good {is_good}",
+            self.number, link.number, identity.principal, identity.credential
+        ));
+        link.offered.push_back(is_good.then_some(identity));
+        let mut auth = Auth::new(ReasonCode::Reauthenticate, AUTH_METHOD);
+        auth.data = Some(b"a token");
+        self.send(&Packet::Auth(auth), link);
     }
 
     /// What a client may send before CONNACK comes.

@@ -79,6 +79,10 @@ pub(crate) struct Conn {
     /// SUBSCRIBE and UNSUBSCRIBE packets without an answer, with how many filters they had.
     asked: BTreeMap<u16, (Asked, usize)>,
     pings: u32,
+    /// It came by the authentication method.
+    is_by_method: bool,
+    /// AUTH packets without an answer.
+    reauthentications: u32,
 }
 
 /// The four kinds of acknowledgement, each of which keeps its order.
@@ -136,7 +140,7 @@ impl Client {
 
     /// Whether it waits for nothing.
     pub(crate) fn is_idle(&self) -> bool {
-        let open = |conn: &Conn| conn.asked.is_empty() && conn.pings == 0;
+        let open = |conn: &Conn| conn.asked.is_empty() && conn.pings == 0 && conn.reauthentications == 0;
         !self.owes() && self.memory.outgoing.is_empty() && self.conn.as_ref().is_none_or(open)
     }
 
@@ -190,6 +194,8 @@ impl Conn {
             unacknowledged: BTreeSet::new(),
             asked: BTreeMap::new(),
             pings: 0,
+            is_by_method: false,
+            reauthentications: 0,
         }
     }
 }

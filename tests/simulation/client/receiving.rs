@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use cloudsignal_broker::AUTH_METHOD;
 use cloudsignal_core::codec::{Ack, ConnAck, Decoded, Packet, Publish, ReasonCode};
 use cloudsignal_core::{Qos, TopicName};
 
@@ -71,12 +72,15 @@ impl Client {
                 conn.pings = conn.pings.wrapping_sub(1);
                 conn.pings < u32::MAX
             }),
+            Packet::Auth(auth) => {
+                let is_mine = auth.reason == ReasonCode::Success && auth.method == Some(AUTH_METHOD);
+                self.conn.as_mut().is_some_and(|conn| {
+                    conn.reauthentications = conn.reauthentications.wrapping_sub(1);
+                    is_mine && conn.is_by_method && conn.reauthentications < u32::MAX
+                })
+            }
             Packet::Disconnect(_) => self.settings.version.is_v5(),
-            Packet::Connect(_)
-            | Packet::Subscribe(_)
-            | Packet::Unsubscribe(_)
-            | Packet::PingReq
-            | Packet::Auth(_) => false,
+            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => false,
         };
         scene.verdict.require(is_known, || {
             format!("client {}: did not expect {packet:?}", self.number)
