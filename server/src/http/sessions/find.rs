@@ -7,7 +7,7 @@ use cloudsignal_broker::org::SessionView;
 use super::ApiError;
 use crate::orgs::cell::{OrgCell, Origins};
 
-/// Sessions that are looked at in one hold: some ten microseconds.
+/// Sessions that are looked at in one hold: some tens of microseconds.
 const HOLD_LOOKS_MAX: usize = 512;
 /// Sessions that one request looks at; what lies behind waits for the next page.
 const REQUEST_LOOKS_MAX: usize = 131_072;
@@ -102,3 +102,6 @@ pub(super) async fn find<T>(
     }
     Found { found, next }
 }
+
+#[cfg(test)]
+mod tests;
