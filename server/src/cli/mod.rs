@@ -22,7 +22,9 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use admin::{AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, SessionArgs, TokenArgs, UserArgs};
+use admin::{
+    AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, QuotaArgs, SessionArgs, TokenArgs, UsageArgs, UserArgs,
+};
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
@@ -61,6 +63,10 @@ pub enum Command {
     Acl(AclArgs),
     /// List, show and disconnect clients, and see how their connections ended
     Session(SessionArgs),
+    /// Show or set what an organization may use
+    Quota(QuotaArgs),
+    /// Show what an organization has used
+    Usage(UsageArgs),
     /// Print the default configuration file, with every key explained
     #[command(after_help = CONFIG_EXAMPLES)]
     Config,
@@ -105,6 +111,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Token(args) => manage(args.admin, args.action.order(args.org)),
         Command::Acl(args) => block_on(admin::acl(args)),
         Command::Session(args) => block_on(admin::session(args)),
+        Command::Quota(args) => block_on(admin::quota(args)),
+        Command::Usage(args) => block_on(admin::usage(args)),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };

@@ -30,6 +30,8 @@ fn order(words: &[&str]) -> Result<Value, Failure> {
         | Typed::Serve(_)
         | Typed::Pub(_)
         | Typed::Sub(_)
+        | Typed::Quota(_)
+        | Typed::Usage(_)
         | Typed::Config
         | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")
