@@ -27,6 +27,10 @@ pub(crate) struct Client {
     pub(crate) expects: Expects,
     pub(crate) is_answered: bool,
     pub(crate) is_welcome: bool,
+    /// It logged in with a token by the authentication method, so it may show another one.
+    pub(crate) is_by_method: bool,
+    /// Whether the token that it has shown by AUTH is its own.
+    pub(crate) shown: Option<Expects>,
     is_lazy: bool,
     inbox: Vec<u8>,
     decoder: Decoder,
@@ -50,6 +54,8 @@ pub(crate) enum News {
     },
     /// What became of something that it sent.
     Told(ReasonCode),
+    /// It may go on with the token that it showed by AUTH.
+    Renewed,
     /// Filters that were granted, and those that were refused.
     Subscribed { granted: u64, refused: Vec<ReasonCode> },
     /// Something that cannot be read.
@@ -71,6 +77,8 @@ impl Client {
             expects,
             is_answered: false,
             is_welcome: false,
+            is_by_method: false,
+            shown: None,
             is_lazy,
             inbox: Vec::new(),
             decoder: Decoder::with_version(version, PACKET_BYTES_MAX),
@@ -142,7 +150,8 @@ impl Client {
                 news.push(News::Subscribed { granted, refused });
             }
             Packet::Disconnect(goodbye) => news.push(News::Told(goodbye.reason)),
-            Packet::UnsubAck(_) | Packet::PingResp | Packet::Auth(_) => {}
+            Packet::Auth(_) => news.push(News::Renewed),
+            Packet::UnsubAck(_) | Packet::PingResp => {}
             Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
                 news.push(News::Unreadable);
             }

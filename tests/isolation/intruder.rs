@@ -66,9 +66,14 @@ impl World {
                 password.clone_from(&dead.password);
                 dead.username.clone()
             }
+            // What a provider of one's own vouches for.
+            4 => {
+                password = external_token(org, EMAILS[0], self.bench.clock.wall());
+                format!("ada_example_com@{}", theirs.text)
+            }
             _ => format!("{name}@{}", theirs.text),
         };
-        if way > 3 && theirs.is_right && self.leak == Some(Leak::Credential) {
+        if way > 4 && theirs.is_right && self.leak == Some(Leak::Credential) {
             password = victim.login(who, "").1;
         }
         self.tally.intrusions += u64::from(expects == Expects::Refusal);
@@ -86,6 +91,7 @@ impl World {
             client_id: &client_id,
             username,
             password,
+            is_token: password.starts_with("tkn_"),
         };
         let client = Client::new(org, None, attempt.version, false, expects);
         let wire = self.log_in(client, &attempt);
@@ -107,7 +113,12 @@ impl World {
         let theirs = spell(&mut self.random, &self.orgs[victim].id, &self.orgs[victim].uuid);
         let at = self.random.index(EMAILS.len());
         let (attacker, victim) = (&self.orgs[org], &self.orgs[victim]);
-        let (path, key, body) = match self.random.below(5) {
+        let (path, key, body) = match self.random.below(6) {
+            5 => {
+                // Whatever is answered: it ends nothing there.
+                let body = json!({ "token_id": victim.tokens[at].id });
+                ("/v2/tokens/revoke", Some(attacker.key.secret.clone()), body)
+            }
             4 => {
                 let external = external_token(org, EMAILS[at], self.bench.clock.wall());
                 let body = json!({ "organization_id": theirs.text, "token": external });
@@ -129,7 +140,7 @@ impl World {
         let answer = self.bench.request(source, post(path, key.as_deref(), &body));
         self.tally.foreign_requests += 1;
         self.answered(org, &answer.body);
-        if !(400..500).contains(&answer.status) {
+        if path != "/v2/tokens/revoke" && !(400..500).contains(&answer.status) {
             self.judge
                 .accuse("let in", format!("{org}: {path} {body}: {answer:?}"));
         }

@@ -11,6 +11,8 @@ pub(crate) enum Leak {
     Binding,
     /// A credential of one organization opens another one.
     Credential,
+    /// A connection goes on with the token of another organization.
+    Renewal,
     /// A client id that comes in one organization ends the connection of its namesake in another one.
     Takeover,
     /// Traffic of one organization is counted for another one.
@@ -26,11 +28,12 @@ pub(crate) enum Leak {
 }
 
 impl Leak {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Delivery,
         Self::LateDelivery,
         Self::Binding,
         Self::Credential,
+        Self::Renewal,
         Self::Takeover,
         Self::Counter,
         Self::Quota,
@@ -45,7 +48,7 @@ impl Leak {
             Self::Delivery | Self::LateDelivery => &["foreign bytes"],
             // Whichever is noticed first: the login itself counts already.
             Self::Binding => &["moved", "noticed", "closed", "foreign bytes"],
-            Self::Credential => &["let in"],
+            Self::Credential | Self::Renewal => &["let in"],
             Self::Takeover => &["closed"],
             Self::Counter | Self::Accounts => &["moved"],
             Self::Quota => &["quota"],

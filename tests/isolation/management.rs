@@ -148,7 +148,7 @@ impl World {
         let id = self.orgs[org].id.clone();
         let at = self.random.index(EMAILS.len());
         let user = self.random.index(USERS.len());
-        match self.random.below(9) {
+        match self.random.below(10) {
             0 => self.issue(org, at, false),
             1 => self.issue(org, at, true),
             2 => self.refresh(org, at),
@@ -178,6 +178,13 @@ impl World {
                     "command": "user_create", "org": id, "name": USERS[user], "password": password,
                 }));
             }
+            8 => {
+                let body = json!({ "user_email": EMAILS[at] });
+                self.revoke(org, &body);
+                let dead = self.orgs[org].tokens[at].clone();
+                self.bury(org, dead);
+                self.issue(org, at, false);
+            }
             7 => {
                 let external = external_token(org, EMAILS[at], self.bench.clock.wall());
                 let body = json!({ "organization_id": id, "token": external });
@@ -191,6 +198,16 @@ impl World {
             }
         }
         self.leak_answer(org);
+    }
+
+    /// Ends tokens, as their organization may.
+    fn revoke(&mut self, org: usize, body: &Value) {
+        let key = self.orgs[org].key.secret.clone();
+        let request = post("/v2/tokens/revoke", Some(&key), body);
+        let answer = self.bench.request(Source::Far(org as u64), request);
+        self.tally.requests += 1;
+        self.answered(org, &answer.body);
+        assert_eq!(answer.status, 204, "{body}: {answer:?}");
     }
 
     fn refresh(&mut self, org: usize, at: usize) {

@@ -17,6 +17,7 @@ const ISSUER: &str = "https://login.example.com";
 pub(crate) fn provider(org: usize) -> Value {
     json!({
         "name": "website",
+        "mqtt_password": true,
         "trust": { "type": "shared_secret", "issuer": ISSUER, "secret": secret(org) },
     })
 }

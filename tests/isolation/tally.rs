@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) retained: u64,
     pub(crate) wills: u64,
     pub(crate) statistics: u64,
+    pub(crate) shown: u64,
+    pub(crate) renewed: u64,
     pub(crate) intrusions: u64,
     pub(crate) other_spellings: u64,
     pub(crate) http_publishes: u64,
@@ -28,7 +30,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Every number with its name.
-    pub(crate) const fn all(&self) -> [(&'static str, u64); 19] {
+    pub(crate) const fn all(&self) -> [(&'static str, u64); 21] {
         [
             ("operations", self.operations),
             ("logins", self.logins),
@@ -42,6 +44,8 @@ impl Tally {
             ("of them retained", self.retained),
             ("of them wills", self.wills),
             ("of them $SYS", self.statistics),
+            ("tokens shown by AUTH", self.shown),
+            ("of them good", self.renewed),
             ("logins with another organization's credential", self.intrusions),
             ("logins with ids spelled in other ways", self.other_spellings),
             ("publishes over HTTP", self.http_publishes),

@@ -1,7 +1,8 @@
 //! What clients do: connect, publish, subscribe, acknowledge, leave.
 
+use cloudsignal_broker::AUTH_METHOD;
 use cloudsignal_core::codec::{
-    Connect, Disconnect, Packet, Publish, PublishProperties, ReasonCode, RetainHandling, Subscribe,
+    Auth, Connect, Disconnect, Packet, Publish, PublishProperties, ReasonCode, RetainHandling, Subscribe,
     SubscribeFilter, Unsubscribe, UserProperties, Will,
 };
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
@@ -28,6 +29,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) username: &'a str,
     pub(crate) password: &'a str,
+    /// The password is a token, which may be shown in another way too.
+    pub(crate) is_token: bool,
 }
 
 impl World {
@@ -50,6 +53,7 @@ impl World {
                 self.bench.write(wire, &owed);
             }
             Operation::Ping => self.send(wire, &Packet::PingReq),
+            Operation::ShowToken => self.show_token(org, wire),
             Operation::Connect => self.connect(org, slot),
             Operation::Disconnect => self.disconnect(wire),
             Operation::Cut => self.cut(wire),
@@ -103,6 +107,7 @@ impl World {
             client_id,
             username: &username,
             password: &password,
+            is_token: matches!(who, Who::Token(_)),
         };
         let client = Client::new(org, Some(slot), version, is_lazy, Expects::Welcome);
         let wire = self.log_in(client, &attempt);
@@ -126,7 +131,7 @@ impl World {
     }
 
     /// Sends a CONNECT on a new wire.
-    pub(crate) fn log_in(&mut self, client: Client, attempt: &Attempt<'_>) -> usize {
+    pub(crate) fn log_in(&mut self, mut client: Client, attempt: &Attempt<'_>) -> usize {
         let source = self.random.next();
         let wire = self.bench.plug(source);
         let org = client.org;
@@ -139,6 +144,11 @@ impl World {
         connect.username = Some(attempt.username);
         connect.password = Some(attempt.password.as_bytes());
         connect.clean_start = self.random.chance(30);
+        let is_by_method = attempt.is_token && attempt.version == Version::V5 && self.random.chance(50);
+        if is_by_method {
+            connect.auth_method = Some(AUTH_METHOD);
+            connect.auth_data = connect.password.take();
+        }
         if attempt.version == Version::V5 {
             connect.session_expiry_secs = Some(*self.random.pick(&[0, 60, 3_600, 100_000]));
             connect.topic_alias_max = *self.random.pick(&[0, 8]);
@@ -158,6 +168,7 @@ impl World {
         if self.clients.len() <= wire {
             self.clients.resize_with(wire + 1, || None);
         }
+        client.is_by_method = is_by_method;
         self.clients[wire] = Some(client);
         self.asked += 1;
         self.send(wire, &Packet::Connect(Box::new(connect)));
@@ -238,6 +249,30 @@ impl World {
             packet.reason = ReasonCode::DisconnectWithWill;
         }
         self.send(wire, &Packet::Disconnect(packet));
+    }
+
+    /// Shows a token by AUTH: its own one, or one that an organization made for the same address.
+    fn show_token(&mut self, org: usize, wire: usize) {
+        let client = self.clients[wire].as_ref().expect("invariant: somebody is there");
+        let who = client.slot.map(|slot| self.orgs[org].slots[slot].who);
+        let (true, true, Some(Who::Token(token))) = (client.is_by_method, client.is_welcome, who) else {
+            return;
+        };
+        let (by, shown) = if self.random.chance(50) {
+            (self.victim(org), Expects::Refusal)
+        } else {
+            (org, Expects::Welcome)
+        };
+        self.renew_if_ended(org, token);
+        let by = if self.leak == Some(Leak::Renewal) { org } else { by };
+        let data = self.orgs[by].tokens[token].password.clone();
+        self.client(wire).shown = Some(shown);
+        let packet = Auth {
+            data: Some(data.as_bytes()),
+            ..Auth::new(ReasonCode::Reauthenticate, AUTH_METHOD)
+        };
+        self.tally.shown += 1;
+        self.send(wire, &Packet::Auth(packet));
     }
 
     /// Is gone without a word.

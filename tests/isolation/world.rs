@@ -56,6 +56,8 @@ pub(crate) enum Operation {
     Unsubscribe,
     Acknowledge,
     Ping,
+    /// A client shows a token on its open connection.
+    ShowToken,
     Connect,
     Disconnect,
     Cut,
@@ -73,12 +75,13 @@ pub(crate) enum Operation {
     PublishOverHttp,
 }
 
-const OPERATIONS: [(Operation, u64); 14] = [
+const OPERATIONS: [(Operation, u64); 15] = [
     (Operation::Publish, 420),
     (Operation::Subscribe, 110),
     (Operation::Unsubscribe, 35),
     (Operation::Acknowledge, 60),
     (Operation::Ping, 30),
+    (Operation::ShowToken, 60),
     (Operation::Connect, 130),
     (Operation::Disconnect, 40),
     (Operation::Cut, 40),
@@ -251,7 +254,7 @@ impl World {
             Acting::Time => Leak::LateDelivery,
         };
         let is_publish = bytes.first().is_some_and(|first| first >> 4 == 3);
-        if is_publish && self.leaks(leak, 20) {
+        if is_publish && self.leaks(leak, 60) {
             let others = self.clients.iter().flatten();
             if let Some(other) = others.map(|other| other.org).find(|org| *org != client.org) {
                 self.judge.heard(other, bytes);
@@ -270,6 +273,11 @@ impl World {
                 is_retained,
             } => self.note_message(org, &topic, &payload, is_retained),
             News::Told(reason) => self.note_told(org, reason),
+            News::Renewed if client.shown == Some(Expects::Refusal) => {
+                self.judge
+                    .accuse("let in", format!("{org}: goes on with a token of another one"));
+            }
+            News::Renewed => self.tally.renewed += 1,
             News::Subscribed { granted, refused } => {
                 self.tally.subscriptions += granted;
                 if refused.contains(&ReasonCode::QuotaExceeded) {
