@@ -1,4 +1,4 @@
-//! Writes the committed seeds of `decode`, `roundtrip` and `topic` into `fuzz/corpus/`.
+//! Writes the committed seeds into `fuzz/corpus/`.
 
 use std::path::Path;
 use std::{fs, io};
@@ -17,7 +17,7 @@ const VERSIONS: [(Version, &str); 3] = [
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["decode", "roundtrip", "topic"] {
+    for target in ["decode", "roundtrip", "topic", "login_name", "credential"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     let mut wire = Vec::new();
@@ -51,6 +51,12 @@ fn main() -> io::Result<()> {
     }
     for (name, text) in TOPICS {
         fs::write(corpus.join("topic").join(name), text)?;
+    }
+    for (name, text) in LOGIN_NAMES {
+        fs::write(corpus.join("login_name").join(name), text)?;
+    }
+    for (name, text) in CREDENTIALS {
+        fs::write(corpus.join("credential").join(name), text)?;
     }
     Ok(())
 }
@@ -310,4 +316,72 @@ const TOPICS: &[(&str, &str)] = &[
     ("shared-broken", "$share/g+/a\n$share//a\n$share/g"),
     ("misplaced", "a#/b\n#/a\na+b"),
     ("unicode", "Größe/+\nGröße/°C\nGröße/°C"),
+];
+
+/// User names: `good-` ones name a user and an organization, `bad-` ones do not.
+const LOGIN_NAMES: &[(&str, &str)] = &[
+    ("good-short-id", "ada@org_abcdefgh2345"),
+    ("good-uuid", "ada@264eb43f-135a-483c-a73d-17f9ca8bff27"),
+    (
+        "good-uuid-in-capitals",
+        "ada@264EB43F-135A-483C-A73D-17F9CA8BFF27",
+    ),
+    ("good-two-at", "ada@example.com@org_abcdefgh2345"),
+    ("good-server", "server@org_abcdefgh2345"),
+    (
+        "good-name-of-an-organization",
+        "org_abcdefgh2345@264eb43f-135a-483c-a73d-17f9ca8bff27",
+    ),
+    ("good-strange-name", "$+/#@org_abcdefgh2345"),
+    ("bad-nobody", "@org_abcdefgh2345"),
+    ("bad-no-organization", "ada@"),
+    ("bad-no-at", "ada"),
+    ("bad-space", "ada@org_abcdefgh2345 "),
+    ("bad-id-in-capitals", "ada@ORG_ABCDEFGH2345"),
+    ("bad-id-of-digits", "ada@org_012345678901"),
+    ("bad-braces", "ada@{264eb43f-135a-483c-a73d-17f9ca8bff27}"),
+    ("bad-urn", "ada@urn:uuid:264eb43f-135a-483c-a73d-17f9ca8bff27"),
+    ("bad-no-hyphens", "ada@264eb43f135a483ca73d17f9ca8bff27"),
+    (
+        "bad-as-long-as-a-uuid",
+        "ada@264eb43f135a483ca73d17f9ca8bff27----",
+    ),
+    ("bad-organization-alone", "org_abcdefgh2345"),
+    ("bad-address", "Größe+tag@example.com"),
+];
+
+/// Texts of which only the `good-` ones have the shape of a token; the key that signed them has the bytes 0 to 31.
+const CREDENTIALS: &[(&str, &str)] = &[
+    (
+        "good-token",
+        "tkn_Am9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvIxSabm59H9W2dRMN0HnAjaRcDBrBMEv55HmtTEeAVE_c",
+    ),
+    (
+        "good-token-without-scope",
+        "tkn_Am9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAIrAw84cL4nFyIlhY3laBUinmu33KExwOM4UnFkIcYbQ",
+    ),
+    (
+        "bad-token-of-another-version",
+        "tkn_AW9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvIxCM6N4WYw8FWbLRbUt2MaP8KABgRomfJjDCvGBdu0dS",
+    ),
+    (
+        "bad-token-cut",
+        "tkn_Am9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvIxSabm59H9W2dRMN0HnAjaRcDBrBMEv55HmtTEe",
+    ),
+    (
+        "bad-token-padded",
+        "tkn_Am9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvIxSabm59H9W2dRMN0HnAjaRcDBrBMEv55HmtTEeAVE_c=",
+    ),
+    (
+        "bad-token-organization",
+        "tkn_Ak9SR19BQkNERUZHSDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADD2FkYUBleGFtcGxlLmNvbQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvI3obmxAaju0j4omdWtHFbIE4DEgr1J42o8pgTJfHZQ6y",
+    ),
+    (
+        "bad-token-address",
+        "tkn_Am9yZ19hYmNkZWZnaDIzNDUAAAAAAAAAAAAAAAAAAAAHAAYKJBgeQAAABgok7rHkAAAAAAAAAAADBm5vYm9keQtjbG91ZHNpZ25hbAEEdGVhbQADcmVkAgMACXJvb21zLysvIwbHuxq144oC0u2VbAafG7cNiLBKsux-keefblUr4m0L",
+    ),
+    ("bad-token-empty", "tkn_"),
+    ("bad-secret-key", "sk_hk7vjAcOZdTI2XyiIuOqJkmhCryXtgZtoIiZbZexC6I"),
+    ("bad-digest", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
+    ("bad-change", "\x05A@B"),
 ];

@@ -23,6 +23,7 @@ use crate::clock::{Clock, WallTime};
 use crate::store::conformance::copy_folder;
 use crate::store::{fjall, memory};
 
+mod corpus;
 mod people;
 mod providers;
 mod tokens;
