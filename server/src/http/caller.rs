@@ -224,17 +224,7 @@ impl FromRequestParts<Api> for Caller {
         }
         let checked = api.0.directory.check_api_key(shown.as_bytes());
         let holder = checked.map_err(|fault| api.refuse(peer, KEY_ACCOUNT, fault))?;
-        let orgs = &api.0.orgs;
-        let counted = orgs
-            .usage()
-            .call(&holder.org, &holder.id, &orgs.allowance(&holder.org));
-        counted.map_err(ApiError::too_many_calls)?;
-        if let Some(named) = named {
-            let named = OrgRef::parse(&named).ok_or_else(no_such_org)?;
-            if !api.0.directory.is_org(&named, &holder.org) {
-                return Err(no_such_org());
-            }
-        }
+        api.pass(parts, &holder.org, &holder.id)?;
         Ok(Self {
             who: Who::Key {
                 id: holder.id,
@@ -243,6 +233,24 @@ impl FromRequestParts<Api> for Caller {
             },
             org: Some(holder.org),
         })
+    }
+}
+
+impl Api {
+    /// Counts the call of a key or token of `org`, and refuses one too many, and one that names another organization.
+    pub(super) fn pass(&self, parts: &Parts, org: &OrgId, id: &str) -> Result<(), ApiError> {
+        let orgs = &self.0.orgs;
+        let counted = orgs.usage().call(org, id, &orgs.allowance(org));
+        counted.map_err(ApiError::too_many_calls)?;
+        let Some(named) = named(parts)? else {
+            return Ok(());
+        };
+        let is_own = OrgRef::parse(&named).is_some_and(|named| self.0.directory.is_org(&named, org));
+        if is_own {
+            Ok(())
+        } else {
+            Err(ApiError::not_found("organization"))
+        }
     }
 }
 

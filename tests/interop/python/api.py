@@ -277,6 +277,8 @@ def a_token_publishes_under_its_policy(world):
     bridge = world.post("/api/v1/publish", {"topic": "elsewhere", "payload": "x"}, key=key)
     expect(bridge.expect(403, "not_authorized").json["success"], False)
     world.post("/v2/publish", {"topic": "elsewhere", "payload": "x"}).expect(202)
+    other = f"/v2/publish?organization_id={world.job['foreign_org_id']}"
+    world.post(other, {"topic": world.topic("a"), "payload": "x"}, key=key).expect(404, "organization_not_found")
     sys = world.post("/v2/publish", {"topic": "$SYS/x", "payload": "x"}).expect(403, "not_authorized")
     expect(sys.json["rule"], "$SYS")
     world.ask("GET", "/v2/sessions", key=key).expect(401)

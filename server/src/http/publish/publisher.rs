@@ -61,10 +61,11 @@ impl Publisher {
         })
     }
 
-    fn of_token(api: &Api, peer: Peer, password: &str) -> Result<Self, ApiError> {
+    fn of_token(api: &Api, peer: Peer, parts: &Parts, password: &str) -> Result<Self, ApiError> {
         let checked = api.0.directory.check_token(password);
         let token = checked.map_err(|fault| api.refuse(peer, TOKEN_ACCOUNT, fault))?;
-        let credential = token.claims.id.to_string().into();
+        let credential: Box<str> = token.claims.id.to_string().into();
+        api.pass(parts, &token.claims.org, &credential)?;
         Ok(Self {
             identity: token.identity(api.0.clock.instant_of(token.connection_until)),
             credential,
@@ -81,7 +82,7 @@ impl FromRequestParts<Api> for Publisher {
             Some(token) if token.starts_with(TOKEN_PREFIX) => {
                 let token = token.to_owned();
                 let peer = Peer::from_request_parts(parts, api).await?;
-                Self::of_token(api, peer, &token)
+                Self::of_token(api, peer, parts, &token)
             }
             Some(_) | None => Self::of_caller(&Caller::from_request_parts(parts, api).await?),
         }
