@@ -8,6 +8,8 @@
 //! CS_TEST_API_EXAMPLES=200 CS_TEST_API_SEED=7 cargo xtask test the_api_keeps
 //! ```
 
+mod cli;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;

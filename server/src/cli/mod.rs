@@ -23,7 +23,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use admin::{
-    AclArgs, AdminArgs, KeyArgs, Order, OrgArgs, QuotaArgs, SessionArgs, TokenArgs, UsageArgs, UserArgs,
+    AclArgs, AdminArgs, AuditArgs, KeyArgs, LoginArgs, LogoutArgs, Order, OrgArgs, QuotaArgs, SessionArgs,
+    TokenArgs, UsageArgs, UserArgs, WhoAmIArgs,
 };
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
@@ -55,12 +56,20 @@ pub enum Command {
     Org(OrgArgs),
     /// Make, list and remove users
     User(UserArgs),
-    /// Make, list and revoke secret keys
+    /// Make, list, rotate and revoke keys
     Key(KeyArgs),
     /// Make, refresh and revoke logins that end by themselves
     Token(TokenArgs),
     /// Show or replace the access rules
     Acl(AclArgs),
+    /// Show who changed what
+    Audit(AuditArgs),
+    /// Log in as a member of an organization
+    Login(LoginArgs),
+    /// End the login
+    Logout(LogoutArgs),
+    /// Show who commands are from
+    Whoami(WhoAmIArgs),
     /// List, show and disconnect clients, and see how their connections ended
     Session(SessionArgs),
     /// Show or set what an organization may use
@@ -107,9 +116,13 @@ pub fn run(cli: Cli) -> Exit {
         Command::Sub(args) => block_on(client::subscribe(args)),
         Command::Org(args) => manage(args.admin, args.action.order()),
         Command::User(args) => manage(args.admin, args.action.order(args.org)),
-        Command::Key(args) => manage(args.admin, Ok(args.action.order(args.org))),
+        Command::Key(args) => manage(args.admin, args.action.order(args.org)),
         Command::Token(args) => manage(args.admin, args.action.order(args.org)),
         Command::Acl(args) => block_on(admin::acl(args)),
+        Command::Audit(args) => block_on(admin::audit(args)),
+        Command::Login(args) => block_on(admin::login(args)),
+        Command::Logout(args) => block_on(admin::logout(args)),
+        Command::Whoami(args) => block_on(admin::who_am_i(args)),
         Command::Session(args) => block_on(admin::session(args)),
         Command::Quota(args) => block_on(admin::quota(args)),
         Command::Usage(args) => block_on(admin::usage(args)),

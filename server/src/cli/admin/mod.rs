@@ -5,15 +5,22 @@
 //! | `org`, `user`, `key`, `token`, `acl` | what is typed, and the command it stands for |
 //! | `session` | who is connected, who was, and sending clients away |
 //! | `show`, `table` | answers for people |
+//! | `login`, `profile` | members of an organization, from any machine |
+//! | `audit` | who changed what |
 //! | `request` | one request to the running broker |
+//! | `rest` | commands as requests, for members |
 //! | [`access`] | how the commands find the broker, and may administrate it |
 
 pub mod access;
 mod acl;
+mod audit;
 mod key;
+mod login;
 mod org;
+mod profile;
 mod quota;
 mod request;
+mod rest;
 mod session;
 mod show;
 mod table;
@@ -31,7 +38,11 @@ use clap::Args;
 pub use access::{ACCESS_FILE, AdminAccess};
 pub use acl::AclArgs;
 pub(super) use acl::run as acl;
+pub use audit::AuditArgs;
+pub(super) use audit::run as audit;
 pub use key::KeyArgs;
+pub use login::{LoginArgs, LogoutArgs, WhoAmIArgs};
+pub(super) use login::{login, logout, who_am_i};
 pub use org::OrgArgs;
 pub use quota::{QuotaArgs, UsageArgs};
 pub(super) use quota::{quota, usage};
@@ -39,6 +50,8 @@ pub use session::SessionArgs;
 pub(super) use session::run as session;
 pub use token::TokenArgs;
 pub use user::UserArgs;
+
+use request::Way;
 
 use crate::accounts::command::PageRequest;
 use crate::accounts::{Command, Outcome, Secret};
@@ -94,7 +107,10 @@ async fn answer_of(admin: &AdminArgs, order: Order) -> Result<Outcome, Failure> 
         Order::InOrg(choice, command) => {
             let org = match choice.org {
                 Some(org) => org,
-                None => only_org(&admin.data_dir).await?,
+                None => match request::way(&admin.data_dir)? {
+                    Way::Profile(profile) => profile.organization_id,
+                    Way::Here(_) => only_org(&admin.data_dir).await?,
+                },
             };
             command(org)
         }

@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::time::{Duration, timeout};
 
 use super::access::AdminAccess;
+use super::profile::{self, Profile};
+use super::rest;
 use crate::accounts::{Command, CommandError, Outcome};
 use crate::cli::client::{ByteStream, TlsArgs, open_stream};
 use crate::cli::exit::{Exit, Failure};
@@ -48,21 +50,47 @@ impl Call {
     }
 }
 
+/// Whom commands are sent to, and as whom.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// The broker that runs with a data folder here, as its operator.
+    Here(AdminAccess),
+    /// The broker of a profile, as a member.
+    Profile(Profile),
+}
+
+impl Way {
+    pub(super) fn access(&self) -> AdminAccess {
+        match self {
+            Self::Here(access) => access.clone(),
+            Self::Profile(profile) => profile.access(),
+        }
+    }
+}
+
 /// Has the running broker carry out a command.
 pub(super) async fn carry_out(data_dir: &Path, command: &Command) -> Result<Outcome, Failure> {
+    let access = match way(data_dir)? {
+        Way::Profile(profile) => return rest::carry_out(&profile, command).await,
+        Way::Here(access) => access,
+    };
     let body = serde_json::to_value(command).context("the command does not fit into JSON")?;
     let call = Call {
         method: Method::POST,
         path: COMMAND_PATH.to_owned(),
         body: Some(body),
     };
-    call_api(data_dir, &call).await
+    call_at(&access, &call).await
 }
 
-/// Asks the running broker's API, as its operator.
+/// Asks the broker's API: the one that runs here as its operator, or that of a profile as its member.
 pub(super) async fn call_api<T: DeserializeOwned>(data_dir: &Path, call: &Call) -> Result<T, Failure> {
-    let access = find(data_dir)?;
-    let asking = ask(&access, call);
+    call_at(&way(data_dir)?.access(), call).await
+}
+
+/// Asks a broker's API. An empty answer is read as `null`.
+pub(super) async fn call_at<T: DeserializeOwned>(access: &AdminAccess, call: &Call) -> Result<T, Failure> {
+    let asking = ask(access, call);
     let answered = timeout(Duration::from_secs(ANSWER_SECS_MAX), asking).await;
     let (status, body) = match answered {
         Ok(answer) => answer?,
@@ -75,12 +103,29 @@ pub(super) async fn call_api<T: DeserializeOwned>(data_dir: &Path, call: &Call) 
         }
     };
     if status.is_success() {
-        return read(&body);
+        return read(if body.is_empty() { b"null" } else { &body });
     }
     Err(refusal(status, &body))
 }
 
-/// The way to the broker, or what to do when there is none.
+/// The way to the broker: the profile that the environment names, the broker that runs here, the profile of
+/// whoever logged in; or what to do when there is none.
+pub(super) fn way(data_dir: &Path) -> Result<Way, Failure> {
+    if profile::named_by_environment().is_none() {
+        match find(data_dir) {
+            Err(failure) if failure.exit() == Exit::Unreachable => {
+                let profile = Profile::current().ok().flatten();
+                return profile.map(Way::Profile).ok_or(failure);
+            }
+            found => return found.map(Way::Here),
+        }
+    }
+    let profile = Profile::current()?;
+    profile
+        .map(Way::Profile)
+        .ok_or_else(|| Failure::because(Exit::Failed, "there is no such profile"))
+}
+
 fn find(data_dir: &Path) -> Result<AdminAccess, Failure> {
     let found = AdminAccess::read(data_dir).map_err(|error| {
         let text = if error.kind() == io::ErrorKind::PermissionDenied {
@@ -93,7 +138,7 @@ fn find(data_dir: &Path) -> Result<AdminAccess, Failure> {
     found.ok_or_else(|| {
         let folder = data_dir.display();
         let text = format!(
-            "no broker runs with the data folder {folder}\nstart one:       cloudsignal serve --data-dir {folder}\nor name another: --data-dir DIR"
+            "no broker runs with the data folder {folder}\nstart one:       cloudsignal serve --data-dir {folder}\nor name another: --data-dir DIR\nor log in:       cloudsignal login --url URL --email EMAIL"
         );
         Failure::because(Exit::Unreachable, text)
     })
@@ -105,10 +150,12 @@ async fn ask(access: &AdminAccess, call: &Call) -> Result<(StatusCode, Bytes), F
         .parse()
         .with_context(|| format!("{} is no address", access.url))?;
     let stream = connect(access, &uri).await.map_err(|error| {
-        let text = format!(
-            "the broker (process {}) is gone; start it again with `cloudsignal serve`",
-            access.pid
-        );
+        let text = if access.pid == 0 {
+            format!("the broker at {} cannot be reached", access.url)
+        } else {
+            let pid = access.pid;
+            format!("the broker (process {pid}) is gone; start it again with `cloudsignal serve`")
+        };
         Failure::new(Exit::Unreachable, error.context(text))
     })?;
     let answer = exchange(access, &uri, stream, call).await;

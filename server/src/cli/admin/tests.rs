@@ -23,10 +23,14 @@ fn order(words: &[&str]) -> Result<Value, Failure> {
     let order = match cli.command {
         Typed::Org(args) => args.action.order()?,
         Typed::User(args) => args.action.order(args.org)?,
-        Typed::Key(args) => args.action.order(args.org),
+        Typed::Key(args) => args.action.order(args.org)?,
         Typed::Token(args) => args.action.order(args.org)?,
         Typed::Acl(args) => args.action.order(args.org)?,
         Typed::Session(_)
+        | Typed::Audit(_)
+        | Typed::Login(_)
+        | Typed::Logout(_)
+        | Typed::Whoami(_)
         | Typed::Serve(_)
         | Typed::Pub(_)
         | Typed::Sub(_)

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{AdminArgs, Order, OrgChoice, secret_from};
 use crate::accounts::Command;
+use crate::accounts::command::PageRequest;
 use crate::cli::exit::Failure;
 
 /// What was typed after `cloudsignal token`.
@@ -50,6 +51,12 @@ pub enum TokenAction {
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
+    /// List tokens that were made or used since the broker started
+    List {
+        /// Begin after this token: what the page before says
+        #[arg(long, value_name = "TOKEN")]
+        after: Option<String>,
+    },
     /// End a token and its connections
     Revoke {
         /// The token's id
@@ -83,6 +90,10 @@ impl TokenAction {
             } => {
                 let password = secret_from(&password_file)?;
                 Order::Global(Command::TokenRefresh { token_id, password })
+            }
+            Self::List { after } => {
+                let page = PageRequest { after, limit: None };
+                Order::in_org(org, |org| Command::TokenList { org, page })
             }
             Self::Revoke { token_id } => Order::in_org(org, |org| Command::TokenRevoke { org, token_id }),
         })

@@ -53,6 +53,16 @@ pub enum UserAction {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// Let a user log in again
+    Enable {
+        /// Name inside the organization
+        name: String,
+    },
+    /// Close a user's connections, and let the user log in no more until enabled
+    Disable {
+        /// Name inside the organization
+        name: String,
+    },
     /// Remove a user and close the connections
     Delete {
         /// Name inside the organization
@@ -88,6 +98,16 @@ impl UserAction {
                 let password = password_file.as_deref().map(secret_from).transpose()?;
                 Order::in_org(org, |org| Command::UserSetPassword { org, name, password })
             }
+            Self::Enable { name } => Order::in_org(org, |org| Command::UserEnable {
+                org,
+                name,
+                enabled: true,
+            }),
+            Self::Disable { name } => Order::in_org(org, |org| Command::UserEnable {
+                org,
+                name,
+                enabled: false,
+            }),
             Self::Delete { name } => Order::in_org(org, |org| Command::UserDelete { org, name }),
         })
     }

@@ -1,0 +1,190 @@
+//! `cloudsignal login`, `logout`, `whoami`: members of an organization, from any machine.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::AdminAccess;
+use super::profile::{PROFILE_DEFAULT, PROFILE_VARIABLE, Profile};
+use super::request::{Call, call_at, way};
+use super::table::pairs;
+use super::{AdminArgs, secret_from};
+use crate::accounts::Secret;
+use crate::accounts::command::{KeyView, MemberView, OrgView};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::http::accounts::WhoAmI;
+
+/// What was typed after `cloudsignal login`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct LoginArgs {
+    /// Where the broker's HTTP API answers: `https://broker.example:8443`
+    #[arg(long, value_name = "URL", env = "CLOUDSIGNAL_URL")]
+    pub url: String,
+
+    /// Your e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    pub email: String,
+
+    /// File whose first line is your password; `-` for standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub password_file: PathBuf,
+
+    /// The organization, if you are a member of several
+    #[arg(long, value_name = "ORG", env = "CLOUDSIGNAL_ORG")]
+    pub org: Option<String>,
+
+    /// Certificates to trust, PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Name of the profile to keep
+    #[arg(long, value_name = "NAME", env = PROFILE_VARIABLE, default_value = PROFILE_DEFAULT)]
+    pub profile: String,
+
+    /// Print the answer as JSON, without the key
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was typed after `cloudsignal logout`.
+#[derive(Args, Clone, Debug)]
+pub struct LogoutArgs {
+    /// Name of the profile to end
+    #[arg(long, value_name = "NAME", env = PROFILE_VARIABLE, default_value = PROFILE_DEFAULT)]
+    pub profile: String,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was typed after `cloudsignal whoami`.
+#[derive(Args, Clone, Debug)]
+pub struct WhoAmIArgs {
+    /// The broker
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pass show broker/ada | cloudsignal login --url https://broker.example:8443 --email ada@example.com
+  cloudsignal whoami
+  cloudsignal user list
+        as the member that is logged in, unless a broker runs with the data folder
+  cloudsignal logout";
+
+#[derive(Debug, Deserialize)]
+struct LoginAnswer {
+    api_key: Secret,
+    key: KeyView,
+    member: MemberView,
+    organization: OrgView,
+}
+
+/// Logs in, and keeps the profile.
+pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
+    let password = secret_from(&args.password_file)?;
+    let ca_file = match &args.ca {
+        None => None,
+        Some(file) => Some(
+            file.canonicalize()
+                .with_context(|| format!("{} cannot be found", file.display()))?,
+        ),
+    };
+    let access = AdminAccess {
+        url: args.url.trim_end_matches('/').to_owned(),
+        token: Secret::new(String::new()),
+        ca_file,
+        pid: 0,
+    };
+    let call = Call {
+        method: Method::POST,
+        path: "/v2/login".to_owned(),
+        body: Some(json!({ "organization_id": args.org, "email": args.email, "password": password })),
+    };
+    let answer: LoginAnswer = call_at(&access, &call).await?;
+    let profile = Profile {
+        url: access.url,
+        api_key: answer.api_key,
+        expires_at: answer.key.expires_at,
+        organization_id: answer.organization.id.clone(),
+        email: answer.member.email.clone(),
+        ca_file: access.ca_file,
+    };
+    let path = profile.write(&args.profile)?;
+    let until = answer.key.expires_at.map(|end| end.to_string());
+    let shown = json!({
+        "profile": args.profile, "url": profile.url, "organization": answer.organization,
+        "member": answer.member, "key_id": answer.key.id, "expires_at": until,
+    });
+    let text = pairs(&[
+        (
+            "organization",
+            format!("{} ({})", profile.organization_id, answer.organization.name),
+        ),
+        ("member", profile.email),
+        ("until", until.unwrap_or_default()),
+        ("kept in", path.display().to_string()),
+    ]);
+    print(args.json, &shown, &text)
+}
+
+/// Ends the login and forgets the profile. A key that is worth nothing any more is no reason to keep it.
+pub(in crate::cli) async fn logout(args: LogoutArgs) -> Result<(), Failure> {
+    let Some(profile) = Profile::read(&args.profile)? else {
+        let text = format!("nobody is logged in as profile {}", args.profile);
+        return Err(Failure::because(Exit::Failed, text));
+    };
+    let call = Call {
+        method: Method::POST,
+        path: "/v2/logout".to_owned(),
+        body: None,
+    };
+    let ended = call_at::<Value>(&profile.access(), &call).await;
+    if let Err(failure) = ended
+        && failure.exit() != Exit::LoginRefused
+    {
+        return Err(failure);
+    }
+    Profile::remove(&args.profile)?;
+    let shown = json!({ "profile": args.profile, "email": profile.email });
+    print(args.json, &shown, &format!("{} is logged out\n", profile.email))
+}
+
+/// Shows who commands are from.
+pub(in crate::cli) async fn who_am_i(args: WhoAmIArgs) -> Result<(), Failure> {
+    let way = way(&args.admin.data_dir)?.access();
+    let call = Call::get("/v2/whoami".to_owned());
+    let who: WhoAmI = call_at(&way, &call).await?;
+    let role = who.role.map(|role| format!("{role:?}").to_lowercase());
+    let scopes: Vec<_> = who.scopes.iter().map(|scope| scope.name()).collect();
+    let text = pairs(&[
+        ("at", way.url.clone()),
+        ("as", who.actor.clone()),
+        (
+            "organization",
+            who.organization_id.clone().unwrap_or_else(|| "any".to_owned()),
+        ),
+        ("role", role.unwrap_or_else(|| "-".to_owned())),
+        ("may", scopes.join(" ")),
+    ]);
+    let shown = serde_json::to_value(&who).context("the answer does not fit into JSON")?;
+    print(args.admin.json, &shown, &text)
+}
+
+fn print(as_json: bool, json: &Value, text: &str) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if as_json {
+        output.line(format!("{json:#}").as_bytes())?;
+    } else {
+        output.write(text.as_bytes())?;
+    }
+    output.flush()
+}
