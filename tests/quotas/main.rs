@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`client`] | what a client says, and the code it gets |
 //! | [`limits`] | each quota beyond its limit |
+//! | [`neighbour`] | what a flood in one organization does to another |
 //! | [`usage`] | what was used, counted twice; restarts |
 
 mod client;
 mod limits;
+mod neighbour;
 mod usage;
 
 use cloudsignal_tests::broker::{Broker, Listener};
