@@ -80,6 +80,7 @@ fn make_noise(door: &Door, number: u64, is_on: &AtomicBool, sent: &AtomicU64) {
             client.tell("noise/of/the/neighbour", &[b'!'; 64]);
         }
         sent.fetch_add(per_step, Ordering::Relaxed);
+        // sleep: the flood keeps to a rate; nothing is awaited
         thread::sleep(Duration::from_millis(10).saturating_sub(begin.elapsed()));
     }
 }
@@ -92,6 +93,7 @@ fn listen(name: &'static str, door: &Door, secs: u64, sent: &AtomicU64) -> Phase
     let mut latencies = Vec::new();
     for number in 0..secs * QUIET_RATE {
         let due = begin + Duration::from_micros(number * 1_000_000 / QUIET_RATE);
+        // sleep: messages leave at a rate; nothing is awaited
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let payload = number.to_be_bytes();
         let start = Instant::now();
