@@ -1,6 +1,6 @@
 //! Permissions: asked at publish and at delivery, and changed while clients are connected.
 
-use cloudsignal_broker::policy::{Actions, Effect, Rule, UserPattern};
+use cloudsignal_broker::policy::{Actions, Effect, Precedence, Rule, UserPattern};
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{Access, Identity, Policy};
 use cloudsignal_core::Qos;
@@ -187,6 +187,36 @@ fn a_changed_policy_holds_at_once_for_publishers_and_subscribers() {
     change(&world, Policy::permit_all());
     assert_eq!(b.publish_qos1("x", "4", 1), ReasonCode::Success);
     assert_eq!(a.payloads(), ["4"], "the subscription was never lost");
+}
+
+#[test]
+fn a_policy_whose_order_counts_holds_at_once_too() {
+    let world = World::new();
+    let a = world.connect("a").identity(identity("a")).go();
+    let b = world.client("b");
+    a.subscribe("#", QOS0);
+    let ordered = |rules| Policy {
+        precedence: Precedence::FirstMatch,
+        ..only(rules)
+    };
+    let mine = || UserPattern::Exact("a".into());
+    let rules = |first: Rule| vec![first, deny("x/#", SUB), allow("#", BOTH)];
+    change(
+        &world,
+        ordered(rules(Rule {
+            user: mine(),
+            ..allow("x/mine", SUB)
+        })),
+    );
+    for name in ["x/mine", "x/other", "y", "$odd/1"] {
+        b.publish(name, name);
+    }
+    assert_eq!(a.payloads(), ["x/mine", "y"]);
+    change(&world, ordered(rules(deny("y", PUB))));
+    for name in ["x/mine", "y", "z"] {
+        b.publish(name, name);
+    }
+    assert_eq!(a.payloads(), ["z"]);
 }
 
 #[test]

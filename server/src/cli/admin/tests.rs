@@ -126,6 +126,31 @@ fn passwords_and_rules_come_from_files() {
 }
 
 #[test]
+fn validation_ends_with_0_for_warnings_and_with_1_for_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let validated = |text: &str| {
+        let path = folder.path().join("rules");
+        std::fs::write(&path, text).unwrap();
+        let words = [
+            "cloudsignal",
+            "acl",
+            "validate",
+            "--local-only",
+            path.to_str().unwrap(),
+        ];
+        crate::cli::run(Cli::try_parse_from(words).unwrap())
+    };
+    assert_eq!(validated("topic read public/#"), Exit::Done);
+    let warned = r#"{"version": "2.1", "rules": [{"topic": "rooms/{channel}", "action": "pub"}]}"#;
+    assert_eq!(validated(warned), Exit::Done);
+    for broken in ["{", r#"{"version": "2.1", "rules": [{}]}"#, "allow everything"] {
+        assert_eq!(validated(broken), Exit::Failed, "{broken}");
+    }
+    let words = ["cloudsignal", "acl", "validate", "--local-only", "no such file"];
+    assert_eq!(crate::cli::run(Cli::try_parse_from(words).unwrap()), Exit::Failed);
+}
+
+#[test]
 fn removing_an_organization_needs_a_yes() {
     let failure = order(&["org", "delete", "org_y"]).unwrap_err();
     assert_eq!(failure.exit(), Exit::Usage);
