@@ -252,6 +252,11 @@ mod tests {
             grant
         }
 
+        async fn run(&self, command: serde_json::Value) -> serde_json::Value {
+            let command = serde_json::from_value(command).unwrap();
+            serde_json::to_value(self.directory.execute(command).await.unwrap()).unwrap()
+        }
+
         async fn user(&self, password: &str) -> Identity {
             let login = Login {
                 username: Some(&format!("ada@{}", self.org)),
@@ -423,6 +428,35 @@ mod tests {
             let close = |outbox: &Outbox| outbox.take(0, &mut Batch::default()).close;
             let ended = Some(CloseCause::Server(ReasonCode::NotAuthorized));
             assert_eq!([close(&one), close(&two), close(&three)], [ended, ended, None]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_ends_or_is_replaced_takes_its_connections_with_it_at_that_moment() {
+        for rotates in [false, true] {
+            let mut bench = Bench::new().await;
+            let life = if rotates { 3_600 } else { 60 };
+            let create = serde_json::json!({"command": "key_create", "org": bench.org, "name": "backend",
+                "options": {"expires_in_secs": life}});
+            let created = bench.run(create).await;
+            let secret_key = created["secret_key"].as_str().unwrap();
+            let login = Login {
+                username: Some(&format!("server@{}", bench.org)),
+                password: Some(secret_key.as_bytes()),
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                certificate: None,
+            };
+            let identity = bench.authenticator.authenticate(login).await.unwrap();
+            let (cell, _, outbox) = bench.connect("backend", &identity);
+            if rotates {
+                let id = &created["key"]["id"];
+                let rotate = serde_json::json!({"command": "key_rotate", "org": bench.org, "key_id": id,
+                    "grace_secs": 60});
+                bench.run(rotate).await;
+                bench.apply_all();
+            }
+            assert_eq!(bench.pass(&cell, &outbox, 59), None);
+            assert_eq!(bench.pass(&cell, &outbox, 2), TIME_IS_UP);
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`encrypted`] | TLS versions, certificate reload, client certificates |
 //! | [`bounds`] | limits on connections, clients that do not read |
 //! | [`life`] | metrics, health, drain |
+//! | [`decisions`] | every decision about a credential, and the code its connections end with |
 //! | [`live`] | decisions of administrators reach open connections |
 //! | [`reauthentication`] | tokens by the authentication method of MQTT 5 |
 //! | [`process`] | the program itself, and its signals |
@@ -16,6 +17,7 @@
 
 mod bounds;
 mod broker;
+mod decisions;
 mod encrypted;
 mod life;
 mod live;
