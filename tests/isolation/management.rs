@@ -1,5 +1,7 @@
 //! What owners do through the API: accounts are made and ended, tokens issued, renewed and revoked.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -186,6 +188,8 @@ impl World {
                 self.issue(org, at, false);
             }
             7 => {
+                // Whatever is of the second in which an owner's tokens were revoked is revoked with them.
+                self.bench.clock.advance(Duration::from_secs(1));
                 let external = external_token(org, EMAILS[at], self.bench.clock.wall());
                 let body = json!({ "organization_id": id, "token": external });
                 let made = self.tokens(org, "/v2/tokens/exchange", &body);
