@@ -328,7 +328,13 @@ impl Ledger {
         // What it was accepted with; twice, perhaps, and it may be either.
         let ends: Vec<Instant> = match claim {
             Claim::Direct(at) => vec![self.dues[*at].expires_at],
-            Claim::Group(at) => vec![self.groups[*at].expires_at],
+            Claim::Group(at) => {
+                let same = self.groups_of[&sent.tag].iter().map(|&other| &self.groups[other]);
+                let filter = &self.groups[*at].filter;
+                same.filter(|due| due.filter == *filter)
+                    .map(|due| due.expires_at)
+                    .collect()
+            }
             Claim::Flagged(at) => self.flagged.sent[*at].ends.clone(),
             Claim::Broker | Claim::None => return,
         };
