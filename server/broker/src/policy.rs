@@ -98,6 +98,24 @@ pub struct Actions {
     pub subscribe: bool,
 }
 
+impl Actions {
+    /// Publishing only.
+    pub const PUBLISH: Self = Self {
+        publish: true,
+        subscribe: false,
+    };
+    /// Subscribing only.
+    pub const SUBSCRIBE: Self = Self {
+        publish: false,
+        subscribe: true,
+    };
+    /// Both.
+    pub const BOTH: Self = Self {
+        publish: true,
+        subscribe: true,
+    };
+}
+
 /// Which users a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserPattern {

@@ -9,19 +9,6 @@ use cloudsignal_core::codec::{ReasonCode, Will};
 use crate::client::{MessageExt, QOS0, QOS1, QOS2, filter, id, message, will};
 use crate::world::{World, identity};
 
-const PUB: Actions = Actions {
-    publish: true,
-    subscribe: false,
-};
-const SUB: Actions = Actions {
-    publish: false,
-    subscribe: true,
-};
-const BOTH: Actions = Actions {
-    publish: true,
-    subscribe: true,
-};
-
 fn rule(pattern: &str, actions: Actions, effect: Effect) -> Rule {
     Rule {
         name: pattern.into(),
@@ -64,7 +51,7 @@ fn change(world: &World, policy: Policy) {
 #[test]
 fn a_denied_publish_is_refused_and_the_connection_lives() {
     // [MQTT-3.4.2-1] [MQTT-3.5.2-1]; 3.1.1 [MQTT-3.3.5-2]
-    let world = World::with_policy(all_but(vec![deny("secret/#", PUB)]));
+    let world = World::with_policy(all_but(vec![deny("secret/#", Actions::PUBLISH)]));
     let a = world.client("a");
     a.subscribe("secret/#", QOS2);
     let b = world.client("b");
@@ -93,7 +80,7 @@ fn a_denied_publish_is_refused_and_the_connection_lives() {
 
 #[test]
 fn a_rule_may_limit_quality_and_retention() {
-    let mut limited = allow("x", PUB);
+    let mut limited = allow("x", Actions::PUBLISH);
     limited.qos_max = Some(Qos::AtLeastOnce);
     limited.retain = false;
     let world = World::with_policy(only(vec![limited]));
@@ -108,9 +95,9 @@ fn a_rule_may_limit_quality_and_retention() {
 #[test]
 fn a_denied_subscribe_is_refused_and_the_others_are_granted() {
     // [MQTT-3.8.4-7] [MQTT-3.9.3-2]
-    let mut limited = allow("low/#", SUB);
+    let mut limited = allow("low/#", Actions::SUBSCRIBE);
     limited.qos_max = Some(Qos::AtMostOnce);
-    let world = World::with_policy(only(vec![allow("open/#", SUB), limited]));
+    let world = World::with_policy(only(vec![allow("open/#", Actions::SUBSCRIBE), limited]));
     let filters = || {
         ["open/+", "#", "low/x", "$share/g/closed"]
             .map(|text| filter(text, QOS2))
@@ -134,7 +121,7 @@ fn a_denied_subscribe_is_refused_and_the_others_are_granted() {
 
 #[test]
 fn what_a_deny_rule_takes_out_of_a_filter_is_not_delivered() {
-    let world = World::with_policy(all_but(vec![deny("a/secret/#", SUB)]));
+    let world = World::with_policy(all_but(vec![deny("a/secret/#", Actions::SUBSCRIBE)]));
     let a = world.client("a");
     a.subscribe("a/#", QOS1);
     a.subscribe("$share/g/+/#", QOS1);
@@ -146,7 +133,7 @@ fn what_a_deny_rule_takes_out_of_a_filter_is_not_delivered() {
 
 #[test]
 fn retained_messages_are_asked_about_too() {
-    let world = World::with_policy(all_but(vec![deny("a/2", SUB)]));
+    let world = World::with_policy(all_but(vec![deny("a/2", Actions::SUBSCRIBE)]));
     let b = world.client("b");
     for name in ["a/1", "a/2", "a/3"] {
         b.publish_it(message(name, name).retained());
@@ -158,7 +145,7 @@ fn retained_messages_are_asked_about_too() {
 
 #[test]
 fn a_message_goes_to_a_member_who_may_have_it() {
-    let mut secret = deny("x", SUB);
+    let mut secret = deny("x", Actions::SUBSCRIBE);
     secret.user = UserPattern::Exact("ann".into());
     let world = World::with_policy(all_but(vec![secret]));
     let ann = world.connect("a").user("ann").go();
@@ -179,10 +166,10 @@ fn a_changed_policy_holds_at_once_for_publishers_and_subscribers() {
     a.subscribe("x", QOS1);
     b.publish_qos1("x", "1", 1);
     assert_eq!(a.payloads(), ["1"]);
-    change(&world, all_but(vec![deny("x", SUB)]));
+    change(&world, all_but(vec![deny("x", Actions::SUBSCRIBE)]));
     assert_eq!(b.publish_qos1("x", "2", 1), ReasonCode::NoMatchingSubscribers);
     a.expect_nothing();
-    change(&world, all_but(vec![deny("x", PUB)]));
+    change(&world, all_but(vec![deny("x", Actions::PUBLISH)]));
     assert_eq!(b.publish_qos1("x", "3", 1), ReasonCode::NotAuthorized);
     change(&world, Policy::permit_all());
     assert_eq!(b.publish_qos1("x", "4", 1), ReasonCode::Success);
@@ -200,19 +187,19 @@ fn a_policy_whose_order_counts_holds_at_once_too() {
         ..only(rules)
     };
     let mine = || UserPattern::Exact("a".into());
-    let rules = |first: Rule| vec![first, deny("x/#", SUB), allow("#", BOTH)];
+    let rules = |first: Rule| vec![first, deny("x/#", Actions::SUBSCRIBE), allow("#", Actions::BOTH)];
     change(
         &world,
         ordered(rules(Rule {
             user: mine(),
-            ..allow("x/mine", SUB)
+            ..allow("x/mine", Actions::SUBSCRIBE)
         })),
     );
     for name in ["x/mine", "x/other", "y", "$odd/1"] {
         b.publish(name, name);
     }
     assert_eq!(a.payloads(), ["x/mine", "y"]);
-    change(&world, ordered(rules(deny("y", PUB))));
+    change(&world, ordered(rules(deny("y", Actions::PUBLISH))));
     for name in ["x/mine", "y", "z"] {
         b.publish(name, name);
     }
@@ -228,7 +215,7 @@ fn what_waits_and_is_no_longer_allowed_is_dropped() {
     let b = world.client("b");
     b.publish_qos1("x", "no longer", 1);
     b.publish_qos1("y", "still", 1);
-    change(&world, all_but(vec![deny("x", SUB)]));
+    change(&world, all_but(vec![deny("x", Actions::SUBSCRIBE)]));
     assert_eq!(world.dropped(DropReason::DeliveryDenied), 1);
     let a = world.connect("a").resume().expiry(100).go();
     assert_eq!(a.payloads(), ["still"]);
@@ -244,16 +231,16 @@ fn retained_messages_that_are_still_to_come_are_asked_about_again() {
     let a = world.connect("a").receive_max(1).go();
     a.subscribe("x/#", QOS1);
     assert_eq!(a.payloads(), ["x/1"]);
-    change(&world, all_but(vec![deny("x/2", SUB)]));
+    change(&world, all_but(vec![deny("x/2", Actions::SUBSCRIBE)]));
     a.puback(id(1));
     assert_eq!(a.payloads(), ["x/3"]);
 }
 
 #[test]
 fn who_comes_back_with_fewer_rights_gets_less() {
-    let mut staff = allow("staff/#", BOTH);
+    let mut staff = allow("staff/#", Actions::BOTH);
     staff.pattern = "{role}/#".into();
-    let world = World::with_policy(only(vec![staff, allow("open/#", BOTH)]));
+    let world = World::with_policy(only(vec![staff, allow("open/#", Actions::BOTH)]));
     let with_role = |role: &str| Identity {
         claims: vec![("role".into(), role.into())],
         ..identity("ann")
@@ -289,8 +276,8 @@ fn who_comes_back_with_fewer_rights_gets_less() {
 #[test]
 fn patterns_bind_to_who_the_client_is() {
     let world = World::with_policy(only(vec![
-        allow("users/{username}/#", BOTH),
-        allow("devices/{client_id}/+", BOTH),
+        allow("users/{username}/#", Actions::BOTH),
+        allow("devices/{client_id}/+", Actions::BOTH),
     ]));
     let ann = world.connect("a1").user("ann").go();
     ann.subscribe("users/ann/#", QOS0);
@@ -337,7 +324,7 @@ fn a_will_is_asked_about_when_it_is_published() {
     let (early, late) = (with_will("early"), with_will("late"));
     early.cut();
     watcher.expect_publish("wills/m", "gone");
-    change(&world, all_but(vec![deny("wills/#", PUB)]));
+    change(&world, all_but(vec![deny("wills/#", Actions::PUBLISH)]));
     late.cut();
     watcher.expect_nothing();
 }

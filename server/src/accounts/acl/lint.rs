@@ -31,7 +31,7 @@ fn useless(policy: &Policy, index: usize, rule: &Rule) -> Option<PolicyFault> {
         let advice = "leave it out, or make the default \"deny\"";
         return fault("shadowed: the default allows everything it allows".into(), advice);
     }
-    let deciders = [PUBLISH, SUBSCRIBE]
+    let deciders = [Actions::PUBLISH, Actions::SUBSCRIBE]
         .into_iter()
         .filter(|action| shares(*action, rule.actions));
     let deciders: Option<Vec<&Rule>> = deciders
@@ -55,15 +55,6 @@ fn useless(policy: &Policy, index: usize, rule: &Rule) -> Option<PolicyFault> {
         "remove it, or narrow the other rule",
     )
 }
-
-const PUBLISH: Actions = Actions {
-    publish: true,
-    subscribe: false,
-};
-const SUBSCRIBE: Actions = Actions {
-    publish: false,
-    subscribe: true,
-};
 
 const fn shares(one: Actions, other: Actions) -> bool {
     (one.publish && other.publish) || (one.subscribe && other.subscribe)

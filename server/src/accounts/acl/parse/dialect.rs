@@ -19,19 +19,6 @@ pub(super) enum Dialect {
     Priority,
 }
 
-const PUBLISH: Actions = Actions {
-    publish: true,
-    subscribe: false,
-};
-const SUBSCRIBE: Actions = Actions {
-    publish: false,
-    subscribe: true,
-};
-const BOTH: Actions = Actions {
-    publish: true,
-    subscribe: true,
-};
-
 impl Dialect {
     /// Every key that means something.
     pub(super) const fn keys(self) -> &'static [&'static str] {
@@ -137,13 +124,19 @@ impl Dialect {
     /// What a word there means; the effect where the word says that too.
     pub(super) fn action(self, word: &str) -> Option<(Actions, Option<Effect>)> {
         match (self, word) {
-            (Self::Global | Self::Rules | Self::Publishers, "pub") => Some((PUBLISH, None)),
-            (Self::Global | Self::Rules | Self::Publishers, "sub") => Some((SUBSCRIBE, None)),
-            (Self::Global | Self::Rules | Self::Publishers, "pub+sub" | "sub+pub") => Some((BOTH, None)),
-            (Self::Dashboard | Self::RuleSet | Self::Priority, "publish") => Some((PUBLISH, None)),
-            (Self::Dashboard | Self::RuleSet | Self::Priority, "subscribe") => Some((SUBSCRIBE, None)),
-            (Self::Dashboard | Self::RuleSet | Self::Priority, "both" | "pubsub") => Some((BOTH, None)),
-            (Self::RuleSet, "deny") => Some((BOTH, Some(Effect::Deny))),
+            (Self::Global | Self::Rules | Self::Publishers, "pub") => Some((Actions::PUBLISH, None)),
+            (Self::Global | Self::Rules | Self::Publishers, "sub") => Some((Actions::SUBSCRIBE, None)),
+            (Self::Global | Self::Rules | Self::Publishers, "pub+sub" | "sub+pub") => {
+                Some((Actions::BOTH, None))
+            }
+            (Self::Dashboard | Self::RuleSet | Self::Priority, "publish") => Some((Actions::PUBLISH, None)),
+            (Self::Dashboard | Self::RuleSet | Self::Priority, "subscribe") => {
+                Some((Actions::SUBSCRIBE, None))
+            }
+            (Self::Dashboard | Self::RuleSet | Self::Priority, "both" | "pubsub") => {
+                Some((Actions::BOTH, None))
+            }
+            (Self::RuleSet, "deny") => Some((Actions::BOTH, Some(Effect::Deny))),
             (_, _) => None,
         }
     }
