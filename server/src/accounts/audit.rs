@@ -77,13 +77,14 @@ pub struct AuditEntry {
 }
 
 /// Which entries are wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AuditFilter {
-    /// Only of this actor.
+    /// Only of this actor: `operator`, `key:key_…`, `member:ada@example.com` or `holder`.
     pub actor: Option<String>,
-    /// Only this action.
+    /// Only this action: `user_created`.
     pub action: Option<String>,
-    /// Only about this kind of thing.
+    /// Only about this kind of thing: `user`.
     pub entity: Option<String>,
     /// Only about this one.
     pub entity_id: Option<String>,

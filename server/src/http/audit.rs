@@ -9,25 +9,6 @@ use utoipa_axum::routes;
 
 use super::{Api, ApiError, Caller, PageParams, Params};
 use crate::accounts::{AuditEntry, AuditFilter, Scope};
-use crate::clock::WallTime;
-
-/// Which entries are wanted.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct AuditParams {
-    /// Only of this actor: `operator`, `key:key_…`, `member:ada@example.com` or `holder`.
-    pub actor: Option<String>,
-    /// Only this action: `user_created`.
-    pub action: Option<String>,
-    /// Only about this kind of thing: `user`.
-    pub entity: Option<String>,
-    /// Only about this one.
-    pub entity_id: Option<String>,
-    /// Only from then on.
-    pub since: Option<WallTime>,
-    /// Only before that.
-    pub until: Option<WallTime>,
-}
 
 /// Part of the audit trail.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -46,35 +27,19 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 ///
 /// The last 10 000 changes, none older than 90 days. An operator who names no organization reads which
 /// organizations came and went.
-#[utoipa::path(get, path = "/v2/audit", tag = "Audit", security(("bearer" = [])), params(PageParams, AuditParams),
+#[utoipa::path(get, path = "/v2/audit", tag = "Audit", security(("bearer" = [])), params(PageParams, AuditFilter),
     responses((status = 200, description = "A page of it, newest first", body = AuditList)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
     Params(page): Params<PageParams>,
-    Params(wanted): Params<AuditParams>,
+    Params(wanted): Params<AuditFilter>,
 ) -> Result<Json<AuditList>, ApiError> {
     let org = match caller.org() {
         Err(_unnamed) if caller.require_operator().is_ok() => None,
         Ok(_) | Err(_) => Some(caller.require(Scope::AuditRead)?),
     };
-    let AuditParams {
-        actor,
-        action,
-        entity,
-        entity_id,
-        since,
-        until,
-    } = wanted;
-    let filter = AuditFilter {
-        actor,
-        action,
-        entity,
-        entity_id,
-        since,
-        until,
-    };
-    let page = api.0.directory.audit(org, &filter, &page.page()?).await?;
+    let page = api.0.directory.audit(org, &wanted, &page.page()?).await?;
     Ok(Json(AuditList {
         entries: page.entries,
         next: page.next,
