@@ -95,7 +95,7 @@ impl Attack {
 
 /// `count`, times what the environment asks for.
 pub(crate) fn scaled(count: usize) -> usize {
-    let scale = env::var("CLOUDSIGNAL_HOSTILE_SCALE").ok();
+    let scale = env::var("CS_TEST_HOSTILE_SCALE").ok();
     count * scale.map_or(1, |scale| scale.parse::<usize>().expect("a whole number"))
 }
 

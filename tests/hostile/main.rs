@@ -13,7 +13,7 @@
 //! | [`attack`] | the broker under attack, its memory, and how many attackers there are |
 //! | [`witness`] | the well-behaved pair |
 //!
-//! Every attack prints one line of figures (`--nocapture`). `CLOUDSIGNAL_HOSTILE_SCALE=10` makes it ten times as large.
+//! Every attack prints one line of figures (`--nocapture`). `CS_TEST_HOSTILE_SCALE=10` makes it ten times as large.
 #![expect(clippy::print_stdout, reason = "each attack prints its figures")]
 
 mod attack;
