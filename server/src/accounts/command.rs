@@ -551,6 +551,9 @@ pub enum CommandError {
         /// `policy`.
         what: String,
     },
+    /// Whoever asks has no power over members of this role.
+    #[error("only an owner, or a secret key, has power over owners")]
+    InsufficientRole,
     /// A credential is not good (any more).
     #[error("{credential}")]
     Refused {

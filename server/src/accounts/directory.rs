@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedMutexGuard, broadcast, oneshot};
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use cloudsignal_broker::{Credential, Identity, OrgId, Policy};
 use cloudsignal_core::Instant;
 
 use super::account::{Account, User};
-use super::audit::{Actor, Draft};
+use super::audit::{Actor, Trail};
 use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
 use super::event::{AccountChange, AccountEvent};
 use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
@@ -27,7 +27,7 @@ use super::tokens::TokenOrder;
 use crate::authn::password::PasswordPool;
 use crate::clock::Clock;
 use crate::identity::endpoint::Reach;
-use crate::store::{Commit, CommitError, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// All accounts. Cheap to clone; clones are the same directory.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) gate: Arc<tokio::sync::Mutex<()>>,
     /// Number of the next entry of the operator's own audit trail.
     pub(super) audit_next: Mutex<u64>,
-    events: broadcast::Sender<AccountEvent>,
+    pub(super) events: broadcast::Sender<AccountEvent>,
 }
 
 /// Which organizations there are, and where each secret key belongs.
@@ -116,43 +116,41 @@ impl Directory {
     /// # Errors
     /// [`CommandError`]; nothing changed then.
     pub async fn execute_as(&self, actor: Actor, command: Command) -> Result<Outcome, CommandError> {
-        let draft = Draft::of(&command);
-        let outcome = self.carry_out(command).await?;
-        if let Some(draft) = draft {
-            self.keep_trail(&actor, draft.finish(&outcome)).await;
-        }
-        Ok(outcome)
+        let trail = Trail::of(actor, &command);
+        self.carry_out(trail, command).await
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm for each command, and nothing else")]
-    async fn carry_out(&self, command: Command) -> Result<Outcome, CommandError> {
+    async fn carry_out(&self, trail: Trail, command: Command) -> Result<Outcome, CommandError> {
         match command {
-            Command::OrgCreate { name, preset } => self.org_create(name, preset).await,
+            Command::OrgCreate { name, preset } => self.org_create(trail, name, preset).await,
             Command::OrgList(page) => Ok(self.org_list(&page)),
             Command::OrgShow { org } => Ok(Outcome::Org(self.account(&org)?.view())),
-            Command::OrgSuspend { org } => self.org_suspend(&org).await,
-            Command::OrgResume { org } => self.org_resume(&org).await,
-            Command::OrgDelete { org } => self.org_delete(&org).await,
-            Command::UserCreate { org, name, password } => self.user_create(&org, name, password).await,
-            Command::OrgRename { org, name } => self.org_rename(&org, name).await,
+            Command::OrgSuspend { org } => self.org_suspend(trail, &org).await,
+            Command::OrgResume { org } => self.org_resume(trail, &org).await,
+            Command::OrgDelete { org } => self.org_delete(trail, &org).await,
+            Command::UserCreate { org, name, password } => {
+                self.user_create(trail, &org, name, password).await
+            }
+            Command::OrgRename { org, name } => self.org_rename(trail, &org, name).await,
             Command::SignUp {
                 organization_name,
                 email,
                 password,
-            } => self.sign_up(organization_name, &email, password).await,
+            } => self.sign_up(trail, organization_name, &email, password).await,
             Command::UserList { org, prefix, page } => self.user_list(&org, prefix.as_deref(), &page),
             Command::UserShow { org, name } => self.user_show(&org, &name),
-            Command::UserEnable { org, name, enabled } => self.user_enable(&org, name, enabled).await,
+            Command::UserEnable { org, name, enabled } => self.user_enable(trail, &org, name, enabled).await,
             Command::UserSetPassword { org, name, password } => {
-                self.user_set_password(&org, name, password).await
+                self.user_set_password(trail, &org, name, password).await
             }
-            Command::UserDelete { org, name } => self.user_delete(&org, name).await,
+            Command::UserDelete { org, name } => self.user_delete(trail, &org, name).await,
             Command::MemberCreate {
                 org,
                 email,
                 role,
                 password,
-            } => self.member_create(&org, &email, role, password).await,
+            } => self.member_create(trail, &org, &email, role, password).await,
             Command::MemberList { org, page } => self.member_list(&org, &page),
             Command::MemberShow { org, email } => self.member_show(&org, &email),
             Command::MemberUpdate {
@@ -160,17 +158,17 @@ impl Directory {
                 email,
                 role,
                 password,
-            } => self.member_update(&org, &email, role, password).await,
-            Command::MemberDelete { org, email } => self.member_delete(&org, &email).await,
-            Command::KeyCreate { org, name, options } => self.key_create(&org, name, options).await,
+            } => self.member_update(trail, &org, &email, role, password).await,
+            Command::MemberDelete { org, email } => self.member_delete(trail, &org, &email).await,
+            Command::KeyCreate { org, name, options } => self.key_create(trail, &org, name, options).await,
             Command::KeyList { org, page } => self.key_list(&org, &page),
             Command::KeyShow { org, key_id } => self.key_show(&org, &key_id),
             Command::KeyRotate {
                 org,
                 key_id,
                 grace_secs,
-            } => self.key_rotate(&org, key_id, grace_secs).await,
-            Command::KeyRevoke { org, key_id } => self.key_revoke(&org, key_id).await,
+            } => self.key_rotate(trail, &org, key_id, grace_secs).await,
+            Command::KeyRevoke { org, key_id } => self.key_revoke(trail, &org, key_id).await,
             Command::TokenCreate {
                 org,
                 email,
@@ -189,10 +187,10 @@ impl Directory {
             Command::TokenRefresh { token_id, password } => {
                 Ok(Outcome::Token(self.token_refresh(&token_id, &password).await?))
             }
-            Command::TokenRevoke { org, token_id } => self.token_revoke(&org, &token_id).await,
-            Command::TokenRevokeAll { org, of } => self.token_revoke_all(&org, of).await,
+            Command::TokenRevoke { org, token_id } => self.token_revoke(trail, &org, &token_id).await,
+            Command::TokenRevokeAll { org, of } => self.token_revoke_all(trail, &org, of).await,
             Command::TokenList { org, page } => self.token_list(&org, &page),
-            Command::ProviderCreate { org, settings } => self.provider_create(&org, settings).await,
+            Command::ProviderCreate { org, settings } => self.provider_create(trail, &org, settings).await,
             Command::ProviderList { org } => self.provider_list(&org),
             Command::ProviderShow { org, name } => self.provider_show(&org, &name),
             Command::ProviderUpdate {
@@ -200,16 +198,19 @@ impl Directory {
                 name,
                 changes,
                 end_connections,
-            } => self.provider_update(&org, &name, changes, end_connections).await,
-            Command::ProviderDelete { org, name } => self.provider_delete(&org, &name).await,
+            } => {
+                self.provider_update(trail, &org, &name, changes, end_connections)
+                    .await
+            }
+            Command::ProviderDelete { org, name } => self.provider_delete(trail, &org, &name).await,
             Command::QuotaGet { org } => self.quota_get(&org),
-            Command::QuotaSet { org, plan, overrides } => self.quota_set(&org, plan, overrides).await,
+            Command::QuotaSet { org, plan, overrides } => self.quota_set(trail, &org, plan, overrides).await,
             Command::AclGet { org } => self.acl_get(&org),
             Command::AclSet {
                 org,
                 policy,
                 if_match,
-            } => self.acl_set(&org, policy, if_match.as_deref()).await,
+            } => self.acl_set(trail, &org, policy, if_match.as_deref()).await,
             Command::AclValidate { org, document } => self.acl_validate(&org, document),
             Command::AclSimulate { org, question } => self.acl_simulate(&org, question),
         }
@@ -327,44 +328,6 @@ impl Directory {
 
     pub(super) fn account_of(&self, org: &OrgId) -> Option<Arc<Account>> {
         self.0.registry.read().accounts.get(org).cloned()
-    }
-
-    /// Stores a change; then makes it in memory with `apply` and tells the listeners what `apply` answers.
-    /// `gate` is held until then.
-    pub(super) async fn change<F>(
-        &self,
-        commit: Commit,
-        gate: Option<OwnedMutexGuard<()>>,
-        apply: F,
-    ) -> Result<(), CommandError>
-    where
-        F: FnOnce(&Inner) -> Vec<AccountEvent> + Send + 'static,
-    {
-        let inner = Arc::clone(&self.0);
-        let (tell, told) = oneshot::channel();
-        self.0.store.commit(
-            commit,
-            Box::new(move |outcome| {
-                if outcome.is_ok() {
-                    for event in apply(&inner) {
-                        // Nobody listens: nobody has connections.
-                        let _ = inner.events.send(event);
-                    }
-                }
-                drop(gate);
-                // The caller went away; the change stands.
-                let _ = tell.send(outcome);
-            }),
-        );
-        match told.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(CommitError::Busy)) => Err(CommandError::Busy),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a change of the directory could not be stored");
-                Err(CommandError::Storage)
-            }
-            Err(_dropped) => Err(CommandError::Storage),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, AccountState, ApiKey};
+use super::audit::Trail;
 use super::command::{CommandError, KeyOptions, Outcome, PageRequest};
 use super::directory::{Directory, event};
 use super::event::{AccountChange, AccountEvent};
@@ -118,6 +119,7 @@ impl AccountState {
 impl Directory {
     pub(super) async fn key_create(
         &self,
+        trail: Trail,
         org: &str,
         name: String,
         options: KeyOptions,
@@ -154,11 +156,14 @@ impl Directory {
         };
         let (id, record) = new.record(&secret_key, now);
         let view = ApiKey::of(record.clone()).view(&id);
+        let trail = trail.about(&id);
         let added = vec![(id, record)];
         let change = KeyChange { added, removed };
         let commit = change.write(&account, Commit::new());
-        self.change(commit, Some(gate), move |inner| change.apply(inner, &account))
-            .await?;
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
+            change.apply(inner, account)
+        })
+        .await?;
         Ok(Outcome::KeyCreated {
             key: view,
             secret_key,
@@ -189,6 +194,7 @@ impl Directory {
     /// A new key like the old one, which ends now or after a while.
     pub(super) async fn key_rotate(
         &self,
+        trail: Trail,
         org: &str,
         key_id: String,
         grace_secs: u64,
@@ -215,6 +221,7 @@ impl Directory {
         };
         let (id, record) = new.record(&secret_key, now);
         let view = ApiKey::of(record.clone()).view(&id);
+        let trail = trail.with("new_key_id", &id);
         let mut change = KeyChange {
             added: vec![(id, record)],
             removed: Vec::new(),
@@ -238,8 +245,8 @@ impl Directory {
             kept = Some((old_id, record));
         }
         commit = change.write(&account, commit);
-        self.change(commit, Some(gate), move |inner| {
-            let mut events = change.apply(inner, &account);
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
+            let mut events = change.apply(inner, account);
             if let Some((id, record)) = kept
                 && let Some(key) = account.state.write().keys.get_mut(&id)
             {
@@ -259,7 +266,12 @@ impl Directory {
         })
     }
 
-    pub(super) async fn key_revoke(&self, org: &str, key_id: String) -> Result<Outcome, CommandError> {
+    pub(super) async fn key_revoke(
+        &self,
+        trail: Trail,
+        org: &str,
+        key_id: String,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let gate = account.lock().await?;
         let key = account.state.read().keys.get(key_id.as_str()).cloned();
@@ -269,8 +281,10 @@ impl Directory {
             removed: vec![(key_id.as_str().into(), digest)],
         };
         let commit = change.write(&account, Commit::new());
-        self.change(commit, Some(gate), move |inner| change.apply(inner, &account))
-            .await?;
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
+            change.apply(inner, account)
+        })
+        .await?;
         Ok(Outcome::KeyRevoked { key_id })
     }
 }

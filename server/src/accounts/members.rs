@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, ApiKey};
+use super::audit::{Actor, Trail};
 use super::command::{CommandError, CredentialFault, KeyView, MemberView, OrgView, Outcome, PageRequest};
 use super::directory::Directory;
 use super::keys::{KeyChange, NewKey};
@@ -86,6 +87,7 @@ pub struct LoggedIn {
 impl Directory {
     pub(super) async fn member_create(
         &self,
+        trail: Trail,
         org: &str,
         email: &str,
         role: Role,
@@ -95,6 +97,7 @@ impl Directory {
         let email = Email::parse(email).map_err(|error| CommandError::name("email", error))?;
         let (hash, made) = self.new_password(password).await?;
         let gate = account.lock().await?;
+        account.check_power(trail.actor(), role)?;
         {
             let state = account.state.read();
             if state.members.contains_key(&email) {
@@ -119,7 +122,7 @@ impl Directory {
         let view = member.view(&email);
         let place = key_of(&account.id, record::MEMBERS, email.as_str());
         let commit = Commit::new().put(Table::Config, place, Expect::Absent, encode(&member));
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             inner.registry.write().note_member(&email, &account.id);
             account.state.write().members.insert(email, member);
             Vec::new()
@@ -159,6 +162,7 @@ impl Directory {
     /// A new role or a new password; with either, the member's logins end.
     pub(super) async fn member_update(
         &self,
+        trail: Trail,
         org: &str,
         email: &str,
         role: Option<Role>,
@@ -172,7 +176,9 @@ impl Directory {
         };
         let gate = account.lock().await?;
         let (email, mut member) = account.member(email)?;
+        account.check_power(trail.actor(), member.role)?;
         if let Some(role) = role {
+            account.check_power(trail.actor(), role)?;
             account.keep_an_owner(&member, role)?;
             member.role = role;
         }
@@ -188,9 +194,9 @@ impl Directory {
         let place = key_of(&account.id, record::MEMBERS, email.as_str());
         let commit = Commit::new().put(Table::Config, place, Expect::Any, encode(&member));
         let commit = change.write(&account, commit);
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             account.state.write().members.insert(email, member);
-            change.apply(inner, &account)
+            change.apply(inner, account)
         })
         .await?;
         Ok(Outcome::Member {
@@ -199,10 +205,16 @@ impl Directory {
         })
     }
 
-    pub(super) async fn member_delete(&self, org: &str, email: &str) -> Result<Outcome, CommandError> {
+    pub(super) async fn member_delete(
+        &self,
+        trail: Trail,
+        org: &str,
+        email: &str,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let gate = account.lock().await?;
         let (email, member) = account.member(email)?;
+        account.check_power(trail.actor(), member.role)?;
         account.keep_an_owner(&member, Role::Viewer)?;
         let change = KeyChange {
             added: Vec::new(),
@@ -212,10 +224,10 @@ impl Directory {
         let commit = Commit::new().delete(Table::Config, place, Expect::Any);
         let commit = change.write(&account, commit);
         let gone = email.as_str().to_owned();
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             inner.registry.write().forget_member(&email, &account.id);
             account.state.write().members.remove(&email);
-            change.apply(inner, &account)
+            change.apply(inner, account)
         })
         .await?;
         Ok(Outcome::MemberDeleted { email: gone })
@@ -317,9 +329,14 @@ impl Directory {
         let added = vec![(id, record)];
         let change = KeyChange { added, removed };
         let commit = change.write(account, Commit::new());
-        let changed = Arc::clone(account);
-        self.change(commit, Some(gate), move |inner| change.apply(inner, &changed))
-            .await?;
+        self.change(
+            account,
+            Trail::none(),
+            commit,
+            Some(gate),
+            move |inner, account| change.apply(inner, account),
+        )
+        .await?;
         Ok(LoggedIn {
             member: member.view(&email),
             org: account.view(),
@@ -335,6 +352,30 @@ impl Account {
         let email = Email::parse(email).map_err(|_| no_such())?;
         let member = self.state.read().members.get(&email).cloned();
         Ok((email, member.ok_or_else(no_such)?))
+    }
+
+    /// Refuses an actor without power over members of this role. To be asked under the gate: what the actor
+    /// may do is what counts when the change happens, not when the request came.
+    fn check_power(&self, actor: &Actor, over: Role) -> Result<(), CommandError> {
+        let state = self.state.read();
+        let gone = || CommandError::from(CredentialFault::Revoked);
+        let own = match actor {
+            Actor::Operator => Role::Owner,
+            Actor::Member { email } => {
+                let email = Email::parse(email).map_err(|_| gone())?;
+                state.members.get(&email).ok_or_else(gone)?.role
+            }
+            Actor::Key { id } => match state.keys.get(id).ok_or_else(gone)?.record.kind {
+                KeyKind::Secret => Role::Owner,
+                KeyKind::Publishable | KeyKind::Restricted { .. } => Role::Admin,
+            },
+            Actor::Holder => Role::Viewer,
+        };
+        if own.manages(over) {
+            Ok(())
+        } else {
+            Err(CommandError::InsufficientRole)
+        }
     }
 
     /// Refuses to take the last owner's role away.

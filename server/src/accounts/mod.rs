@@ -5,6 +5,7 @@
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
 //! | `orgs`, `sign_up`, `users`, `members`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
+//! | `change` | how a change happens: stored with its entry of the trail, then in force, then told |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
@@ -21,6 +22,7 @@ mod account;
 pub mod acl;
 pub mod audit;
 mod certificates;
+mod change;
 pub mod command;
 pub mod directory;
 pub mod event;
@@ -47,6 +49,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audit::SentAway;
 pub use audit::{Actor, AuditEntry, AuditFilter};
 pub use command::{Command, CommandError, Outcome};
 pub use directory::{Directory, Gone};

@@ -9,6 +9,7 @@ use cloudsignal_broker::OrgId;
 
 use super::account::{Account, ApiKey, User};
 use super::acl::{PolicyDocument, Preset};
+use super::audit::Trail;
 use super::command::{CommandError, OrgState, Outcome, PageRequest};
 use super::directory::{Directory, Inner, Registry, event};
 use super::event::AccountChange;
@@ -29,16 +30,20 @@ const CHUNK_ENTRIES: usize = 1_000;
 const _: () = assert!(PAGE_BYTES_MAX >= CHUNK_ENTRIES, "a chunk makes progress");
 
 impl Directory {
-    pub(super) async fn org_create(&self, name: String, preset: Preset) -> Result<Outcome, CommandError> {
+    pub(super) async fn org_create(
+        &self,
+        trail: Trail,
+        name: String,
+        preset: Preset,
+    ) -> Result<Outcome, CommandError> {
         check_title(&name).map_err(|error| CommandError::name("name", error))?;
         let (gate, id) = self.new_org().await?;
         let (record, document) = self.new_org_parts(name, preset);
         let commit = org_commit(&id, &record, &document);
         let account = Arc::new(Account::new(id, record, document));
-        let made = Arc::clone(&account);
-        self.change(commit, Some(gate), move |inner| {
-            inner.register(&made);
-            vec![event(&made.id, AccountChange::OrgCreated)]
+        self.change(&account, trail, commit, Some(gate), |inner, account| {
+            inner.register(account);
+            vec![event(&account.id, AccountChange::OrgCreated)]
         })
         .await?;
         Ok(Outcome::OrgCreated {
@@ -90,26 +95,30 @@ impl Directory {
         Outcome::Orgs { orgs, next }
     }
 
-    pub(super) async fn org_suspend(&self, org: &str) -> Result<Outcome, CommandError> {
-        self.set_org_state(org, OrgState::Suspended, AccountChange::OrgSuspended)
+    pub(super) async fn org_suspend(&self, trail: Trail, org: &str) -> Result<Outcome, CommandError> {
+        self.set_org_state(trail, org, OrgState::Suspended, AccountChange::OrgSuspended)
             .await
     }
 
-    pub(super) async fn org_resume(&self, org: &str) -> Result<Outcome, CommandError> {
-        self.set_org_state(org, OrgState::Active, AccountChange::OrgResumed)
+    pub(super) async fn org_resume(&self, trail: Trail, org: &str) -> Result<Outcome, CommandError> {
+        self.set_org_state(trail, org, OrgState::Active, AccountChange::OrgResumed)
             .await
     }
 
-    pub(super) async fn org_rename(&self, org: &str, name: String) -> Result<Outcome, CommandError> {
+    pub(super) async fn org_rename(
+        &self,
+        trail: Trail,
+        org: &str,
+        name: String,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         check_title(&name).map_err(|error| CommandError::name("name", error))?;
         let gate = account.lock().await?;
         let mut record = account.state.read().record.clone();
         record.name = name;
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
-        let changed = Arc::clone(&account);
-        self.change(commit, Some(gate), move |_| {
-            changed.state.write().record = record;
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
+            account.state.write().record = record;
             Vec::new()
         })
         .await?;
@@ -118,6 +127,7 @@ impl Directory {
 
     async fn set_org_state(
         &self,
+        trail: Trail,
         org: &str,
         state: OrgState,
         change: AccountChange,
@@ -130,10 +140,9 @@ impl Directory {
         }
         record.state = state;
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
-        let changed = Arc::clone(&account);
-        self.change(commit, Some(gate), move |_| {
-            changed.state.write().record = record;
-            vec![event(&changed.id, change)]
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
+            account.state.write().record = record;
+            vec![event(&account.id, change)]
         })
         .await?;
         Ok(Outcome::Org(account.view()))
@@ -141,17 +150,16 @@ impl Directory {
 
     /// First it is marked and gone for everybody; then its entries go, in chunks. A crash in between is
     /// finished by the next start.
-    pub(super) async fn org_delete(&self, org: &str) -> Result<Outcome, CommandError> {
+    pub(super) async fn org_delete(&self, trail: Trail, org: &str) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let gate = account.lock().await?;
         let mut record = account.state.read().record.clone();
         record.state = OrgState::Deleting;
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
-        let deleted = Arc::clone(&account);
-        self.change(commit, Some(gate), move |inner| {
-            deleted.state.write().record = record;
-            inner.unregister(&deleted);
-            vec![event(&deleted.id, AccountChange::OrgDeleted)]
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
+            account.state.write().record = record;
+            inner.unregister(account);
+            vec![event(&account.id, AccountChange::OrgDeleted)]
         })
         .await?;
         if let Err(error) = self.purge(&account.id).await {

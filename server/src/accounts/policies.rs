@@ -6,6 +6,7 @@ use cloudsignal_broker::policy::UserPattern;
 
 use super::account::Account;
 use super::acl::{self, AclReport, FAULTS_MAX, PolicyDocument, PolicyFault, Question};
+use super::audit::Trail;
 use super::command::{CommandError, Outcome, PolicySource};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
@@ -23,6 +24,7 @@ impl Directory {
     /// Replaces the policy; with `if_match` only when it is still the one with one of these etags.
     pub(super) async fn acl_set(
         &self,
+        trail: Trail,
         org: &str,
         policy: PolicySource,
         if_match: Option<&[String]>,
@@ -46,7 +48,7 @@ impl Directory {
         let key = key_of(&account.id, record::ACL, "");
         let commit = Commit::new().put(Table::Config, key, Expect::Any, encode(document.source()));
         let answer = Outcome::Acl(document.view());
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             account.state.write().policy = document;
             vec![event(&account.id, AccountChange::PolicyChanged)]
         })

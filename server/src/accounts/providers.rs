@@ -9,6 +9,7 @@ use cloudsignal_broker::OrgId;
 
 use super::account::Account;
 use super::audit::Actor;
+use super::audit::Trail;
 use super::command::{CommandError, CredentialFault, Outcome, ProviderChanges, ProviderView, TokenGrant};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
@@ -83,6 +84,7 @@ impl Directory {
 
     pub(super) async fn provider_create(
         &self,
+        trail: Trail,
         org: &str,
         settings: ProviderSettings,
     ) -> Result<Outcome, CommandError> {
@@ -119,7 +121,7 @@ impl Directory {
         let key = key_of(&account.id, record::PROVIDERS, name);
         let commit = Commit::new().put(Table::Config, key, Expect::Absent, encode(&provider.record));
         let view = provider.view();
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             let name = provider.record.settings.name.as_str().into();
             account.state.write().providers.insert(name, provider);
             Vec::new()
@@ -146,6 +148,7 @@ impl Directory {
     /// Changes what is given; with `end_connections` everybody it vouched for has to log in again.
     pub(super) async fn provider_update(
         &self,
+        trail: Trail,
         org: &str,
         name: &str,
         changes: ProviderChanges,
@@ -162,7 +165,7 @@ impl Directory {
         let view = provider.view();
         let name: Box<str> = name.into();
         let (commit, epoch) = self.with_cut(&account, commit, &name, end_connections)?;
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             let now = inner.clock.wall();
             let mut state = account.state.write();
             state.providers.insert(name.clone(), provider);
@@ -177,7 +180,12 @@ impl Directory {
     }
 
     /// Forgets a provider. Everybody it vouched for goes, or a namesake would inherit them.
-    pub(super) async fn provider_delete(&self, org: &str, name: &str) -> Result<Outcome, CommandError> {
+    pub(super) async fn provider_delete(
+        &self,
+        trail: Trail,
+        org: &str,
+        name: &str,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let gate = account.lock().await?;
         account.provider(name)?;
@@ -186,7 +194,7 @@ impl Directory {
         let name: Box<str> = name.into();
         let (commit, epoch) = self.with_cut(&account, commit, &name, true)?;
         let gone = name.clone();
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             let now = inner.clock.wall();
             let mut state = account.state.write();
             state.providers.remove(&gone);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use cloudsignal_broker::{Limits, OrgId};
 
+use super::audit::Trail;
 use super::command::{CommandError, Outcome};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
@@ -366,6 +367,7 @@ impl Directory {
 
     pub(super) async fn quota_set(
         &self,
+        trail: Trail,
         org: &str,
         plan: Option<Plan>,
         overrides: Option<BTreeMap<String, u64>>,
@@ -384,7 +386,7 @@ impl Directory {
         settings.check()?;
         record.quotas = settings.clone();
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             account.state.write().record = record;
             vec![event(&account.id, AccountChange::QuotasChanged)]
         })

@@ -6,6 +6,7 @@ use cloudsignal_broker::OrgId;
 
 use super::account::{Account, ApiKey, User};
 use super::acl::Preset;
+use super::audit::Trail;
 use super::command::{CommandError, Outcome};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
@@ -67,21 +68,29 @@ impl Directory {
             .put(Table::Config, user_place, Expect::Absent, encode(&user_record))
             .put(Table::Config, key_place, Expect::Absent, encode(&key_record));
         let account = Arc::new(Account::new(id, record, document));
-        self.change(commit, Some(gate), move |inner| {
-            {
-                let mut state = account.state.write();
-                state.users.insert(user.into(), User::of(user_record));
-                state.keys.insert(key_id, ApiKey::of(key_record));
-            }
-            inner.register(&account);
-            vec![event(&account.id, AccountChange::OrgCreated)]
-        })
+        // The first start is nobody's change.
+        self.change(
+            &account,
+            Trail::none(),
+            commit,
+            Some(gate),
+            move |inner, account| {
+                {
+                    let mut state = account.state.write();
+                    state.users.insert(user.into(), User::of(user_record));
+                    state.keys.insert(key_id, ApiKey::of(key_record));
+                }
+                inner.register(account);
+                vec![event(&account.id, AccountChange::OrgCreated)]
+            },
+        )
         .await
     }
 
     /// Makes an organization with its owner and a secret key in one commit.
     pub(super) async fn sign_up(
         &self,
+        trail: Trail,
         name: String,
         email: &str,
         password: Secret,
@@ -108,15 +117,14 @@ impl Directory {
         let key = ApiKey::of(key_record);
         let (member_view, key_view) = (owner.view(&email), key.view(&key_id));
         let account = Arc::new(Account::new(id, record, document));
-        let made = Arc::clone(&account);
-        self.change(commit, Some(gate), move |inner| {
+        self.change(&account, trail, commit, Some(gate), move |inner, account| {
             {
-                let mut state = made.state.write();
+                let mut state = account.state.write();
                 state.members.insert(email, owner);
                 state.keys.insert(key_id, key);
             }
-            inner.register(&made);
-            vec![event(&made.id, AccountChange::OrgCreated)]
+            inner.register(account);
+            vec![event(&account.id, AccountChange::OrgCreated)]
         })
         .await?;
         Ok(Outcome::SignedUp {

@@ -10,6 +10,7 @@ use cloudsignal_broker::{Access, Credential, Identity};
 use cloudsignal_core::Instant;
 
 use super::account::Account;
+use super::audit::Trail;
 use super::command::{CommandError, CredentialFault, Outcome, PageRequest, TokenGrant, TokenView, TokensOf};
 use super::directory::{Directory, EPOCH_CLAIM, PROVIDER_CLAIM, event};
 use super::event::AccountChange;
@@ -169,8 +170,8 @@ impl Directory {
         };
         let key = key_of(&account.id, record::REPLACED, email.as_str());
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
-        let (account, email) = (Arc::clone(account), email.clone());
-        self.change(commit, None, move |_| {
+        let email = email.clone();
+        self.change(account, Trail::none(), commit, None, move |_, account| {
             let replaced = &mut account.state.write().tokens.replaced;
             let epoch = replaced.get(&email, now).map_or(epoch, |&known| known.max(epoch));
             replaced.insert_evicting(email, epoch, now.after(MARK_TTL), now);
@@ -207,9 +208,8 @@ impl Directory {
             let key = key_of(&account.id, record::RENEWED, &id.to_string());
             let left = expires_at.since(now);
             let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&expires_at), left);
-            let changed = Arc::clone(&account);
-            self.change(commit, None, move |inner| {
-                let renewed = &mut changed.state.write().tokens.renewed;
+            self.change(&account, Trail::none(), commit, None, move |inner, account| {
+                let renewed = &mut account.state.write().tokens.renewed;
                 let until = renewed
                     .get(&id, now)
                     .copied()
@@ -219,7 +219,7 @@ impl Directory {
                 let expires_at = inner.clock.instant_of(until);
                 let id = id.to_string().into();
                 vec![event(
-                    &changed.id,
+                    &account.id,
                     AccountChange::TokenDeadlineMoved { id, expires_at },
                 )]
             })
@@ -234,7 +234,12 @@ impl Directory {
         Ok(grant(&claims, &account.token_key()))
     }
 
-    pub(super) async fn token_revoke(&self, org: &str, token_id: &str) -> Result<Outcome, CommandError> {
+    pub(super) async fn token_revoke(
+        &self,
+        trail: Trail,
+        org: &str,
+        token_id: &str,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let id = Uuid::parse_str(token_id).map_err(|_| {
             CommandError::invalid("token_id", "must be a UUID: the token's id, not its password")
@@ -245,7 +250,7 @@ impl Directory {
         }
         let key = key_of(&account.id, record::REVOKED, &id.to_string());
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, "", MARK_TTL);
-        self.change(commit, None, move |_| {
+        self.change(&account, trail, commit, None, move |_, account| {
             let revoked = &mut account.state.write().tokens.revoked;
             revoked.insert_evicting(id, (), now.after(MARK_TTL), now);
             let id = id.to_string().into();
@@ -258,19 +263,27 @@ impl Directory {
     }
 
     /// Ends all tokens of an owner or of a provider, and their connections.
-    pub(super) async fn token_revoke_all(&self, org: &str, of: TokensOf) -> Result<Outcome, CommandError> {
+    pub(super) async fn token_revoke_all(
+        &self,
+        trail: Trail,
+        org: &str,
+        of: TokensOf,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         match &of {
             TokensOf::UserEmail(email) => {
                 let email = Email::parse(email).map_err(|error| CommandError::name("user_email", error))?;
-                self.cut_owner(account, email).await?;
+                self.cut_owner(trail, account, email).await?;
             }
-            TokensOf::Provider(provider) => self.cut_provider(account, provider.as_str().into()).await?,
+            TokensOf::Provider(provider) => {
+                self.cut_provider(trail, account, provider.as_str().into())
+                    .await?;
+            }
         }
         Ok(Outcome::TokensRevoked { of })
     }
 
-    async fn cut_owner(&self, account: Arc<Account>, email: Email) -> Result<(), CommandError> {
+    async fn cut_owner(&self, trail: Trail, account: Arc<Account>, email: Email) -> Result<(), CommandError> {
         let now = self.0.clock.wall();
         let epoch = {
             let mut state = account.state.write();
@@ -281,7 +294,7 @@ impl Directory {
         };
         let key = key_of(&account.id, record::OWNER_CUT, email.as_str());
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
-        self.change(commit, None, move |_| {
+        self.change(&account, trail, commit, None, move |_, account| {
             let principal = principal(&email);
             let cut = &mut account.state.write().tokens.owners_cut;
             let epoch = cut.get(&email, now).map_or(epoch, |&known| known.max(epoch));
@@ -291,7 +304,12 @@ impl Directory {
         .await
     }
 
-    async fn cut_provider(&self, account: Arc<Account>, provider: Box<str>) -> Result<(), CommandError> {
+    async fn cut_provider(
+        &self,
+        trail: Trail,
+        account: Arc<Account>,
+        provider: Box<str>,
+    ) -> Result<(), CommandError> {
         let now = self.0.clock.wall();
         if !(1..=PROVIDER_NAME_BYTES_MAX).contains(&provider.len()) {
             return Err(CommandError::not_found("provider"));
@@ -299,7 +317,7 @@ impl Directory {
         let epoch = account.state.write().tokens.new_provider_cut(&provider, now)?;
         let key = key_of(&account.id, record::PROVIDER_CUT, &provider);
         let commit = Commit::new().put_for(Table::Config, key, Expect::Any, encode(&epoch), MARK_TTL);
-        self.change(commit, None, move |_| {
+        self.change(&account, trail, commit, None, move |_, account| {
             let tokens = &mut account.state.write().tokens;
             tokens.cut_provider(provider.clone(), epoch, now.after(MARK_TTL), now);
             vec![event(&account.id, AccountChange::ProviderCut { provider })]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cloudsignal_broker::OrgId;
 
 use super::account::User;
+use super::audit::Trail;
 use super::command::{CommandError, CredentialFault, Outcome, PageRequest};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
@@ -30,6 +31,7 @@ pub(crate) struct UserToVerify {
 impl Directory {
     pub(super) async fn user_create(
         &self,
+        trail: Trail,
         org: &str,
         name: String,
         password: Option<Secret>,
@@ -57,7 +59,7 @@ impl Directory {
         let view = account.user_view(&name, &user);
         let key = key_of(&account.id, record::USERS, &name);
         let commit = Commit::new().put(Table::Config, key, Expect::Absent, encode(&user.record()));
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             account.state.write().users.insert(name.into(), user);
             Vec::new()
         })
@@ -83,6 +85,7 @@ impl Directory {
 
     pub(super) async fn user_enable(
         &self,
+        trail: Trail,
         org: &str,
         name: String,
         enabled: bool,
@@ -97,7 +100,7 @@ impl Directory {
         if was_disabled != user.disabled {
             let key = key_of(&account.id, record::USERS, &name);
             let commit = Commit::new().put(Table::Config, key, Expect::Any, encode(&user.record()));
-            self.change(commit, Some(gate), move |_| {
+            self.change(&account, trail, commit, Some(gate), move |_, account| {
                 let name: Box<str> = name.into();
                 account.state.write().users.insert(name.clone(), user);
                 let disabled = event(&account.id, AccountChange::UserDisabled { user: name });
@@ -136,6 +139,7 @@ impl Directory {
 
     pub(super) async fn user_set_password(
         &self,
+        trail: Trail,
         org: &str,
         name: String,
         password: Option<Secret>,
@@ -159,7 +163,7 @@ impl Directory {
         let view = account.user_view(&name, &user);
         let key = key_of(&account.id, record::USERS, &name);
         let commit = Commit::new().put(Table::Config, key, Expect::Any, encode(&user.record()));
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             let name: Box<str> = name.into();
             account.state.write().users.insert(name.clone(), user);
             vec![event(&account.id, AccountChange::PasswordChanged { user: name })]
@@ -171,7 +175,12 @@ impl Directory {
         })
     }
 
-    pub(super) async fn user_delete(&self, org: &str, name: String) -> Result<Outcome, CommandError> {
+    pub(super) async fn user_delete(
+        &self,
+        trail: Trail,
+        org: &str,
+        name: String,
+    ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let gate = account.lock().await?;
         if !account.state.read().users.contains_key(name.as_str()) {
@@ -183,7 +192,7 @@ impl Directory {
             Expect::Any,
         );
         let user: Box<str> = name.as_str().into();
-        self.change(commit, Some(gate), move |_| {
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
             account.state.write().users.remove(&user);
             vec![event(&account.id, AccountChange::UserDeleted { user })]
         })

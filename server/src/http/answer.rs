@@ -193,6 +193,7 @@ impl From<CommandError> for ApiError {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", text)
             }
             CommandError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", text),
+            CommandError::InsufficientRole => Self::new(StatusCode::FORBIDDEN, "insufficient_role", text),
             CommandError::Refused { credential } => credential.into(),
             CommandError::Limit { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "limit_reached", text),
             CommandError::Busy => {

@@ -25,8 +25,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Read the audit trail
 ///
-/// The last 10 000 changes, none older than 90 days. An operator who names no organization reads which
-/// organizations came and went.
+/// The last 10 000 changes, none older than 90 days, each stored together with its change; clients that were sent
+/// away too, one entry for a request. Making, exchanging and refreshing tokens and logging in are no entries. An
+/// operator who names no organization reads which organizations came, changed and went.
 #[utoipa::path(get, path = "/v2/audit", tag = "Audit", security(("bearer" = [])), params(PageParams, AuditFilter),
     responses((status = 200, description = "A page of it, newest first", body = AuditList)))]
 async fn list(

@@ -98,30 +98,6 @@ impl Caller {
         }
     }
 
-    /// Refuses whoever has no power over members of this role.
-    ///
-    /// # Errors
-    /// 403 `insufficient_role`
-    pub fn require_to_manage(&self, role: Role) -> Result<(), ApiError> {
-        let own = match &self.who {
-            Who::Operator => Role::Owner,
-            Who::Key {
-                login: Some((_, role)),
-                ..
-            } => *role,
-            Who::Key {
-                kind: KeyKind::Secret,
-                ..
-            } => Role::Owner,
-            Who::Key { .. } => Role::Admin,
-        };
-        if own.manages(role) {
-            return Ok(());
-        }
-        let text = "only an owner, or a secret key, has power over owners";
-        Err(ApiError::new(StatusCode::FORBIDDEN, "insufficient_role", text))
-    }
-
     /// What the caller may do.
     #[must_use]
     pub const fn scopes(&self) -> ScopeSet {

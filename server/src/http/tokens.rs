@@ -155,6 +155,7 @@ pub(super) async fn refresh(
         | CommandError::Policy { .. }
         | CommandError::NotFound { .. }
         | CommandError::Stale { .. }
+        | CommandError::InsufficientRole
         | CommandError::Exists { .. }
         | CommandError::Limit { .. }
         | CommandError::Busy

@@ -426,6 +426,9 @@ def clients_are_disconnected_with_0x98(world):
     forgotten = world.ask("DELETE", f"/v2/sessions/{quote(peer.name)}?forget=true").expect(200).json
     expect(forgotten, {"disconnected": False, "forgotten": True})
     world.ask("DELETE", f"/v2/sessions/{quote(peer.name)}").expect(404)
+    page = world.ask("GET", f"/v2/audit?action=sessions_disconnected&entity_id={quote(peer.name)}")
+    entries = page.expect(200).json["entries"]
+    expect([entry["details"]["disconnected"] for entry in entries], [0, 1])
     listed = [world.peer(f"listed{index}") for index in range(3)]
     body = {"client_ids": [peer.name for peer in listed] + ["nobody"]}
     answer = world.post("/v2/sessions/disconnect", body).expect(200).json

@@ -27,6 +27,7 @@ mod corpus;
 mod people;
 mod providers;
 mod tokens;
+mod trail;
 
 struct Bench {
     directory: Directory,

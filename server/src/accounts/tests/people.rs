@@ -20,7 +20,7 @@ fn holder(bench: &Bench, secret: &Secret) -> Result<KeyHolder, CredentialFault> 
     bench.directory.check_api_key(secret.expose().as_bytes())
 }
 
-async fn sign_up(bench: &Bench, email: &str) -> (OrgView, MemberView, Secret) {
+pub(super) async fn sign_up(bench: &Bench, email: &str) -> (OrgView, MemberView, Secret) {
     let command = Command::SignUp {
         organization_name: "Workshop".into(),
         email: email.into(),
@@ -52,7 +52,7 @@ async fn log_in(
         .await
 }
 
-async fn trail(bench: &Bench, org: Option<&str>, filter: &AuditFilter) -> Vec<AuditEntry> {
+pub(super) async fn trail(bench: &Bench, org: Option<&str>, filter: &AuditFilter) -> Vec<AuditEntry> {
     let org = org.map(OrgId::new);
     let page = PageRequest::default();
     let page = bench.directory.audit(org.as_ref(), filter, &page).await.unwrap();

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
 
+use cloudsignal_broker::OrgId;
 use cloudsignal_core::codec::ReasonCode;
 
 use super::find::{Filter, Place, find};
-use crate::accounts::Scope;
+use crate::accounts::{CommandError, Scope, SentAway};
 use crate::http::page::InPath;
 use crate::http::{Api, ApiError, Caller, Params, Payload};
 use crate::orgs::cell::{Handover, OrgCell};
@@ -57,7 +59,13 @@ pub(in crate::http) async fn one(
     let org = caller.require(Scope::SessionsWrite)?;
     let gone = || ApiError::not_found("session");
     let cell = api.0.orgs.find(org).ok_or_else(gone)?;
-    let done = send_away(&api, &cell, &[client_id], forget).await?;
+    let wanted = Wanted {
+        one: Some(client_id.clone()),
+        chosen_by: Vec::new(),
+        client_ids: vec![client_id],
+        forget,
+    };
+    let (_, done) = send_away(&api, &caller, org, cell, wanted).await?;
     done.into_iter().next().flatten().map(Json).ok_or_else(gone)
 }
 
@@ -115,15 +123,16 @@ pub(in crate::http) async fn many(
 ) -> Result<Json<DisconnectedMany>, ApiError> {
     let org = caller.require(Scope::SessionsWrite)?;
     let forget = request.forget;
-    let wanted = Target::of(request)?;
+    let target = Target::of(request)?;
+    let chosen_by = target.chosen_by();
     let Some(cell) = api.0.orgs.find(org) else {
-        let not_found = match wanted {
+        let not_found = match target {
             Target::Listed(client_ids) => client_ids,
             Target::Found(..) => Vec::new(),
         };
         return Ok(Json(DisconnectedMany::of(&[], not_found, None)));
     };
-    let (client_ids, next, is_listed) = match wanted {
+    let (client_ids, next, is_listed) = match target {
         Target::Listed(client_ids) => (client_ids, None, true),
         Target::Found(mut filter, from) => {
             // Sessions without a connection matter only to whoever ends them.
@@ -135,7 +144,13 @@ pub(in crate::http) async fn many(
             (found.found, found.next.map(Place::text), false)
         }
     };
-    let done = send_away(&api, &cell, &client_ids, forget).await?;
+    let wanted = Wanted {
+        one: None,
+        client_ids,
+        chosen_by,
+        forget,
+    };
+    let (client_ids, done) = send_away(&api, &caller, org, cell, wanted).await?;
     let missing = client_ids.into_iter().zip(&done);
     let missing = missing.filter(|(_, done)| is_listed && done.is_none());
     let not_found = missing.map(|(client_id, _)| client_id).collect();
@@ -181,6 +196,25 @@ impl Target {
             )),
         }
     }
+
+    /// What the audit trail says about it.
+    fn chosen_by(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Listed(client_ids) => vec![("client_ids", json!(client_ids.len()))],
+            Self::Found(filter, _) => {
+                let chosen = [("username", &filter.username), ("search", &filter.search)];
+                let chosen: Vec<_> = chosen
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, json!(value.as_ref()?))))
+                    .collect();
+                if chosen.is_empty() {
+                    vec![("all", json!(true))]
+                } else {
+                    chosen
+                }
+            }
+        }
+    }
 }
 
 impl DisconnectedMany {
@@ -195,15 +229,65 @@ impl DisconnectedMany {
     }
 }
 
-/// Closes connections, and answers when what that changed is stored: for each client what became of it, `None`
-/// where there is no session.
+/// Clients to be sent away.
+struct Wanted {
+    client_ids: Vec<String>,
+    /// The one whom the request is about, for the audit trail.
+    one: Option<String>,
+    /// How they were chosen otherwise.
+    chosen_by: Vec<(&'static str, Value)>,
+    forget: bool,
+}
+
+/// What became of each client, `None` where there is no session.
+type Done = Vec<Option<Disconnected>>;
+
+/// Closes connections, keeps an entry of it, and answers the client ids and what became of them when that is
+/// stored. It goes on to its end, and is in the trail, even if nobody waits for the answer any more.
 async fn send_away(
+    api: &Api,
+    caller: &Caller,
+    org: &OrgId,
+    cell: Arc<OrgCell>,
+    wanted: Wanted,
+) -> Result<(Vec<String>, Done), ApiError> {
+    let Wanted {
+        client_ids,
+        one,
+        chosen_by,
+        forget,
+    } = wanted;
+    let (api, actor, org) = (api.clone(), caller.actor(), org.clone());
+    let sending = tokio::spawn(async move {
+        let mut done = Vec::new();
+        let stored = close(&api, &cell, &client_ids, forget, &mut done).await;
+        let DisconnectedMany {
+            disconnected,
+            forgotten,
+            ..
+        } = DisconnectedMany::of(&done, Vec::new(), None);
+        let sent = SentAway {
+            client_id: one,
+            chosen_by,
+            forget,
+            disconnected,
+            forgotten,
+        };
+        api.0.directory.note_sent_away(actor, &org, sent).await;
+        stored.map(|()| (client_ids, done)).map_err(ApiError::from)
+    });
+    let panicked = |_| ApiError::internal("clients could not be sent away");
+    sending.await.map_err(panicked)?
+}
+
+/// Closes connections in several holds; comes back when what that changed is stored.
+async fn close(
     api: &Api,
     cell: &Arc<OrgCell>,
     client_ids: &[String],
     forget: bool,
-) -> Result<Vec<Option<Disconnected>>, ApiError> {
-    let mut done = Vec::new();
+    done: &mut Done,
+) -> Result<(), CommandError> {
     let mut last: Option<oneshot::Receiver<()>> = None;
     for group in client_ids.chunks(HOLD_DISCONNECTS_MAX) {
         let now = api.0.clock.now();
@@ -224,13 +308,11 @@ async fn send_away(
             let waits = org.unsealed().map(|ticket| effects.stored(ticket));
             (waits, Handover::Fair)
         });
-        let waits = turn.ok_or_else(|| ApiError::from(crate::accounts::CommandError::Storage))?;
-        last = waits.or(last);
+        last = turn.ok_or(CommandError::Storage)?.or(last);
         tokio::task::yield_now().await;
     }
-    if let Some(last) = last {
-        last.await
-            .map_err(|_never| ApiError::from(crate::accounts::CommandError::Storage))?;
+    match last {
+        None => Ok(()),
+        Some(last) => last.await.map_err(|_never| CommandError::Storage),
     }
-    Ok(done)
 }
