@@ -112,6 +112,17 @@ fn operation_id(method: &str, path: &str) -> String {
         .fold(method.to_owned(), |id, word| id + "_" + word)
 }
 
+/// A body that may be left out is declared as one that may be null, which is something else.
+fn forbid_null(body: &mut Value) {
+    for (_, content) in body["content"].as_object_mut().into_iter().flatten() {
+        let choices = content["schema"]["oneOf"].as_array().cloned().unwrap_or_default();
+        let mut others = choices.iter().filter(|choice| choice["type"] != "null");
+        if let (Some(only), None) = (others.next(), others.next()) {
+            content["schema"] = only.clone();
+        }
+    }
+}
+
 fn finish_operation(operation: &mut Map<String, Value>) {
     let mut refusals = vec![
         ("400", "The request cannot be read"),
@@ -137,7 +148,8 @@ fn finish_operation(operation: &mut Map<String, Value>) {
             ),
         ]);
     }
-    if operation.contains_key("requestBody") {
+    if let Some(body) = operation.get_mut("requestBody") {
+        forbid_null(body);
         refusals.extend([
             ("408", "The body did not arrive in time"),
             ("413", "The body is too large"),

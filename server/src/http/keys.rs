@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::payload::MaybePayload;
 use super::{Api, ApiError, Caller, InPath, PageParams, Params, Payload};
 use crate::accounts::command::{KeyOptions, KeyView};
 use crate::accounts::scope::KeyKindName;
@@ -160,15 +161,15 @@ async fn show(
 
 /// Replace a key by a new one that may do the same
 ///
-/// The old one ends at once, or after `grace_secs`. The body may be left out as `{}`.
+/// The old one ends at once, or after `grace_secs`. The body may be left out.
 #[utoipa::path(post, path = "/v2/keys/{id}/rotate", tag = "Keys", security(("bearer" = [])),
-    params(("id" = String, Path, description = "The key's id")), request_body = Rotation,
+    params(("id" = String, Path, description = "The key's id")), request_body = Option<Rotation>,
     responses((status = 200, description = "The new key, with its value shown this once", body = RotatedKey)))]
 async fn rotate(
     State(api): State<Api>,
     caller: Caller,
     InPath(key_id): InPath,
-    Payload(rotation): Payload<Rotation>,
+    MaybePayload(rotation): MaybePayload<Rotation>,
 ) -> Result<Json<RotatedKey>, ApiError> {
     let org = caller.require(Scope::KeysWrite)?.to_string();
     let old = key_of(&api, &caller, org.clone(), key_id.clone()).await?;

@@ -27,7 +27,8 @@
 //!    that can go wrong is added to each route by itself.
 //! 2. Its arguments, in this order: `State(api): State<Api>`, `caller: Caller` (refuses bad keys),
 //!    `InPath(id)`, `Params(query): Params<Query>` ([`page`]; for lists also `Params<PageParams>`), and last
-//!    `Payload(body): Payload<Body>`, a `Deserialize + ToSchema`; our own bodies `deny_unknown_fields`.
+//!    `Payload(body): Payload<Body>`, a `Deserialize + ToSchema`; our own bodies `deny_unknown_fields`. A body that
+//!    may be left out: `MaybePayload`, with `request_body = Option<Body>`.
 //! 3. Begin it with `let org = caller.require(Scope::ThingsRead)?;`: the scope is checked, and what comes
 //!    back is the caller's organization. The operator's routes: `caller.require_operator()?`.
 //! 4. Changes go through `api.execute(&caller, Command::…)`, which keeps the audit trail. Errors are

@@ -17,6 +17,10 @@ use super::{ApiError, BODY_SECS_MAX, Peer};
 #[derive(Clone, Debug)]
 pub struct Payload<T>(pub T);
 
+/// A JSON object as body, or no body at all, which says nothing. Otherwise as [`Payload`].
+#[derive(Clone, Debug)]
+pub struct MaybePayload<T>(pub T);
+
 /// Any JSON, for documents that may be lists. Otherwise as [`Payload`].
 #[derive(Clone, Debug)]
 pub struct AnyPayload(pub Value);
@@ -30,15 +34,25 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
+        parse_object(&read(request, state).await?).map(Self)
+    }
+}
+
+impl<T, S> FromRequest<S> for MaybePayload<T>
+where
+    T: DeserializeOwned + Default,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let is_json = require_json(request.headers());
         let body = read(request, state).await?;
-        // A derived reader takes a list for an object whose names are left out.
-        if body.trim_ascii_start().starts_with(b"[") {
-            parse::<Value>(&body)?;
-            return Err(ApiError::invalid_value(
-                "the body must be a JSON object, not a list",
-            ));
+        if body.is_empty() {
+            return Ok(Self(T::default()));
         }
-        parse(&body).map(Self)
+        is_json?;
+        parse_object(&body).map(Self)
     }
 }
 
@@ -70,6 +84,17 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
         ),
         _ => ApiError::invalid_request("the body could not be read"),
     })
+}
+
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // A derived reader takes a list for an object whose names are left out.
+    if body.trim_ascii_start().starts_with(b"[") {
+        parse::<Value>(body)?;
+        return Err(ApiError::invalid_value(
+            "the body must be a JSON object, not a list",
+        ));
+    }
+    parse(body)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

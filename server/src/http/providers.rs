@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::shown;
+use super::payload::MaybePayload;
 use super::{Api, ApiError, Caller, Params, Payload};
 use crate::accounts::command::{ProviderChanges, ProviderView};
 use crate::accounts::{Command, Outcome, Scope};
@@ -227,8 +228,8 @@ pub(super) async fn enable(
 
 /// Disable an identity provider
 ///
-/// Its tokens log nobody in any more, nor do tokens that were exchanged for them.
-#[utoipa::path(post, path = "/v2/providers/{name}/disable", tag = "Providers", request_body = DisableRequest,
+/// Its tokens log nobody in any more, nor do tokens that were exchanged for them. The body may be left out.
+#[utoipa::path(post, path = "/v2/providers/{name}/disable", tag = "Providers", request_body = Option<DisableRequest>,
     params(("name" = String, Path, description = "The provider's name")), security(("bearer" = [])), responses(
     (status = 200, description = "The provider as it is now, secrets masked", body = ProviderView),
 ))]
@@ -236,7 +237,7 @@ pub(super) async fn disable(
     State(api): State<Api>,
     caller: Caller,
     Path(name): Path<String>,
-    Payload(request): Payload<DisableRequest>,
+    MaybePayload(request): MaybePayload<DisableRequest>,
 ) -> Result<Json<ProviderView>, ApiError> {
     api.switch_provider(&caller, name, false, request.end_connections)
         .await

@@ -589,3 +589,50 @@ async fn the_audit_trail_names_whoever_made_a_change() {
     let of_operator = bench.operator("GET", "/v2/audit", Value::Null).await;
     assert_eq!(of_operator.body["entries"][0]["action"], "organization_created");
 }
+
+#[tokio::test]
+async fn a_body_of_choices_may_be_left_out() {
+    let bench = Bench::new().await;
+    let trust =
+        json!({ "type": "shared_secret", "issuer": "ours", "audience": "app", "secret": "x".repeat(40) });
+    let made = json!({ "name": "own", "trust": trust });
+    let made = bench.secret("POST", "/v2/providers", made).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let path = "/v2/providers/own/disable";
+    let answer = bench.secret("POST", path, Value::Null).await;
+    assert_eq!(
+        (answer.status, &answer.body["enabled"]),
+        (StatusCode::OK, &json!(false))
+    );
+    // As forms send nothing.
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {}", bench.secret_key.expose()))
+        .header("content-type", "application/x-www-form-urlencoded");
+    let answer = bench.send(LOCAL, request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    for (body, status, code) in [
+        ("{", 400, "invalid_request"),
+        ("[]", 422, "invalid_value"),
+        (r#"{ "end": true }"#, 422, "invalid_value"),
+    ] {
+        let request =
+            Request::post(path).header("authorization", format!("Bearer {}", bench.secret_key.expose()));
+        let answer = bench.send(LOCAL, request.body(Body::from(body)).unwrap()).await;
+        check_error(&answer, status, code);
+    }
+    let made = bench
+        .secret("POST", "/v2/keys", json!({ "name": "k", "kind": "secret" }))
+        .await;
+    let path = format!("/v2/keys/{}/rotate", made.body["id"].as_str().unwrap());
+    let rotated = bench.secret("POST", &path, Value::Null).await;
+    assert_eq!(rotated.status, StatusCode::OK, "{}", rotated.body);
+
+    let document = bench.get("/openapi.json").await.body;
+    let body = &document["paths"]["/v2/providers/{name}/disable"]["post"]["requestBody"];
+    assert_ne!(body["required"], json!(true), "{body}");
+    assert_eq!(
+        body["content"]["application/json"]["schema"],
+        json!({ "$ref": "#/components/schemas/DisableRequest" }),
+        "a body that is there is no null"
+    );
+}
