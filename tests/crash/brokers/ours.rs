@@ -1,0 +1,81 @@
+//! This workspace's broker: `CS_TEST_BROKER`, or the one that cargo built beside this test.
+
+use std::env;
+use std::net::SocketAddr;
+
+use cloudsignal_tests::broker::{Broker as Process, BrokerOptions, Listener};
+
+use super::Broker;
+use crate::directory::Console;
+use crate::member::Login;
+
+/// The real program in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    /// `None` before the first start.
+    process: Option<Process>,
+}
+
+impl Ours {
+    pub(crate) const fn new() -> Self {
+        Self { process: None }
+    }
+
+    /// Settings beside the default ones: `CS_TEST_CRASH_SET="LIMITS_INFLIGHT_MAX=20 …"`, named as the broker's own
+    /// environment variables are, without `CLOUDSIGNAL_`.
+    fn options() -> BrokerOptions {
+        let settings = env::var("CS_TEST_CRASH_SET").unwrap_or_default();
+        let options = BrokerOptions::default().with_anonymous_clients();
+        settings.split_whitespace().fold(options, |options, setting| {
+            let (key, value) = setting
+                .split_once('=')
+                .unwrap_or_else(|| panic!("CS_TEST_CRASH_SET has NAME=VALUE, not {setting:?}"));
+            options.with_text(key, value)
+        })
+    }
+
+    fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it was started")
+    }
+}
+
+impl Broker for Ours {
+    fn start(&mut self) -> SocketAddr {
+        let process = match self.process.take() {
+            None => Self::options().start(),
+            Some(process) => process.start_again(),
+        };
+        let addr = process.addr(Listener::Mqtt);
+        self.process = Some(process);
+        addr
+    }
+
+    fn kill(&mut self) {
+        self.process().assert_alive();
+        self.process().kill();
+    }
+
+    fn stop(&mut self) {
+        self.process().assert_alive();
+        let code = self.process().terminate();
+        assert_eq!(code, Some(0), "the broker ends well after SIGTERM");
+    }
+
+    fn login(&self) -> Login {
+        Login::default()
+    }
+
+    fn console(&self) -> Option<Console> {
+        let process = self.process.as_ref()?;
+        Some(Console {
+            http: process.addr(Listener::Http),
+            mqtt: process.addr(Listener::Mqtt),
+            key: process.first_run().secret_key,
+        })
+    }
+
+    fn name(&self) -> String {
+        let settings = env::var("CS_TEST_CRASH_SET").unwrap_or_default();
+        format!("cloudsignal {settings}").trim_end().to_owned()
+    }
+}
