@@ -1,6 +1,7 @@
 //! What a writer asks for, and what it is told.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 use cloudsignal_broker::OrgId;
 
 use super::key::KEY_BYTES_MAX;
+use super::shelf::{SHELF_WRITES_MAX, ShelfWrites};
 use super::{Key, Seq, Store, Table};
 
 /// Most single writes of one commit.
@@ -22,6 +24,18 @@ pub struct Commit {
     pub(super) appends: Vec<Append>,
     pub(super) ops: Vec<Op>,
     pub(super) trims: Vec<Trim>,
+    pub(super) shelves: Vec<Arc<ShelfWrites>>,
+    pub(super) survives: Survives,
+}
+
+/// What a commit is safe from once it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Survives {
+    /// The end of the process, however it comes. The system has the bytes.
+    Crash,
+    /// The loss of power too. The disk has the bytes.
+    #[default]
+    PowerLoss,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +154,20 @@ impl Commit {
         self.op(table, key, expect, Write::Nothing)
     }
 
+    /// Writes to shelves. The caller may keep the writes, to write them again.
+    #[must_use]
+    pub fn shelve(mut self, writes: Arc<ShelfWrites>) -> Self {
+        self.shelves.push(writes);
+        self
+    }
+
+    /// What the commit must survive before it is acknowledged: [`Survives::PowerLoss`] if nothing is said.
+    #[must_use]
+    pub const fn surviving(mut self, survives: Survives) -> Self {
+        self.survives = survives;
+        self
+    }
+
     fn op(mut self, table: Table, key: Key, expect: Expect, write: Write) -> Self {
         self.ops.push(Op {
             table,
@@ -161,7 +189,8 @@ impl Commit {
             .iter()
             .map(|op| op.key.as_bytes().len() + op.write.bytes())
             .sum();
-        appended + put
+        let shelved: usize = self.shelves.iter().map(|writes| writes.bytes()).sum();
+        appended + put + shelved
     }
 
     pub(super) fn check_size(&self) -> Result<(), CommitError> {
@@ -171,13 +200,21 @@ impl Commit {
                 max: COMMIT_WRITES_MAX,
             });
         }
+        if self.shelves.iter().map(|writes| writes.len()).sum::<usize>() > SHELF_WRITES_MAX {
+            return Err(CommitError::TooLarge {
+                what: "writes to shelves",
+                max: SHELF_WRITES_MAX,
+            });
+        }
         if self.bytes() > COMMIT_BYTES_MAX {
             return Err(CommitError::TooLarge {
                 what: "bytes",
                 max: COMMIT_BYTES_MAX,
             });
         }
-        if self.ops.iter().any(|op| op.key.as_bytes().len() > KEY_BYTES_MAX) {
+        let shelved = self.shelves.iter().map(|writes| writes.key_bytes_max());
+        let keys = self.ops.iter().map(|op| op.key.as_bytes().len()).chain(shelved);
+        if keys.max().is_some_and(|bytes| bytes > KEY_BYTES_MAX) {
             return Err(CommitError::TooLarge {
                 what: "bytes in a key",
                 max: KEY_BYTES_MAX,

@@ -11,7 +11,7 @@ use cloudsignal_broker::OrgId;
 
 use super::commit::{COMMIT_WRITES_MAX, Commit, CommitError, Expect, StoreExt};
 use super::reading::{Change, PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
-use super::{Key, Prefix, Seq, Store, Table, Tail, WatchEnd, fjall, memory};
+use super::{Key, Prefix, Seq, Shelf, ShelfWrites, Store, Survives, Table, Tail, WatchEnd, fjall, memory};
 use crate::clock::{Clock, WallTime};
 
 struct Bench {
@@ -67,6 +67,8 @@ on_every_store!(
     trimming_removes_the_oldest_records,
     oversized_commits_are_refused_at_the_door,
     done_hears_only_after_the_commit_can_be_read,
+    a_shelf_holds_what_was_written_and_stays_in_its_organization,
+    of_two_commits_to_one_shelf_the_later_one_counts,
 );
 
 fn org(name: &str) -> OrgId {
@@ -102,7 +104,7 @@ async fn what_was_put_can_be_read_and_deleted(bench: Bench) {
         (&b"two"[..], second, None)
     );
     assert_eq!(
-        store.get(Table::Session, &key("a")).await.unwrap(),
+        store.get(Table::History, &key("a")).await.unwrap(),
         None,
         "tables are apart"
     );
@@ -134,14 +136,14 @@ async fn a_commit_is_all_or_nothing(bench: Bench) {
     let commit = Commit::new()
         .append(&org("org_a"), "record")
         .put(Table::Config, key("free"), Expect::Any, "y")
-        .put(Table::Session, key("free"), Expect::Any, "y")
+        .put(Table::History, key("free"), Expect::Any, "y")
         .expect(Table::Config, key("taken"), Expect::Absent);
     assert!(matches!(
         store.write(commit).await,
         Err(CommitError::Conflict { .. })
     ));
     assert_eq!(value(store, "free").await, None);
-    assert_eq!(store.get(Table::Session, &key("free")).await.unwrap(), None);
+    assert_eq!(store.get(Table::History, &key("free")).await.unwrap(), None);
     assert!(store.read(&org("org_a"), Seq::ZERO, 10).await.unwrap().is_empty());
 }
 
@@ -201,16 +203,12 @@ async fn a_page_is_bounded_in_bytes(bench: Bench) {
     let large = vec![b'x'; PAGE_BYTES_MAX / 2 + 1];
     for path in ["a", "b", "c"] {
         let commit = Commit::new()
-            .put(Table::Retained, key(path), Expect::Any, large.clone())
+            .put(Table::Usage, key(path), Expect::Any, large.clone())
             .append(&org("org_a"), large.clone());
         bench.store.write(commit).await.unwrap();
     }
     let prefix = Prefix::of_org(&org("org_a"), "");
-    let page = bench
-        .store
-        .scan(Table::Retained, &prefix, None, 100)
-        .await
-        .unwrap();
+    let page = bench.store.scan(Table::Usage, &prefix, None, 100).await.unwrap();
     assert_eq!((page.entries.len(), page.next), (2, Some(key("b"))));
     assert_eq!(
         bench
@@ -429,6 +427,71 @@ async fn done_hears_only_after_the_commit_can_be_read(bench: Bench) {
     );
 }
 
+fn shelve(name: &str, keys: &[&str], value: &str) -> Commit {
+    let mut writes = ShelfWrites::new(&org(name));
+    for key in keys {
+        writes.put(Shelf::Queue, key.as_bytes(), |bytes| {
+            bytes.extend_from_slice(value.as_bytes());
+        });
+    }
+    Commit::new().shelve(Arc::new(writes))
+}
+
+async fn shelved(store: &dyn Store, prefix: &str, entries_max: usize) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.shelf(
+            Shelf::Queue,
+            &org("org_a"),
+            prefix.as_bytes(),
+            after.as_deref(),
+            entries_max,
+        );
+        let page = page.await.unwrap();
+        assert!(page.entries.len() <= entries_max);
+        all.extend(page.entries.iter().map(|(key, value)| (text(key), text(value))));
+        after = page.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+async fn a_shelf_holds_what_was_written_and_stays_in_its_organization(bench: Bench) {
+    let store = &*bench.store;
+    let before = *store.committed().borrow();
+    let commit = shelve("org_a", &["q1", "q2", "q3", "r1"], "mine").surviving(Survives::Crash);
+    store.write(commit).await.unwrap();
+    store.write(shelve("org_ab", &["q1"], "other")).await.unwrap();
+    let of = |key: &str| (key.to_owned(), "mine".to_owned());
+    assert_eq!(shelved(store, "q", 2).await, [of("q1"), of("q2"), of("q3")]);
+    let mut writes = ShelfWrites::new(&org("org_a"));
+    writes.delete(Shelf::Queue, b"q2");
+    writes.delete(Shelf::Queue, b"nobody knows it");
+    store.write(Commit::new().shelve(Arc::new(writes))).await.unwrap();
+    assert_eq!(shelved(store, "", 9).await, [of("q1"), of("q3"), of("r1")]);
+    assert_eq!(*store.committed().borrow(), before, "shelves have no positions");
+}
+
+async fn of_two_commits_to_one_shelf_the_later_one_counts(bench: Bench) {
+    let told = Arc::new(AtomicUsize::new(0));
+    // They wait together behind the first, and would be one group if they were of two organizations.
+    for value in ["first", "second", "third"] {
+        let told = Arc::clone(&told);
+        let done = Box::new(move |outcome: Result<_, _>| {
+            told.fetch_add(usize::from(outcome.is_ok()), Ordering::SeqCst);
+        });
+        bench.store.commit(shelve("org_a", &["k"], value), done);
+    }
+    bench.store.write(Commit::new()).await.unwrap();
+    assert_eq!(told.load(Ordering::SeqCst), 3);
+    assert_eq!(
+        shelved(&*bench.store, "", 9).await,
+        [("k".to_owned(), "third".to_owned())]
+    );
+}
+
 mod reopening {
     use super::*;
     use crate::store::StoreError;
@@ -446,11 +509,13 @@ mod reopening {
             .put(Table::Config, key("a"), Expect::Any, "x")
             .put_for(Table::Config, key("short"), Expect::Any, "y", ttl)
             .append(&org("org_a"), "record");
+        store.write(shelve("org_a", &["q"], "kept")).await.unwrap();
         let committed = store.write(commit).await.unwrap();
         drop(store);
         clock.advance(ttl);
         let store = reopen(&folder, &clock);
         assert_eq!(*store.committed().borrow(), committed.last);
+        assert_eq!(shelved(&*store, "", 9).await, [("q".into(), "kept".into())]);
         assert_eq!(value(&*store, "a").await.unwrap(), b"x");
         assert_eq!(
             value(&*store, "short").await,

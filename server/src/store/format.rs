@@ -136,12 +136,10 @@ pub(super) fn parse_expiry_key(bytes: &[u8]) -> Option<(WallTime, Table, Key)> {
     Some((at, table, Key::from_stored(Bytes::copy_from_slice(key))))
 }
 
-/// Stored: never change a number.
+/// Stored: never change a number. 2 and 3 were never used.
 const fn table_byte(table: Table) -> u8 {
     match table {
         Table::Config => 1,
-        Table::Session => 2,
-        Table::Retained => 3,
         Table::History => 4,
         Table::Audit => 5,
         Table::Usage => 6,
@@ -196,9 +194,9 @@ mod tests {
     fn the_expiry_index_sorts_by_time_and_names_the_key() {
         let key = Key::of_system("a");
         let (early, late) = (WallTime::from_unix_micros(255), WallTime::from_unix_micros(256));
-        assert!(expiry_key(early, Table::Retained, &key) < expiry_key(late, Table::Config, &key));
-        let bytes = expiry_key(late, Table::Session, &key);
-        assert_eq!(parse_expiry_key(&bytes), Some((late, Table::Session, key)));
+        assert!(expiry_key(early, Table::Usage, &key) < expiry_key(late, Table::Config, &key));
+        let bytes = expiry_key(late, Table::History, &key);
+        assert_eq!(parse_expiry_key(&bytes), Some((late, Table::History, key)));
         assert_eq!(parse_expiry_key(&bytes[..8]), None);
     }
 }

@@ -54,14 +54,19 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), String> {
+    fn apply(&self, batch: &Batch) -> Result<(), String> {
         let mut pairs = self.pairs.write();
-        for (key, value) in batch {
+        for (space, key, value) in batch.writes() {
+            let key = (space, key.to_vec());
             match value {
-                Some(value) => pairs.insert(key, Bytes::from(value)),
+                Some(value) => pairs.insert(key, Bytes::copy_from_slice(value)),
                 None => pairs.remove(&key),
             };
         }
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), String> {
         Ok(())
     }
 }

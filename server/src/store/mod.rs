@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`key`] | keys: every one begins with its organization, or with `sys/` |
 //! | [`commit`] | what a writer asks for, and what it is told |
+//! | [`shelf`] | bytes that are written much and that nobody watches: sessions, queues, messages |
+//! | [`meters`] | what a store counts |
 //! | [`reading`] | entries, pages, [`Tail`] of the log and [`Watch`] of a table |
 //! | [`format`](mod@format) | bytes of a stored record, with their version |
 //! | `embedded` | the commit thread: group commit, expectations, expiry |
@@ -14,10 +16,13 @@
 //!
 //! - A [`Commit`] is all or nothing, over tables and log together, and commits happen one after the
 //!   other: what one expects is judged against all that came before it.
-//! - Its `done` is called once, after the commit is on stable storage. Nothing that is not on stable
+//! - Its `done` is called once, after the commit is on stable storage (or with the system, if it asked for no
+//!   more: [`Survives`]). Nothing that is not on stable
 //!   storage can be read, watched or tailed.
 //! - No method blocks the caller. `done` runs on the store's own commit thread: it must be short and
 //!   must not wait for the store.
+//! - A commit that could not be written is not acknowledged. Whether it is there after a restart is not known: who
+//!   must know writes it again.
 //! - Full means refused: [`CommitError::Busy`], at once. Callers slow down whoever feeds them.
 
 pub mod commit;
@@ -26,7 +31,9 @@ pub mod fjall;
 pub mod format;
 pub mod key;
 pub mod memory;
+pub mod meters;
 pub mod reading;
+pub mod shelf;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -37,10 +44,12 @@ use tokio::sync::watch;
 
 use cloudsignal_broker::OrgId;
 
-pub use commit::{Commit, CommitError, Committed, Done, Expect, StoreExt};
+pub use commit::{Commit, CommitError, Committed, Done, Expect, StoreExt, Survives};
 pub use format::FormatError;
 pub use key::{Key, Prefix};
+pub use meters::Meters;
 pub use reading::{Change, Entry, Event, LogRecord, Page, Reading, StoreError, Tail, Watch, WatchEnd};
+pub use shelf::{Shelf, ShelfPage, ShelfWrites};
 
 /// Position in the order of all commits of a store. Starts at 1 and rises; a log may skip numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,10 +71,6 @@ impl Seq {
 pub enum Table {
     /// Organizations, users, keys, policies, marks of tokens.
     Config,
-    /// Sessions with their subscriptions and cursors.
-    Session,
-    /// The retained message of each topic.
-    Retained,
     /// Connections that have ended.
     History,
     /// Who changed what.
@@ -76,22 +81,13 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
-        Self::Config,
-        Self::Session,
-        Self::Retained,
-        Self::History,
-        Self::Audit,
-        Self::Usage,
-    ];
+    pub const ALL: [Self; 4] = [Self::Config, Self::History, Self::Audit, Self::Usage];
 
     /// The table's name in a data folder.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Config => "config",
-            Self::Session => "session",
-            Self::Retained => "retained",
             Self::History => "history",
             Self::Audit => "audit",
             Self::Usage => "usage",
@@ -118,9 +114,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`reading::PAGE_BYTES_MAX`] of them.
     fn read(&self, org: &OrgId, from: Seq, records_max: usize) -> Reading<Vec<LogRecord>>;
 
+    /// Entries of an organization's shelf in key order, whose keys begin with `prefix` and come after `after`: at
+    /// most `entries_max`, and no more than [`reading::PAGE_BYTES_MAX`] of them.
+    fn shelf(
+        &self,
+        shelf: Shelf,
+        org: &OrgId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        entries_max: usize,
+    ) -> Reading<ShelfPage>;
+
     /// Every later change of a table below `prefix`. Start watching, then scan: nothing is missed.
     fn watch(&self, table: Table, prefix: Prefix) -> Watch;
 
     /// The last position on stable storage, as it moves.
     fn committed(&self) -> watch::Receiver<Seq>;
+
+    /// What it counts.
+    fn meters(&self) -> &Meters;
 }

@@ -1,7 +1,7 @@
 //! The one writer. It collects what waits, judges expectations in order, writes one batch, and only
 //! then tells everybody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,10 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
+use cloudsignal_broker::OrgId;
+
 use super::super::commit::{Op, Trim, Write};
 use super::super::format::{self, Stored};
-use super::super::{Change, Commit, CommitError, Committed, Done, Event, Expect, Key, Seq, Table};
-use super::{Batch, Engine, META_SEQ, QUEUE_BYTES_MAX, Space, Waiting, load};
+use super::super::{Change, Commit, CommitError, Committed, Done, Event, Expect, Key, Meters, Seq, Table};
+use super::{Batch, Engine, META_SEQ, QUEUE_BYTES_MAX, Space, Waiting, load, read_meta};
 use crate::clock::{Clock, WallTime};
 
 /// A group closes after this long, even if more waits.
@@ -40,6 +42,17 @@ pub(super) struct CommitThread<E: Engine> {
     trims: Vec<Trim>,
     /// Nothing expires before this.
     quiet_until: WallTime,
+    /// Writes to a shelf that the last group writes to: it begins the next one.
+    held_over: Option<Waiting>,
+    /// The last group could not be written: the engine is reopened before the next one.
+    broken: Option<Doubtful>,
+    meters: Meters,
+}
+
+/// A group that could not be written. It may be there all the same.
+struct Doubtful {
+    last: Seq,
+    events: Vec<Event>,
 }
 
 /// What one group will write and whom it will tell.
@@ -57,11 +70,11 @@ struct Group {
 
 impl Group {
     fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert((space, key), Some(value));
+        self.batch.pairs.insert((space, key), Some(value));
     }
 
     fn delete(&mut self, space: Space, key: Vec<u8>) {
-        self.batch.insert((space, key), None);
+        self.batch.pairs.insert((space, key), None);
     }
 }
 
@@ -73,6 +86,7 @@ impl<E: Engine> CommitThread<E> {
         queued_bytes: Arc<AtomicUsize>,
         events: broadcast::Sender<Event>,
         committed: watch::Sender<Seq>,
+        meters: Meters,
     ) -> Self {
         Self {
             engine,
@@ -83,12 +97,16 @@ impl<E: Engine> CommitThread<E> {
             committed,
             trims: Vec::new(),
             quiet_until: WallTime::ZERO,
+            held_over: None,
+            broken: None,
+            meters,
         }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            match self.waiting.recv_timeout(SWEEP_EVERY) {
+            let held_over = self.held_over.take().map(Ok);
+            match held_over.unwrap_or_else(|| self.waiting.recv_timeout(SWEEP_EVERY)) {
                 Ok(first) => {
                     let group = self.collect(first);
                     self.turn(group);
@@ -100,12 +118,17 @@ impl<E: Engine> CommitThread<E> {
     }
 
     /// What waits now: until the queue is empty, the group is large, or its time is over.
-    fn collect(&self, first: Waiting) -> Vec<Waiting> {
+    fn collect(&mut self, first: Waiting) -> Vec<Waiting> {
         let close_at = self.clock.now().after(GROUP_TIME_MAX);
         let (mut writes, mut bytes) = (first.commit.records(), first.bytes);
+        let mut orgs: HashSet<OrgId> = shelved_orgs(&first.commit).collect();
         let mut group = vec![first];
         while writes < GROUP_WRITES_MAX && bytes < QUEUE_BYTES_MAX && self.clock.now() < close_at {
             let Ok(next) = self.waiting.try_recv() else { break };
+            if shelved_orgs(&next.commit).any(|org| !orgs.insert(org)) {
+                self.held_over = Some(next);
+                break;
+            }
             writes += next.commit.records();
             bytes += next.bytes;
             group.push(next);
@@ -115,11 +138,20 @@ impl<E: Engine> CommitThread<E> {
     }
 
     fn turn(&mut self, waiting: Vec<Waiting>) {
+        if let Err(error) = self.mend(&waiting) {
+            for Waiting { done, .. } in waiting {
+                tell(done, Err(CommitError::Failed(error.clone())));
+            }
+            return;
+        }
         let before = *self.committed.borrow();
         let mut group = Group {
             last: before,
             ..Group::default()
         };
+        // A group survives what its most careful commit asks for.
+        let survives = waiting.iter().map(|waiting| waiting.commit.survives).max();
+        group.batch.survives = survives.unwrap_or_default();
         self.sweep(&mut group);
         for Waiting { commit, done, .. } in waiting {
             let outcome = self.stage(commit, &mut group);
@@ -136,7 +168,7 @@ impl<E: Engine> CommitThread<E> {
         let applied = if group.batch.is_empty() {
             Ok(())
         } else {
-            self.engine.apply(std::mem::take(&mut group.batch))
+            self.apply(&std::mem::take(&mut group.batch), group.told.len())
         };
         match applied {
             Ok(()) => self.publish(group),
@@ -145,9 +177,70 @@ impl<E: Engine> CommitThread<E> {
                 // What the group wanted to remove is still there.
                 self.quiet_until = WallTime::ZERO;
                 self.trims.extend(group.trimmed);
+                let (last, events) = (group.last, group.events);
+                self.broken = Some(Doubtful { last, events });
                 for (done, outcome) in group.told {
                     tell(done, outcome.and(Err(CommitError::Failed(error.clone()))));
                 }
+            }
+        }
+    }
+
+    fn apply(&self, batch: &Batch, commits: usize) -> Result<(), String> {
+        let started = self.clock.now();
+        let applied = self.engine.apply(batch);
+        let meters = &self.meters;
+        match &applied {
+            Ok(()) => {
+                meters.groups.inc();
+                meters.commits.inc_by(commits as u64);
+                meters.records.inc_by(batch.records() as u64);
+                meters.bytes.inc_by(batch.bytes() as u64);
+                let took = self.clock.now().since(started);
+                meters.group_seconds.observe(took.as_secs_f64());
+            }
+            Err(_) => {
+                meters.failures.inc();
+                meters.failing.set(1);
+            }
+        }
+        applied
+    }
+
+    /// After a failure: reopens the engine, as soon as there is something to write.
+    fn mend(&mut self, waiting: &[Waiting]) -> Result<(), String> {
+        let Some(doubtful) = self.broken.take() else {
+            return Ok(());
+        };
+        if waiting.is_empty() {
+            self.broken = Some(doubtful);
+            return Ok(());
+        }
+        let reopened = self.engine.reopen();
+        let found = reopened.and_then(|()| read_meta(&*self.engine).map_err(|error| error.to_string()));
+        match found {
+            Ok(found) => {
+                tracing::info!("the store was reopened and is tried again");
+                self.meters.failing.set(0);
+                if found >= doubtful.last {
+                    // What could not be acknowledged is there: whoever watches is told, late.
+                    for event in doubtful.events {
+                        // Nobody watches: nothing to do.
+                        let _ = self.events.send(event);
+                    }
+                }
+                // Positions are never used again.
+                self.committed.send_if_modified(|last| {
+                    let moved = found > *last;
+                    *last = found.max(*last);
+                    moved
+                });
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot be reopened yet");
+                self.broken = Some(doubtful);
+                Err(error)
             }
         }
     }
@@ -190,6 +283,8 @@ impl<E: Engine> CommitThread<E> {
         for op in commit.ops {
             self.write(op, group);
         }
+        let shelves = commit.shelves.into_iter().filter(|writes| !writes.is_empty());
+        group.batch.shelves.extend(shelves);
         // Only what is there now: a trim that takes several turns must not reach what comes later.
         let last = group.last;
         let trims = commit.trims.into_iter();
@@ -265,7 +360,7 @@ impl<E: Engine> CommitThread<E> {
     /// the index; this line then only goes.
     fn sweep(&mut self, group: &mut Group) {
         let now = self.clock.wall();
-        if now < self.quiet_until {
+        if now < self.quiet_until || self.broken.is_some() {
             return;
         }
         let (mut due, mut quiet_until) = (Vec::new(), WallTime::MAX);
@@ -328,6 +423,10 @@ impl<E: Engine> CommitThread<E> {
             stays
         });
     }
+}
+
+fn shelved_orgs(commit: &Commit) -> impl Iterator<Item = OrgId> {
+    commit.shelves.iter().map(|writes| writes.org().clone())
 }
 
 /// Calls back. A panic there is a mistake of whoever waits; all others must still be told.

@@ -19,9 +19,10 @@ use cloudsignal_broker::OrgId;
 
 use super::format::{self, FORMAT_VERSION, FormatError, Stored};
 use super::reading::{PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
+use super::shelf::prefix_of;
 use super::{
-    Commit, CommitError, Done, Entry, Event, Key, LogRecord, Page, Prefix, Reading, Seq, Store, StoreError,
-    Table, Watch,
+    Commit, CommitError, Done, Entry, Event, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf,
+    ShelfPage, ShelfWrites, Store, StoreError, Survives, Table, Watch,
 };
 use crate::clock::Clock;
 use commit_thread::CommitThread;
@@ -35,6 +36,7 @@ pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Space {
     Table(Table),
+    Shelf(Shelf),
     Log,
     /// When which key expires.
     Expiry,
@@ -42,8 +44,42 @@ pub(super) enum Space {
     Meta,
 }
 
-/// What a group makes of each key: its bytes, or nothing. The last write of a key counts.
-pub(super) type Batch = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+/// What a group writes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// What becomes of each key: its bytes, or nothing. The last write of a key counts.
+    pub(super) pairs: Pairs,
+    /// At most one of each organization, so that no key is written twice.
+    pub(super) shelves: Vec<Arc<ShelfWrites>>,
+    /// What it has to survive.
+    pub(super) survives: Survives,
+}
+
+pub(super) type Pairs = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.pairs.is_empty() && self.shelves.is_empty()
+    }
+
+    /// Every write: where, which key, and its value unless it is removed.
+    pub(super) fn writes(&self) -> impl Iterator<Item = (Space, &[u8], Option<&[u8]>)> {
+        let pairs = self.pairs.iter();
+        let pairs = pairs.map(|((space, key), value)| (*space, key.as_slice(), value.as_deref()));
+        let shelves = self.shelves.iter().flat_map(|writes| writes.iter());
+        pairs.chain(shelves.map(|write| (Space::Shelf(write.shelf), write.key, write.value)))
+    }
+
+    fn records(&self) -> usize {
+        self.pairs.len() + self.shelves.iter().map(|writes| writes.len()).sum::<usize>()
+    }
+
+    fn bytes(&self) -> usize {
+        let pairs = self.pairs.iter();
+        let pairs = pairs.map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        pairs.sum::<usize>() + self.shelves.iter().map(|writes| writes.bytes()).sum::<usize>()
+    }
+}
 
 /// Sorted bytes with atomic batches.
 pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
@@ -56,8 +92,13 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
     fn scan(&self, space: Space, prefix: &[u8], after: Option<&[u8]>, visit: Visit<'_>)
     -> Result<(), String>;
 
-    /// Writes everything or nothing; on stable storage when it returns.
-    fn apply(&self, batch: Batch) -> Result<(), String>;
+    /// Writes everything or nothing; it survives what the batch asks for when this returns.
+    ///
+    /// After an error it is not known whether the batch is there, and the engine is reopened before the next one.
+    fn apply(&self, batch: &Batch) -> Result<(), String>;
+
+    /// Closes and opens again, so that what can be read is what is on stable storage.
+    fn reopen(&self) -> Result<(), String>;
 }
 
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>;
@@ -80,6 +121,7 @@ pub(super) struct Embedded<E: Engine> {
     queued_bytes: Arc<AtomicUsize>,
     events: broadcast::Sender<Event>,
     committed: watch::Receiver<Seq>,
+    meters: Meters,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,7 +132,7 @@ impl<E: Engine> Embedded<E> {
         let (queue, waiting) = sync_channel(QUEUE_COMMITS_MAX);
         let (committed_sender, committed) = watch::channel(last);
         let (events, _) = broadcast::channel(WATCH_EVENTS_MAX);
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let (queued_bytes, meters) = (Arc::new(AtomicUsize::new(0)), Meters::default());
         let thread = CommitThread::new(
             Arc::clone(&engine),
             clock.clone(),
@@ -98,6 +140,7 @@ impl<E: Engine> Embedded<E> {
             Arc::clone(&queued_bytes),
             events.clone(),
             committed_sender,
+            meters.clone(),
         );
         let thread = std::thread::Builder::new()
             .name("commit".into())
@@ -110,6 +153,7 @@ impl<E: Engine> Embedded<E> {
             queued_bytes,
             events,
             committed,
+            meters,
             thread: Some(thread),
         })
     }
@@ -236,6 +280,39 @@ impl<E: Engine> Store for Embedded<E> {
         })
     }
 
+    fn shelf(
+        &self,
+        shelf: Shelf,
+        org: &OrgId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        entries_max: usize,
+    ) -> Reading<ShelfPage> {
+        let org = prefix_of(org);
+        let of_org = |key: &[u8]| [&org, key].concat();
+        let (prefix, after, org_bytes) = (of_org(prefix), after.map(of_org), org.len());
+        self.read_with(move |engine| {
+            let (mut page, mut bytes) = (ShelfPage::default(), 0);
+            let visited = engine.scan(
+                Space::Shelf(shelf),
+                &prefix,
+                after.as_deref(),
+                &mut |key, value| {
+                    if page.entries.len() == entries_max || bytes >= PAGE_BYTES_MAX {
+                        page.next = page.entries.last().map(|(key, _)| key.clone());
+                        return ControlFlow::Break(());
+                    }
+                    bytes += key.len() + value.len();
+                    let key = key.get(org_bytes..).unwrap_or_default();
+                    page.entries.push((Bytes::copy_from_slice(key), value.clone()));
+                    ControlFlow::Continue(())
+                },
+            );
+            visited.map_err(StoreError::Failed)?;
+            Ok(page)
+        })
+    }
+
     fn watch(&self, table: Table, prefix: Prefix) -> Watch {
         Watch {
             events: self.events.subscribe(),
@@ -246,6 +323,10 @@ impl<E: Engine> Store for Embedded<E> {
 
     fn committed(&self) -> watch::Receiver<Seq> {
         self.committed.clone()
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.meters
     }
 }
 
@@ -274,7 +355,11 @@ fn read_meta<E: Engine>(engine: &E) -> Result<Seq, StoreError> {
     match engine.get(Space::Meta, META_FORMAT).map_err(StoreError::Failed)? {
         None => {
             let fresh = ((Space::Meta, META_FORMAT.to_vec()), Some(vec![FORMAT_VERSION]));
-            engine.apply(Batch::from([fresh])).map_err(StoreError::Failed)?;
+            let fresh = Batch {
+                pairs: Pairs::from([fresh]),
+                ..Batch::default()
+            };
+            engine.apply(&fresh).map_err(StoreError::Failed)?;
         }
         Some(found) if found[..] == [FORMAT_VERSION] => {}
         Some(found) => {

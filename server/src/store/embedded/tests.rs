@@ -29,7 +29,11 @@ impl Engine for Faulty {
         Ok(())
     }
 
-    fn apply(&self, _: Batch) -> Result<(), String> {
+    fn reopen(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn apply(&self, _: &Batch) -> Result<(), String> {
         if self.broken.load(Ordering::SeqCst) {
             Err("no space left".into())
         } else {
@@ -140,4 +144,111 @@ fn a_folder_of_a_newer_program_is_refused() {
         error.to_string(),
         "the data folder: stored in format 2, and this program knows format 1: use the newer program that wrote it"
     );
+}
+
+/// Keeps pairs, and fails the n-th batch, before or after it is there.
+#[derive(Debug, Default)]
+struct FailsOnce {
+    pairs: parking_lot::Mutex<Pairs>,
+    /// Batches so far, and reopenings.
+    counts: Arc<parking_lot::Mutex<(usize, usize)>>,
+    fails_at: usize,
+    /// The failing batch is there all the same.
+    is_there: bool,
+    /// After a failure nothing is written until it is reopened.
+    is_poisoned: AtomicBool,
+}
+
+impl Engine for FailsOnce {
+    const READS_DISK: bool = false;
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, String> {
+        let value = self.pairs.lock().get(&(space, key.to_vec())).cloned().flatten();
+        Ok(value.map(Bytes::from))
+    }
+
+    fn scan(&self, _: Space, _: &[u8], _: Option<&[u8]>, _: Visit<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), String> {
+        let number = {
+            let mut counts = self.counts.lock();
+            counts.0 += 1;
+            counts.0
+        };
+        if self.is_poisoned.load(Ordering::SeqCst) {
+            return Err("poisoned".into());
+        }
+        let fails = number == self.fails_at;
+        if !fails || self.is_there {
+            let mut pairs = self.pairs.lock();
+            for (space, key, value) in batch.writes() {
+                pairs.insert((space, key.to_vec()), value.map(<[u8]>::to_vec));
+            }
+        }
+        if fails {
+            self.is_poisoned.store(true, Ordering::SeqCst);
+            return Err("the sync failed".into());
+        }
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), String> {
+        self.counts.lock().1 += 1;
+        self.is_poisoned.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whichever_batch_fails_the_engine_is_reopened_and_positions_stay_unique() {
+    const COMMITS: usize = 6;
+    for fails_at in 2..=COMMITS {
+        for is_there in [false, true] {
+            let counts = Arc::default();
+            let engine = FailsOnce {
+                counts: Arc::clone(&counts),
+                fails_at,
+                is_there,
+                ..FailsOnce::default()
+            };
+            // The first batch is the format of the folder.
+            let store = Embedded::open(engine, clock()).unwrap();
+            let mut watch = store.watch(Table::Config, Prefix::of_system(""));
+            let (mut acknowledged, mut refused) = (Vec::new(), 0);
+            for number in 1..=COMMITS {
+                let key = Key::of_system(&number.to_string());
+                let commit = Commit::new().put(Table::Config, key, Expect::Any, "x");
+                match store.write(commit).await {
+                    Ok(committed) => acknowledged.push(committed.last),
+                    Err(error) => {
+                        assert_eq!(error, CommitError::Failed("the sync failed".into()));
+                        refused += 1;
+                    }
+                }
+            }
+            assert_eq!(
+                (refused, acknowledged.len(), counts.lock().1),
+                (1, COMMITS - 1, 1)
+            );
+            assert!(acknowledged.is_sorted() && acknowledged.windows(2).all(|pair| pair[0] != pair[1]));
+            let told = COMMITS - usize::from(!is_there);
+            let mut seqs = Vec::new();
+            for _ in 0..told {
+                seqs.push(watch.next().await.unwrap().seq);
+            }
+            assert!(
+                seqs.windows(2).all(|pair| pair[0] < pair[1]),
+                "{seqs:?}: what is there is told once, in order"
+            );
+            for number in 1..=COMMITS {
+                let stored = store
+                    .get(Table::Config, &Key::of_system(&number.to_string()))
+                    .await;
+                let is_expected = number + 1 != fails_at || is_there;
+                assert_eq!(stored.unwrap().is_some(), is_expected, "commit {number}");
+            }
+        }
+    }
 }

@@ -1,0 +1,46 @@
+//! What a store counts. Clones count the same.
+
+use std::fmt;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+/// What a store counts.
+#[derive(Clone)]
+pub struct Meters {
+    /// Groups of commits that were written.
+    pub groups: Counter,
+    /// Commits that were written.
+    pub commits: Counter,
+    /// Single writes: entries, records and removals.
+    pub records: Counter,
+    /// Bytes of keys and values that were written.
+    pub bytes: Counter,
+    /// How long writing a group took, until it was on stable storage.
+    pub group_seconds: Histogram,
+    /// Groups that could not be written.
+    pub failures: Counter,
+    /// 1 while the store cannot write, 0 otherwise.
+    pub failing: Gauge,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            groups: Counter::default(),
+            commits: Counter::default(),
+            records: Counter::default(),
+            bytes: Counter::default(),
+            group_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
+            failures: Counter::default(),
+            failing: Gauge::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} groups, {} failed", self.groups.get(), self.failures.get())
+    }
+}
