@@ -127,7 +127,22 @@ impl Host {
 
     /// The ticket that a reply to this call waits for. Nothing is promised about messages that left a queue.
     pub(crate) fn ticket(&self, called: &Called) -> Option<u64> {
-        let promises = |change: &&Change| !matches!(change, Change::Settled { .. });
+        let promises = |change: &&Change| match change {
+            Change::Settled { .. } | Change::Sent { .. } | Change::Will { .. } | Change::WillGone { .. } => {
+                false
+            }
+            // When its connection ends, nobody is told.
+            Change::Session { ends_at, .. } => ends_at.is_none(),
+            Change::Subscribed { owes_retained, .. } => *owes_retained,
+            Change::SessionEnded { .. }
+            | Change::Unsubscribed { .. }
+            | Change::Queued { .. }
+            | Change::Released { .. }
+            | Change::Received { .. }
+            | Change::Completed { .. }
+            | Change::Retained { .. }
+            | Change::RetainedCleared { .. } => true,
+        };
         called.changes().find(promises).map(|_| self.open_ticket)
     }
 
@@ -266,13 +281,10 @@ impl Host {
         let queued: BTreeSet<(&str, Option<usize>)> = called
             .changes()
             .filter_map(|change| {
-                let Change::Queued {
-                    client_id, message, ..
-                } = change
-                else {
+                let Change::Queued { session, message, .. } = change else {
                     return None;
                 };
-                Some((&**client_id, scene.number_of(message.payload())))
+                Some((&*session.client_id, scene.number_of(message.payload())))
             })
             .collect();
         for due in &self.ledger.dues[called.first_due..] {
@@ -326,26 +338,34 @@ impl Host {
     fn keep_change(&mut self, change: Change, scene: &mut Scene) {
         match &change {
             Change::Queued {
-                client_id, message, ..
+                session,
+                order,
+                message,
+                packet_id,
+                ..
             } => {
                 let number = scene.number_of(message.payload());
                 scene.log.note(format_args!(
-                    "org {}: queued for {client_id}: {number:?}, {}",
+                    "org {}: queued for {}: {number:?}, {}, order {order}, packet id {packet_id:?}",
                     self.number,
+                    session.client_id,
                     message.number()
                 ));
             }
-            Change::Settled { client_id, number } => scene.log.note(format_args!(
-                "org {}: settled for {client_id}: {number}",
-                self.number
+            Change::Settled { session, order } => scene.log.note(format_args!(
+                "org {}: settled for {}: order {order}",
+                self.number, session.client_id
             )),
-            Change::SessionEnded { client_id } => scene.log.note(format_args!(
-                "org {}: the session of {client_id} ended",
-                self.number
+            Change::SessionEnded { session } => scene.log.note(format_args!(
+                "org {}: the session of {} ended",
+                self.number, session.client_id
             )),
             Change::Session { .. }
             | Change::Subscribed { .. }
             | Change::Unsubscribed { .. }
+            | Change::Will { .. }
+            | Change::WillGone { .. }
+            | Change::Sent { .. }
             | Change::Released { .. }
             | Change::Received { .. }
             | Change::Completed { .. }

@@ -118,7 +118,7 @@ impl Host {
                 link.tap.session = Some(session.key);
                 let is_told = !session.is_persistent()
                     || called.changes().any(
-                        |change| matches!(change, Change::Session { client_id, .. } if **client_id == *session.who.client_id),
+                        |change| matches!(change, Change::Session { session: stored, .. } if *stored.client_id == *session.who.client_id),
                     );
                 scene.verdict.require(is_told, || {
                     format!("changes: link {number}: the store does not know of the session")

@@ -20,7 +20,7 @@ struct Stored {
     principal: String,
     expiry_secs: u32,
     subscriptions: BTreeMap<String, (u8, Option<u32>)>,
-    /// By the broker's number of the message.
+    /// By their order.
     queued: BTreeSet<u64>,
     released: BTreeSet<u64>,
     received: BTreeSet<u16>,
@@ -30,16 +30,17 @@ impl Shelf {
     pub(crate) fn apply(&mut self, change: &Change, scene: &mut Scene) {
         match change {
             Change::Session {
-                client_id,
-                principal,
+                session,
+                identity,
                 expiry_secs,
+                ends_at: _,
             } => {
-                let session = self.sessions.entry(client_id.to_string()).or_default();
-                session.principal = principal.to_string();
-                session.expiry_secs = *expiry_secs;
+                let stored = self.sessions.entry(session.client_id.to_string()).or_default();
+                stored.principal = identity.principal.to_string();
+                stored.expiry_secs = *expiry_secs;
             }
-            Change::SessionEnded { client_id } => {
-                self.sessions.remove(&**client_id);
+            Change::SessionEnded { session } => {
+                self.sessions.remove(&*session.client_id);
             }
             Change::Retained { message } => {
                 let number = scene.number_of(message.payload());
@@ -48,14 +49,17 @@ impl Shelf {
             Change::RetainedCleared { topic } => {
                 self.retained.remove(&**topic);
             }
-            Change::Subscribed { client_id, .. }
-            | Change::Unsubscribed { client_id, .. }
-            | Change::Queued { client_id, .. }
-            | Change::Settled { client_id, .. }
-            | Change::Released { client_id, .. }
-            | Change::Received { client_id, .. }
-            | Change::Completed { client_id, .. } => match self.sessions.get_mut(&**client_id) {
-                Some(session) => session.apply(change),
+            Change::Will { session, .. }
+            | Change::WillGone { session, .. }
+            | Change::Subscribed { session, .. }
+            | Change::Unsubscribed { session, .. }
+            | Change::Queued { session, .. }
+            | Change::Sent { session, .. }
+            | Change::Settled { session, .. }
+            | Change::Released { session, .. }
+            | Change::Received { session, .. }
+            | Change::Completed { session, .. } => match self.sessions.get_mut(&*session.client_id) {
+                Some(stored) => stored.apply(change),
                 None => scene
                     .verdict
                     .fail(|| format!("changes: {change:?} of a session that is not stored")),
@@ -128,15 +132,15 @@ impl Stored {
             Change::Unsubscribed { filter, .. } => {
                 self.subscriptions.remove(&**filter);
             }
-            Change::Queued { message, .. } => {
-                self.queued.insert(message.number());
+            Change::Queued { order, .. } => {
+                self.queued.insert(*order);
             }
-            Change::Released { number, .. } => {
-                self.released.insert(*number);
+            Change::Released { order, .. } => {
+                self.released.insert(*order);
             }
-            Change::Settled { number, .. } => {
-                self.queued.remove(number);
-                self.released.remove(number);
+            Change::Settled { order, .. } => {
+                self.queued.remove(order);
+                self.released.remove(order);
             }
             Change::Received { packet_id, .. } => {
                 self.received.insert(*packet_id);
@@ -146,6 +150,9 @@ impl Stored {
             }
             Change::Session { .. }
             | Change::SessionEnded { .. }
+            | Change::Will { .. }
+            | Change::WillGone { .. }
+            | Change::Sent { .. }
             | Change::Retained { .. }
             | Change::RetainedCleared { .. } => {}
         }

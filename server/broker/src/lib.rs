@@ -15,7 +15,7 @@
 //! | `router` | the subscription tree, shared groups, retained messages |
 //! | `session` | what lives with a session, and what lives with a connection |
 //! | [`message`] | the immutable thing that is routed |
-//! | [`change`] | what must be stored before an acknowledgement may leave |
+//! | [`change`], [`restore`] | what must be stored before an acknowledgement may leave, and how it comes back |
 //! | [`counters`] | plain numbers for the shell to export |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,10 +45,11 @@ mod turn;
 
 pub use identity::{Access, Credential, Identity, OrgId};
 pub use limits::Limits;
-pub use message::Message;
-pub use org::{AUTH_DATA_BYTES_MAX, AUTH_METHOD, Org};
+pub use message::{Message, StoredMessage};
+pub use org::{AUTH_DATA_BYTES_MAX, AUTH_METHOD, Org, restore};
 pub use policy::Policy;
 pub use quota::Quota;
+pub use restore::{RETURN_GRACE_SECS, Restoring, Unfit};
 pub use scope::{Scope, ScopePart};
 pub use session::Traffic;
 pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

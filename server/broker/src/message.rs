@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use cloudsignal_core::codec::{PublishProperties, UserProperties};
+use cloudsignal_core::codec::{Malformed, PublishProperties, UserProperties};
 use cloudsignal_core::topic::{TopicName, TopicNameBuf};
 use cloudsignal_core::{Instant, Qos};
 
@@ -24,6 +24,35 @@ pub struct Message {
     expires_at: Option<Instant>,
 }
 
+/// A message as a store hands it back: what [`Message`]'s accessors said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredMessage<'a> {
+    /// [`Message::number`].
+    pub number: u64,
+    /// [`Message::publisher`].
+    pub publisher: u64,
+    /// [`Message::topic`].
+    pub topic: TopicName<'a>,
+    /// [`Message::payload`].
+    pub payload: &'a [u8],
+    /// [`Message::payload_format`].
+    pub payload_format: Option<bool>,
+    /// [`Message::content_type`].
+    pub content_type: Option<&'a str>,
+    /// [`Message::response_topic`].
+    pub response_topic: Option<TopicName<'a>>,
+    /// [`Message::correlation_data`].
+    pub correlation_data: Option<&'a [u8]>,
+    /// [`Message::user_properties`].
+    pub user_properties: &'a [u8],
+    /// [`Message::qos`].
+    pub qos: Qos,
+    /// [`Message::retain`].
+    pub retain: bool,
+    /// [`Message::expires_at`], on the clock of the organization that it comes back to.
+    pub expires_at: Option<Instant>,
+}
+
 /// The properties that travel unaltered to every subscriber.
 #[derive(Debug)]
 struct KeptProperties {
@@ -39,6 +68,37 @@ impl Message {
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// A message that was stored.
+    ///
+    /// # Errors
+    /// What is wrong when the user properties are not a run of encoded ones.
+    pub fn restored(stored: &StoredMessage<'_>) -> Result<Arc<Self>, Malformed> {
+        UserProperties::from_wire(stored.user_properties)?;
+        let properties = KeptProperties {
+            payload_format: stored.payload_format,
+            content_type: stored.content_type.map(Box::from),
+            response_topic: stored.response_topic.map(TopicName::to_owned),
+            correlation_data: stored.correlation_data.map(Box::from),
+            user: stored.user_properties.into(),
+        };
+        Ok(Arc::new(Self {
+            number: stored.number,
+            publisher: stored.publisher,
+            topic: stored.topic.to_owned(),
+            payload: stored.payload.into(),
+            properties: (!properties.is_empty()).then(|| Box::new(properties)),
+            qos: stored.qos,
+            retain: stored.retain,
+            expires_at: stored.expires_at,
+        }))
+    }
+
+    /// The serial of the session that published it, for No Local; 0 when there was none.
+    #[must_use]
+    pub const fn publisher(&self) -> u64 {
+        self.publisher
     }
 
     /// The topic it was published under.
@@ -57,6 +117,42 @@ impl Message {
     #[must_use]
     pub const fn qos(&self) -> Qos {
         self.qos
+    }
+
+    /// Whether it was published to be retained.
+    #[must_use]
+    pub const fn retain(&self) -> bool {
+        self.retain
+    }
+
+    /// Whether the payload is said to be UTF-8 text, if anything is said.
+    #[must_use]
+    pub fn payload_format(&self) -> Option<bool> {
+        self.properties.as_ref()?.payload_format
+    }
+
+    /// Its content type.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.properties.as_ref()?.content_type.as_deref()
+    }
+
+    /// Where answers go.
+    #[must_use]
+    pub fn response_topic(&self) -> Option<TopicName<'_>> {
+        Some(self.properties.as_ref()?.response_topic.as_ref()?.as_ref())
+    }
+
+    /// What an answer carries to be told from others.
+    #[must_use]
+    pub fn correlation_data(&self) -> Option<&[u8]> {
+        self.properties.as_ref()?.correlation_data.as_deref()
+    }
+
+    /// Its user properties as they are on the wire, one after the other.
+    #[must_use]
+    pub fn user_properties(&self) -> &[u8] {
+        self.properties.as_ref().map_or(&[], |kept| &kept.user)
     }
 
     /// When it must no longer be delivered.

@@ -9,7 +9,7 @@ use crate::change::Change;
 use crate::counters::Counters;
 use crate::limits::Limits;
 use crate::quota::{Meter, Quota, REPORT_SECS};
-use crate::session::Connection;
+use crate::session::{Connection, Outbound};
 use crate::sink::{ConnId, Report, Sink, Ticket};
 use crate::timers::{Timer, Timers};
 
@@ -26,11 +26,13 @@ pub(crate) struct Desk {
     pub(crate) scratch: Vec<u8>,
     /// The ticket that changes belong to until the turn is sealed.
     pub(crate) ticket: Ticket,
+    /// Everything up to this one is stored.
+    pub(crate) stored: Ticket,
     /// Whether anything changed under that ticket.
     pub(crate) unsealed: bool,
     /// Whether the packet being handled changed anything, so that its acknowledgement has to wait.
     pub(crate) changed: bool,
-    /// Connections with acknowledgements that wait, by ticket.
+    /// Connections with packets that wait, by ticket.
     pub(crate) waiting: VecDeque<(Ticket, ConnId)>,
     /// Connections whose messages wait for the delivery quota, in the order in which they began to wait. Some may
     /// have ended meanwhile.
@@ -76,6 +78,7 @@ impl Desk {
             timers: Timers::default(),
             scratch: Vec::new(),
             ticket: Ticket(1),
+            stored: Ticket(0),
             unsealed: false,
             changed: false,
             waiting: VecDeque::new(),
@@ -89,6 +92,15 @@ impl Desk {
         self.loosest.widen(&self.limits);
         self.meter.set_rates(&limits);
         self.limits = limits;
+    }
+
+    /// What came back with a restart stays, whatever the bounds are now.
+    pub(crate) fn keep_bounds(&mut self, outbound: &Outbound) {
+        let loosest = &mut self.loosest;
+        loosest.queue_messages_max = loosest.queue_messages_max.max(outbound.queue_len());
+        loosest.queue_bytes_max = loosest.queue_bytes_max.max(outbound.queue_bytes());
+        let inflight = u16::try_from(outbound.window_len()).unwrap_or(u16::MAX);
+        loosest.inflight_max = loosest.inflight_max.max(inflight);
     }
 
     /// The loosest bounds that ever held.
@@ -115,12 +127,17 @@ impl Desk {
         }
     }
 
-    /// Replies of a connection wait for what is being changed.
-    pub(crate) fn wait(&mut self, conn: ConnId) {
-        let entry = (self.ticket, conn);
-        if self.waiting.back() != Some(&entry) {
-            self.waiting.push_back(entry);
+    /// Packets of a connection wait for what is being changed.
+    pub(crate) fn wait(&mut self, conn: &mut Connection) {
+        if conn.awaits < self.ticket {
+            conn.awaits = self.ticket;
+            self.waiting.push_back((self.ticket, conn.id));
         }
+    }
+
+    /// Messages up to this number have theirs.
+    pub(crate) fn skip_messages(&mut self, number: u64) {
+        self.message_number = self.message_number.max(number);
     }
 
     /// The number of the next message that is kept.
@@ -178,8 +195,13 @@ impl<S: Sink> Turn<'_, S> {
 
     /// A durable change: the acknowledgement of the packet being handled waits for it.
     pub(crate) fn store(&mut self, change: Change) {
-        self.desk.unsealed = true;
         self.desk.changed = true;
+        self.note(change);
+    }
+
+    /// A durable change that the packet being handled promises nothing of.
+    pub(crate) fn note(&mut self, change: Change) {
+        self.desk.unsealed = true;
         self.sink.store(change);
     }
 }

@@ -1,7 +1,5 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP from a client.
 
-use alloc::sync::Arc;
-
 use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
@@ -44,12 +42,11 @@ impl Org {
             .outbound
             .release(&mut self.desk, conn, ack.packet_id, ack.reason.is_error());
         let told = match outcome {
-            Acknowledged::Released(number) => {
+            Acknowledged::Released(order) => {
                 if session.is_persistent() {
-                    let client_id = Arc::clone(&session.client_id);
                     let change = Change::Released {
-                        client_id,
-                        number,
+                        session: session.name(),
+                        order,
                         packet_id: ack.packet_id.get(),
                     };
                     Turn {
@@ -104,7 +101,7 @@ impl Org {
         let known = session.received.remove(&ack.packet_id.get());
         if known && session.is_persistent() {
             let change = Change::Completed {
-                client_id: Arc::clone(&session.client_id),
+                session: session.name(),
                 packet_id: ack.packet_id.get(),
             };
             Turn {
@@ -138,7 +135,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<(), Fault> {
         match *outcome {
-            Acknowledged::Done(qos, number) => self.settled(place, qos, number, now, sink),
+            Acknowledged::Done(qos, order) => self.settled(place, qos, order, now, sink),
             // A stray acknowledgement of something that was given up is harmless.
             Acknowledged::Released(_) | Acknowledged::Unknown => {}
             Acknowledged::OutOfPlace => return Err(Fault::protocol(out_of_place)),
@@ -147,13 +144,13 @@ impl Org {
         Ok(())
     }
 
-    fn settled(&mut self, place: u32, qos: Qos, number: u64, now: Instant, sink: &mut impl Sink) {
+    fn settled(&mut self, place: u32, qos: Qos, order: u64, now: Instant, sink: &mut impl Sink) {
         let mut turn = Turn {
             desk: &mut self.desk,
             now,
             sink,
         };
-        self.sessions[place as usize].settle(&mut turn, qos, number);
+        self.sessions[place as usize].settle(&mut turn, qos, order);
     }
 
     fn reply_ack(&mut self, place: u32, kind: AckKind, ack: &Ack<'_>, now: Instant, sink: &mut impl Sink) {

@@ -44,14 +44,14 @@ impl Org {
         session.outbound.retain_queue(desk, |pending| {
             let allowed = known.ask(pending.message.topic(), |topic| grants.allows_delivery(topic));
             if !allowed {
-                gone.push((pending.qos, pending.message.number()));
+                gone.push((pending.qos, pending.order));
             }
             allowed
         });
         let mut turn = Turn { desk, now, sink };
-        for (qos, number) in gone {
+        for (qos, order) in gone {
             turn.desk.counters.drop_one(DropReason::DeliveryDenied);
-            session.settle(&mut turn, qos, number);
+            session.settle(&mut turn, qos, order);
         }
     }
 

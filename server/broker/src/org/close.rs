@@ -15,7 +15,7 @@ use super::{Org, rearm};
 use crate::change::Change;
 use crate::message::Message;
 use crate::router::shared::Fitness;
-use crate::router::{GroupKey, Member};
+use crate::router::{GroupName, Member};
 use crate::session::Will;
 use crate::sink::{CloseCause, ConnId, DropReason, Report, Sink};
 use crate::timers::Timer;
@@ -45,7 +45,8 @@ impl Org {
                 )); // [MQTT-3.14.2-2]
             }
             session.expiry_secs = expiry_secs.min(self.desk.limits.session_expiry_secs_max);
-            if session.is_persistent() {
+            // The end of the connection tells the store of any other interval.
+            if session.expiry_secs == u32::MAX {
                 let change = session.change();
                 Turn {
                     desk: &mut self.desk,
@@ -142,21 +143,40 @@ impl Org {
         if let Some(will) = conn.will.take().filter(|_| cause != CloseCause::Client) {
             self.leave_will(place, will, now, sink);
         }
+        self.note_will(place, now, sink);
         self.offer_shared(place, Fitness::Busy, now, sink);
-        let session = &mut self.sessions[place as usize];
-        match session.expiry_secs {
+        match self.sessions[place as usize].expiry_secs {
             0 => self.end_session(place, now, sink),
             u32::MAX => {}
             secs => {
-                let at = now.after_secs(secs);
-                rearm(
-                    &mut self.desk,
-                    &mut session.expires_at,
-                    at,
-                    Timer::SessionExpiry(place),
-                ); // [MQTT-3.1.2-23]
+                self.expire_session(place, now.after_secs(secs)); // [MQTT-3.1.2-23]
+                let change = self.sessions[place as usize].change();
+                Turn {
+                    desk: &mut self.desk,
+                    now,
+                    sink,
+                }
+                .note(change);
             }
         }
+    }
+
+    /// The session ends at `at` unless its client comes back.
+    pub(super) fn expire_session(&mut self, place: u32, at: Instant) {
+        let session = &mut self.sessions[place as usize];
+        rearm(
+            &mut self.desk,
+            &mut session.expires_at,
+            at,
+            Timer::SessionExpiry(place),
+        );
+    }
+
+    /// The store is told what became of a will that it has.
+    fn note_will(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        let Self { sessions, desk, .. } = self;
+        let mut turn = Turn { desk, now, sink };
+        sessions[place as usize].store_will(&mut turn);
     }
 
     /// The will is published now, or when its delay has passed and the client has not come back.
@@ -167,12 +187,13 @@ impl Org {
             return self.publish_will(place, &will, now, sink);
         }
         session.will = Some(will);
-        rearm(
-            &mut self.desk,
-            &mut session.will_at,
-            now.after_secs(delay_secs),
-            Timer::WillDelay(place),
-        );
+        self.delay_will(place, now.after_secs(delay_secs));
+    }
+
+    /// The will is due at `at`.
+    pub(super) fn delay_will(&mut self, place: u32, at: Instant) {
+        let session = &mut self.sessions[place as usize];
+        rearm(&mut self.desk, &mut session.will_at, at, Timer::WillDelay(place));
     }
 
     /// The client came back in time.
@@ -190,6 +211,7 @@ impl Org {
     pub(super) fn publish_due_will(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
         if let Some(will) = self.sessions[place as usize].will.take() {
             self.publish_will(place, &will, now, sink);
+            self.note_will(place, now, sink);
         }
     }
 
@@ -231,8 +253,8 @@ impl Org {
             client_id: &session.client_id,
         });
         if session.stored {
-            let client_id = Arc::clone(&session.client_id);
-            Turn { desk, now, sink }.store(Change::SessionEnded { client_id });
+            let session = session.name();
+            Turn { desk, now, sink }.store(Change::SessionEnded { session });
         }
     }
 
@@ -245,7 +267,8 @@ impl Org {
         }
         let mut outbound = core::mem::take(&mut session.outbound);
         let room = self.desk.room();
-        let mut taken: Vec<(GroupKey, Member, Arc<Message>)> = Vec::new();
+        let mut taken: Vec<(Arc<GroupName>, Member, Arc<Message>)> = Vec::new();
+        let mut left = Vec::new();
         let mut refused = 0;
         let Self {
             sessions,
@@ -260,7 +283,7 @@ impl Org {
             }
             let publication = message.publication();
             let is_full = Cell::new(false);
-            let picked = groups.pick(group, |member| {
+            let picked = groups.pick(group.key, |member| {
                 let fit = fitness(sessions, room, member, &publication, now);
                 if member.session == place {
                     return Fitness::Unfit;
@@ -269,7 +292,10 @@ impl Org {
                 if fit < fit_min { Fitness::Unfit } else { fit }
             });
             match picked {
-                Some(member) => taken.push((group, member, Arc::clone(message))),
+                Some(member) => {
+                    left.push((pending.qos, pending.order));
+                    taken.push((Arc::clone(group), member, Arc::clone(message)));
+                }
                 None => refused += usize::from(is_full.get()),
             }
             picked.is_some()
@@ -280,13 +306,13 @@ impl Org {
             desk.counters.drop_one(DropReason::QueueFull);
         }
         self.sessions[place as usize].outbound = outbound;
-        for (_, _, message) in &taken {
+        for (qos, order) in left {
             let mut turn = Turn {
                 desk: &mut self.desk,
                 now,
                 sink: &mut *sink,
             };
-            self.sessions[place as usize].settle(&mut turn, Qos::AtLeastOnce, message.number());
+            self.sessions[place as usize].settle(&mut turn, qos, order);
         }
         self.hand_over(taken, now, sink);
     }

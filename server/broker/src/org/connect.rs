@@ -257,12 +257,13 @@ impl Org {
         // One that will not outlive this connection is told of too, if the store knows it.
         if session.is_persistent() || session.stored {
             session.stored = true;
-            Turn {
+            let mut turn = Turn {
                 desk: &mut self.desk,
                 now,
                 sink: &mut *sink,
-            }
-            .store(session.change());
+            };
+            turn.store(session.change());
+            session.store_will(&mut turn);
         }
         self.send_connack(place, connect, session_present, now, sink);
         self.close_outgrown(id, now, sink);
@@ -303,10 +304,16 @@ impl Org {
             Arc::clone(identity),
             grants,
         );
+        (self.insert_session(session), false)
+    }
+
+    /// Answers its place.
+    pub(super) fn insert_session(&mut self, session: Session) -> u32 {
+        let client_id = Arc::clone(&session.client_id);
         let place = u32::try_from(self.sessions.insert(session)).expect("invariant: limits count in 32 bits");
-        self.by_client_id.insert(Arc::clone(client_id), place);
+        self.by_client_id.insert(client_id, place);
         self.desk.counters.sessions_now += 1;
-        (place, false)
+        place
     }
 
     /// What was due before the client came back happens before it, also when the timers are late.

@@ -96,10 +96,10 @@ impl Subscription {
     fn view(&self) -> SubscriptionView<'_> {
         SubscriptionView {
             filter: self.filter.as_str(),
-            qos: self.qos,
+            qos: self.qos(),
             id: self.id.map(NonZeroU32::get),
-            no_local: self.no_local,
-            retain_as_published: self.retain_as_published,
+            no_local: self.no_local(),
+            retain_as_published: self.retain_as_published(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod owners;
 mod packet;
 mod publish;
 mod pump;
+pub mod restore;
 mod submission;
 mod subscribe;
 mod sys;
@@ -143,6 +144,7 @@ impl Org {
     /// Everything up to `stored` is stored: what waited for it is sent.
     pub fn handle_stored(&mut self, stored: Ticket, now: Instant, sink: &mut impl Sink) {
         self.desk.changed = false;
+        self.desk.stored = self.desk.stored.max(stored);
         while let Some((_, id)) = self.desk.waiting.pop_front_if(|(ticket, _)| *ticket <= stored) {
             let Some(place) = self.place_of(id) else { continue };
             let mut turn = Turn {
@@ -210,7 +212,7 @@ impl Org {
             self.check_subscriptions(place, session);
             connections += u64::from(conn.is_some());
             assert!(
-                conn.is_some() || session.is_persistent(),
+                conn.is_some() || session.is_persistent() || session.expires_at < Instant::MAX,
                 "a session without expiry ends with its connection"
             );
             let bound = conn.is_none_or(|conn| self.place_of(conn.id).is_some_and(|at| at as usize == place));
@@ -285,7 +287,7 @@ impl Org {
                     .subscription(filter, place)
                     .map(|it| (it.qos, it.id, it.covered)),
             };
-            let own = (subscription.qos, subscription.id, subscription.covered);
+            let own = (subscription.qos(), subscription.id, subscription.covered);
             assert_eq!(known, Some(own), "{filter} is routed as it was granted");
         }
     }

@@ -14,7 +14,7 @@ use crate::change::Change;
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
 use crate::router::shared::Fitness;
-use crate::router::{GroupKey, Member};
+use crate::router::{GroupName, Member};
 use crate::session::connection::Completes;
 use crate::session::{Connection, Delivered, Delivery, FanOut, Session, accepts};
 use crate::sink::{DropReason, Report, Sink};
@@ -388,7 +388,7 @@ impl Org {
             let picked = groups.pick(group, |member| fitness(sessions, room, member, publication, now));
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(&member, publication, ids.as_slice(), Some(group));
+            let delivery = shared_delivery(&member, publication, ids.as_slice(), groups.name(group));
             let session = &mut sessions[member.session as usize];
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -399,7 +399,7 @@ impl Org {
     /// Gives messages that a member of a shared group leaves behind to other members.
     pub(super) fn hand_over(
         &mut self,
-        left: impl IntoIterator<Item = (GroupKey, Member, Arc<Message>)>,
+        left: impl IntoIterator<Item = (Arc<GroupName>, Member, Arc<Message>)>,
         now: Instant,
         sink: &mut impl Sink,
     ) {
@@ -412,7 +412,7 @@ impl Org {
             let publication = message.publication();
             let mut fan = FanOut::of(&message, &publication, turn.desk, now);
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(&member, &publication, ids.as_slice(), Some(group));
+            let delivery = shared_delivery(&member, &publication, ids.as_slice(), Some(&group));
             self.sessions[member.session as usize].deliver(&mut turn, &mut fan, &delivery);
             fan.finish(turn.desk);
         }
@@ -444,9 +444,10 @@ impl Org {
         let is_new =
             publish.qos == Qos::ExactlyOnce && !is_refused && session.received.insert(packet_id.get());
         if is_new && session.is_persistent() {
-            let client_id = Arc::clone(&session.client_id);
-            let packet_id = packet_id.get();
-            turn.store(Change::Received { client_id, packet_id });
+            turn.store(Change::Received {
+                session: session.name(),
+                packet_id: packet_id.get(),
+            });
         }
         let Some(conn) = session.conn.as_deref_mut() else {
             return;
@@ -481,7 +482,7 @@ fn shared_delivery<'a>(
     member: &Member,
     publication: &Publication<'_>,
     ids: &'a [u32],
-    group: Option<GroupKey>,
+    group: Option<&'a Arc<GroupName>>,
 ) -> Delivery<'a> {
     Delivery {
         qos: publication.qos.min(member.qos),

@@ -7,9 +7,7 @@ use cloudsignal_core::{Instant, Qos};
 use super::{Org, rearm};
 use crate::router::Retained;
 use crate::session::connection::Completes;
-use crate::session::{
-    Connection, Delivered, Delivery, Outbound, Pending, Resent, Session, Stage, send_alone,
-};
+use crate::session::{Delivered, Delivery, Pending, Recorded, Resent, Session, Stage, must_hold, send_alone};
 use crate::sink::{ConnId, DropReason, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -74,70 +72,86 @@ impl Session {
             .as_deref_mut()
             .filter(|conn| conn.unsent > 0 && conn.is_writable())
         {
-            let Some(entry) = self.outbound.first_unsent(conn.quota > 0) else {
+            let dropped = self.outbound.dropped;
+            let Some(entry) = self.outbound.first_unsent(conn.quota > 0, turn.desk.stored) else {
                 return;
             };
-            let packet_id = entry.packet_id;
-            match &entry.stage {
-                Stage::Released(_) => {
-                    let version = conn.version;
-                    let pubrel = Ack::new(packet_id, ReasonCode::Success);
-                    conn.reply(turn, Completes::Nothing, |out| {
-                        pubrel.encode(AckKind::PubRel, version, out)
-                    });
-                }
-                Stage::Published(pending) => {
-                    let (qos, number) = (pending.qos, pending.message.number());
-                    if send_alone(conn, turn, pending, packet_id, Resent::Yes, 0).is_none() {
-                        self.outbound.discard(turn.desk, conn, packet_id);
-                        self.give_up(turn, qos, number);
-                        continue;
-                    }
-                    let payload_bytes = pending.message.payload().len();
-                    turn.count_sent(qos, payload_bytes);
-                    conn.traffic.sent(payload_bytes);
-                    conn.quota -= 1;
-                    entry.counted = true;
-                }
+            let Stage::Published(pending) = &entry.stage else {
+                let pubrel = Ack::new(entry.packet_id, ReasonCode::Success);
+                let version = conn.version;
+                conn.reply(turn, Completes::Nothing, |out| {
+                    pubrel.encode(AckKind::PubRel, version, out)
+                });
+                entry.sent = true;
+                conn.unsent -= 1;
+                continue;
+            };
+            let (packet_id, qos, order) = (entry.packet_id, pending.qos, pending.order);
+            let payload_bytes = pending.message.payload().len();
+            if !entry.tried && pending.message.is_expired(turn.now) {
+                self.outbound.discard(turn.desk, conn, packet_id);
+                turn.desk.counters.drop_one(DropReason::Expired); // [MQTT-3.3.2-5]
+                self.settle(turn, qos, order);
+                continue;
             }
-            entry.sent = true;
-            conn.unsent -= 1;
+            // What was sent before does not wait for the quota of deliveries.
+            if !entry.tried
+                && let Err(quota) = turn.desk.meter.may_deliver(payload_bytes, turn.now)
+            {
+                turn.exceeded(quota, &self.client_id);
+                return turn.starve(conn);
+            }
+            let (resent, news) = if entry.tried {
+                (Resent::Yes, 0)
+            } else {
+                (Resent::No, dropped)
+            };
+            let Some(told) = send_alone(conn, turn, pending, packet_id, resent, news) else {
+                self.outbound.discard(turn.desk, conn, packet_id);
+                self.give_up(turn, qos, order);
+                continue;
+            };
+            turn.count_sent(qos, payload_bytes);
+            conn.traffic.sent(payload_bytes);
+            entry.go(conn);
+            self.outbound.dropped -= told;
         }
     }
 
-    /// A message was sent on an earlier connection and is too large for this one: it counts as delivered.
-    /// [MQTT-3.1.2-25]
-    fn give_up<S: Sink>(&mut self, turn: &mut Turn<'_, S>, qos: Qos, number: u64) {
+    /// A message is too large for this connection: it counts as delivered. [MQTT-3.1.2-25]
+    fn give_up<S: Sink>(&mut self, turn: &mut Turn<'_, S>, qos: Qos, order: u64) {
         turn.desk.counters.drop_one(DropReason::PacketTooLarge);
         self.outbound.dropped += 1;
-        self.settle(turn, qos, number);
+        self.settle(turn, qos, order);
     }
 
     fn send_queue<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
-        while let Some(conn) = self
-            .conn
-            .as_deref()
-            .filter(|conn| conn.is_writable() && conn.unsent == 0)
-        {
+        while let Some(conn) = self.conn.as_deref().filter(|conn| conn.is_writable()) {
             let Some(head) = self.outbound.front() else { return };
             let is_expired = head.message.is_expired(turn.now);
-            let reliable = head.qos > Qos::AtMostOnce;
-            if !is_expired && reliable && !may_open(&self.outbound, conn, turn) {
+            let may_begin = match head.qos {
+                Qos::AtMostOnce => conn.unsent == 0,
+                Qos::AtLeastOnce | Qos::ExactlyOnce => {
+                    self.outbound.may_open(conn, turn.desk, self.expiry_secs)
+                }
+            };
+            if !is_expired && !may_begin {
                 return;
             }
+            let is_held = must_hold(head.qos, self.expiry_secs, conn);
             let payload_bytes = head.message.payload().len();
-            if !is_expired && self.must_starve(turn, payload_bytes) {
+            if !is_expired && !is_held && self.must_starve(turn, payload_bytes) {
                 return;
             }
             let Some(pending) = self.outbound.pop(turn.desk) else {
                 return;
             };
-            let (qos, number) = (pending.qos, pending.message.number());
+            let (qos, order) = (pending.qos, pending.order);
             if is_expired {
                 turn.desk.counters.drop_one(DropReason::Expired); // [MQTT-3.3.2-5]
-                self.settle(turn, qos, number);
-            } else if self.send_now(turn, pending) == Delivered::No {
-                self.settle(turn, qos, number);
+                self.settle(turn, qos, order);
+            } else if self.begin(turn, pending, Recorded::Yes) == Delivered::No {
+                self.settle(turn, qos, order);
             }
         }
     }
@@ -162,11 +176,17 @@ impl Session {
                     ids: id.as_slice(),
                     group: None,
                 };
-                self.send_now(turn, Pending::new(message.clone(), &delivery));
+                let order = self.outbound.next_order(qos);
+                let pending = Pending::new(message.clone(), order, &delivery);
+                self.begin(turn, pending, Recorded::No);
             }
             if !scan.is_done() {
                 self.scans.push_front(scan);
                 return looks == 0 && self.conn.is_some();
+            }
+            let subscription = self.subscriptions.get(scan.filter());
+            if let Some(subscription) = subscription.filter(|_| self.is_persistent()) {
+                turn.note(self.subscribed(subscription));
             }
         }
         false
@@ -188,11 +208,6 @@ impl Session {
         let Some(conn) = self.conn.as_deref() else {
             return false;
         };
-        let has_room = qos == Qos::AtMostOnce || may_open(&self.outbound, conn, turn);
-        has_room && conn.is_writable() && self.outbound.is_idle(conn)
+        self.outbound.is_clear(conn, turn.desk, qos, self.expiry_secs)
     }
-}
-
-fn may_open<S>(outbound: &Outbound, conn: &Connection, turn: &Turn<'_, S>) -> bool {
-    conn.quota > 0 && outbound.has_window(turn.desk)
 }

@@ -1,6 +1,5 @@
 //! SUBSCRIBE and UNSUBSCRIBE: permission, the tree, shared groups, and the retained messages to hand out.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
@@ -93,17 +92,7 @@ impl Org {
             turn.exceeded(quota, &session.client_id);
             return Err(ReasonCode::QuotaExceeded);
         }
-        session.subscriptions.put(Subscription {
-            filter: filter.to_owned(),
-            id,
-            qos: permit.qos(),
-            no_local: wanted.no_local,
-            retain_as_published: wanted.retain_as_published,
-            covered: permit.covered(),
-        });
-        self.desk.counters.subscriptions_now += u64::from(is_new);
-        self.desk.counters.wildcard_subscriptions_now += u64::from(is_new && wildcard);
-        self.enter(place, filter, &permit, wanted, id);
+        self.add_subscription(place, Subscription::granted(filter, id, wanted, &permit));
         self.start_sys(filter, now);
 
         let session = &mut self.sessions[place as usize];
@@ -118,13 +107,12 @@ impl Org {
                 .scans
                 .push_back(Scan::new(filter, permit.qos(), id, permit.covered()));
         }
-        if session.is_persistent() {
-            let change = Change::Subscribed {
-                client_id: Arc::clone(&session.client_id),
-                filter: filter.as_str().into(),
-                options: options_byte(wanted, &permit),
-                subscription_id: id.map(NonZeroU32::get),
-            };
+        if let Some(subscription) = session
+            .subscriptions
+            .get(filter)
+            .filter(|_| session.is_persistent())
+        {
+            let change = session.subscribed(subscription);
             Turn {
                 desk: &mut self.desk,
                 now,
@@ -156,43 +144,23 @@ impl Org {
         permit
     }
 
-    /// Puts a permitted subscription into the tree or its shared group.
-    fn enter(
-        &mut self,
-        place: u32,
-        filter: TopicFilter<'_>,
-        permit: &SubscribePermit,
-        wanted: &SubscribeFilter<'_>,
-        id: Option<NonZeroU32>,
-    ) {
-        let (qos, covered, retain_as_published) =
-            (permit.qos(), permit.covered(), wanted.retain_as_published);
+    /// The session has this subscription from here on, in place of the one to the same filter.
+    pub(super) fn add_subscription(&mut self, place: u32, subscription: Subscription) {
+        let filter = subscription.filter.as_ref();
+        let subscriptions = &mut self.sessions[place as usize].subscriptions;
+        if !subscriptions.contains(filter) {
+            self.desk.counters.subscriptions_now += 1;
+            self.desk.counters.wildcard_subscriptions_now += u64::from(has_wildcard(filter));
+        }
         self.cache.forget();
         if filter.share().is_some() {
-            let member = Member {
-                session: place,
-                id,
-                qos,
-                retain_as_published,
-                covered,
-            };
-            if let Some(new) = self.groups.join(filter, member) {
+            if let Some(new) = self.groups.join(filter, subscription.member(place)) {
                 self.trie.add_group(filter, new);
             }
         } else {
-            let no_local = wanted.no_local;
-            self.trie.subscribe(
-                filter,
-                Direct {
-                    session: place,
-                    id,
-                    qos,
-                    no_local,
-                    retain_as_published,
-                    covered,
-                },
-            );
+            self.trie.subscribe(filter, subscription.direct(place));
         }
+        subscriptions.put(subscription);
     }
 
     /// Takes a subscription out of the tree or its shared group.
@@ -251,9 +219,8 @@ impl Org {
         self.desk.counters.wildcard_subscriptions_now -= u64::from(has_wildcard(filter));
         session.scans.retain(|scan| scan.filter() != filter);
         if session.is_persistent() {
-            let client_id = Arc::clone(&session.client_id);
             let change = Change::Unsubscribed {
-                client_id,
+                session: session.name(),
                 filter: filter.as_str().into(),
             };
             Turn {
@@ -283,43 +250,17 @@ impl Org {
             // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
             let covered = session
                 .grants
-                .permit_subscribe(filter, subscription.qos)
+                .permit_subscribe(filter, subscription.qos())
                 .is_ok_and(|permit| permit.covered());
             is_stale |= !(covered && subscription.covered);
             if covered == subscription.covered {
                 continue;
             }
             subscription.covered = covered;
-            let Subscription {
-                id,
-                qos,
-                no_local,
-                retain_as_published,
-                ..
-            } = *subscription;
             if filter.share().is_some() {
-                groups.join(
-                    filter,
-                    Member {
-                        session: place,
-                        id,
-                        qos,
-                        retain_as_published,
-                        covered,
-                    },
-                );
+                groups.join(filter, subscription.member(place));
             } else {
-                trie.subscribe(
-                    filter,
-                    Direct {
-                        session: place,
-                        id,
-                        qos,
-                        no_local,
-                        retain_as_published,
-                        covered,
-                    },
-                );
+                trie.subscribe(filter, subscription.direct(place));
             }
         }
         for scan in &mut session.scans {
@@ -349,10 +290,27 @@ pub(super) fn has_wildcard(filter: TopicFilter<'_>) -> bool {
     filter.as_str().contains(['+', '#'])
 }
 
-/// The options as SUBSCRIBE has them on the wire, with the QoS that was granted.
-fn options_byte(wanted: &SubscribeFilter<'_>, permit: &SubscribePermit) -> u8 {
-    permit.qos().bits()
-        | u8::from(wanted.no_local) << 2
-        | u8::from(wanted.retain_as_published) << 3
-        | (wanted.retain_handling as u8) << 4
+impl Subscription {
+    /// As the tree knows it.
+    fn direct(&self, session: u32) -> Direct {
+        Direct {
+            session,
+            id: self.id,
+            qos: self.qos(),
+            no_local: self.no_local(),
+            retain_as_published: self.retain_as_published(),
+            covered: self.covered,
+        }
+    }
+
+    /// As its shared group knows it.
+    fn member(&self, session: u32) -> Member {
+        Member {
+            session,
+            id: self.id,
+            qos: self.qos(),
+            retain_as_published: self.retain_as_published(),
+            covered: self.covered,
+        }
+    }
 }

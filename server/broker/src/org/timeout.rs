@@ -34,7 +34,7 @@ impl Org {
                 now,
                 sink: &mut *sink,
             }
-            .store(Change::RetainedCleared { topic });
+            .note(Change::RetainedCleared { topic });
         }
         self.count_retained();
     }
@@ -61,6 +61,7 @@ impl Org {
                 self.sessions[place as usize].resume_at = Instant::MAX;
                 self.pump(place, now, sink);
             }
+            Timer::Restored(place) => self.note_restored(place, now, sink),
             Timer::Sys => self.publish_sys(now, sink),
             Timer::Deliveries => self.feed_starved(now, sink),
         }

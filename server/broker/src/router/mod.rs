@@ -8,5 +8,5 @@ mod trie;
 
 pub(crate) use cache::MatchCache;
 pub(crate) use retained::{Retained, Scan};
-pub(crate) use shared::{GroupKey, Groups, Member};
+pub(crate) use shared::{GroupName, Groups, Member};
 pub(crate) use trie::{Direct, Trie};

@@ -116,6 +116,11 @@ impl Retained {
         Some(message)
     }
 
+    /// All of them, in the order of their topics.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.by_topic.values()
+    }
+
     /// When the next message expires.
     pub(crate) fn next_end(&self) -> Option<Instant> {
         self.ends.first_key_value().map(|(&(at, _), _)| at)

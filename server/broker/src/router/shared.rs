@@ -1,6 +1,6 @@
 //! Shared subscriptions: groups whose members take turns.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
@@ -12,6 +12,15 @@ use cloudsignal_core::{Qos, TopicFilter};
 /// Names a group for as long as it has members; never used again afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct GroupKey(pub(crate) u64);
+
+/// A group, as a message that came through it remembers it.
+#[derive(Debug)]
+pub(crate) struct GroupName {
+    /// 0 when the group had no members any more: nobody has that key.
+    pub(crate) key: GroupKey,
+    /// With `$share/{name}/` in front.
+    pub(crate) filter: Arc<str>,
+}
 
 /// A session's place in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +48,9 @@ pub(crate) enum Fitness {
     Ready,
 }
 
-/// Its filter, with `$share/{name}/` in front, is its key in `by_filter`.
 #[derive(Debug)]
 struct Group {
+    name: Arc<GroupName>,
     members: Vec<Member>,
     next: usize,
 }
@@ -50,7 +59,7 @@ struct Group {
 #[derive(Debug)]
 pub(crate) struct Groups {
     groups: HashMap<GroupKey, Group, FixedState>,
-    by_filter: HashMap<Box<str>, GroupKey, FixedState>,
+    by_filter: HashMap<Arc<str>, GroupKey, FixedState>,
     last: u64,
 }
 
@@ -80,12 +89,17 @@ impl Groups {
         }
         self.last += 1;
         let key = GroupKey(self.last);
+        let filter: Arc<str> = filter.as_str().into();
         let group = Group {
+            name: Arc::new(GroupName {
+                key,
+                filter: Arc::clone(&filter),
+            }),
             members: [member].into(),
             next: 0,
         };
         self.groups.insert(key, group);
-        self.by_filter.insert(filter.as_str().into(), key);
+        self.by_filter.insert(filter, key);
         Some(key)
     }
 
@@ -100,6 +114,25 @@ impl Groups {
         self.groups.remove(&key);
         self.by_filter.remove(filter.as_str());
         Some(key)
+    }
+
+    /// What messages that come through a group remember of it.
+    pub(crate) fn name(&self, key: GroupKey) -> Option<&Arc<GroupName>> {
+        self.groups.get(&key).map(|group| &group.name)
+    }
+
+    /// The same, for a message that was stored with the text of the filter.
+    pub(crate) fn name_of(&self, filter: &Arc<str>) -> Arc<GroupName> {
+        let known = self.by_filter.get(filter).and_then(|&key| self.name(key));
+        known.map_or_else(
+            || {
+                Arc::new(GroupName {
+                    key: GroupKey(0),
+                    filter: Arc::clone(filter),
+                })
+            },
+            Arc::clone,
+        )
     }
 
     /// A session's place in the group of `filter`. For checks.

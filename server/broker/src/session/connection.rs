@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     pub(crate) is_starved: bool,
     /// Publishes of it that a rate refused.
     pub(crate) refusals: Refusals,
+    /// The last ticket that something of it waits for.
+    pub(crate) awaits: Ticket,
     held: VecDeque<Held>,
 }
 
@@ -143,6 +145,7 @@ impl Connection {
             unsent: 0,
             is_starved: false,
             refusals: Refusals::default(),
+            awaits: Ticket(0),
             held: VecDeque::new(),
         }
     }
@@ -174,7 +177,7 @@ impl Connection {
             self.outgrown = true; // [MQTT-3.1.2-24]
         } else if turn.desk.changed {
             self.hold(turn.desk.ticket, &turn.desk.scratch[start..], completes);
-            turn.desk.wait(self.id);
+            turn.desk.wait(self);
         } else if let Some(last) = self.held.back() {
             self.hold(last.ticket, &turn.desk.scratch[start..], completes);
         } else {

@@ -14,7 +14,7 @@ use super::{Pending, Session};
 use crate::change::Change;
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
-use crate::router::GroupKey;
+use crate::router::GroupName;
 use crate::sink::{DropReason, Sink};
 use crate::turn::{Desk, Turn};
 
@@ -29,7 +29,7 @@ pub(crate) struct Delivery<'a> {
     pub(crate) retain: bool,
     pub(crate) ids: &'a [u32],
     /// The shared group it came through.
-    pub(crate) group: Option<GroupKey>,
+    pub(crate) group: Option<&'a Arc<GroupName>>,
 }
 
 /// What became of a delivery.
@@ -206,14 +206,17 @@ impl Session {
                 Delivered::No
             };
         };
-        let has_room = !reliable || (conn.quota > 0 && self.outbound.has_window(turn.desk));
         if conn.is_starved && !reliable {
-            turn.desk.counters.drop_one(DropReason::DeliveryQuota);
-            self.outbound.dropped += 1;
-            return Delivered::No;
+            return self.lose(turn, DropReason::DeliveryQuota);
         }
-        if !conn.is_writable() || !self.outbound.is_idle(conn) || !has_room {
+        if !self
+            .outbound
+            .is_clear(conn, turn.desk, delivery.qos, self.expiry_secs)
+        {
             return self.enqueue(turn, fan, delivery);
+        }
+        if must_hold(delivery.qos, self.expiry_secs, conn) {
+            return self.hold(turn, fan, delivery);
         }
         if let Err(quota) = turn
             .desk
@@ -225,24 +228,21 @@ impl Session {
                 turn.starve(conn);
                 return self.enqueue(turn, fan, delivery);
             }
-            turn.desk.counters.drop_one(DropReason::DeliveryQuota);
-            self.outbound.dropped += 1;
-            return Delivered::No;
+            return self.lose(turn, DropReason::DeliveryQuota);
         }
         let has_news = self.outbound.dropped > 0 && conn.version.is_v5();
         if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news {
-            let pending = Pending::new(fan.keep(turn.desk), delivery);
+            let order = self.outbound.next_order(delivery.qos);
+            let pending = Pending::new(fan.keep(turn.desk), order, delivery);
             let delivered = self.send_now(turn, pending);
             if delivered == Delivered::Yes && reliable {
-                self.store_queued(turn, fan, delivery.qos);
+                self.store_newest(turn);
             }
             return delivered;
         }
         let layout = fan.shape(turn.desk, conn.version, delivery);
         let Some(layout) = layout.filter(|layout| fan.packet_bytes(layout) <= conn.packet_bytes_max) else {
-            turn.desk.counters.drop_one(DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
-            self.outbound.dropped += 1;
-            return Delivered::No;
+            return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
         };
         if reliable {
             let message = fan.keep(turn.desk);
@@ -250,8 +250,9 @@ impl Session {
                 .packet_id_at
                 .expect("invariant: QoS 1 and 2 carry a packet id");
             let packet_id = self.outbound.next_packet_id();
+            let order = self.outbound.next_order(delivery.qos);
             self.outbound
-                .open_window(turn.desk, packet_id, Pending::new(message, delivery));
+                .open_window(turn.desk, packet_id, Pending::new(message, order, delivery));
             turn.desk.scratch[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
             conn.quota -= 1;
         }
@@ -260,20 +261,89 @@ impl Session {
         turn.count_sent(delivery.qos, fan.publication.payload.len());
         conn.traffic.sent(fan.publication.payload.len());
         if reliable {
-            self.store_queued(turn, fan, delivery.qos);
+            self.store_newest(turn);
         }
         Delivered::Yes
     }
 
-    fn store_queued<S: Sink>(&self, turn: &mut Turn<'_, S>, fan: &mut FanOut<'_>, qos: Qos) {
-        if self.is_persistent() {
-            let message = fan.keep(turn.desk);
-            turn.store(Change::Queued {
-                client_id: Arc::clone(&self.client_id),
-                message,
-                qos,
-            });
+    /// The client misses a message, and is told how many.
+    fn lose<S>(&mut self, turn: &mut Turn<'_, S>, reason: DropReason) -> Delivered {
+        turn.desk.counters.drop_one(reason);
+        self.outbound.dropped += 1;
+        Delivered::No
+    }
+
+    /// The store is told of the delivery that was sent last; its publisher waits for that.
+    fn store_newest<S: Sink>(&self, turn: &mut Turn<'_, S>) {
+        if let Some((packet_id, pending)) = self.outbound.newest().filter(|_| self.is_persistent()) {
+            turn.store(self.queued(pending, Some(packet_id)));
         }
+    }
+
+    pub(crate) fn queued(&self, pending: &Pending, packet_id: Option<PacketId>) -> Change {
+        Change::Queued {
+            session: self.name(),
+            order: pending.order,
+            message: Arc::clone(&pending.message),
+            terms: pending.terms(),
+            packet_id: packet_id.map(PacketId::get),
+        }
+    }
+
+    /// A message that was just published leaves when the store has it, together with those that come meanwhile.
+    fn hold<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        fan: &mut FanOut<'_>,
+        delivery: &Delivery<'_>,
+    ) -> Delivered {
+        let Some(conn) = self.conn.as_deref_mut() else {
+            return Delivered::No;
+        };
+        if !accepts(conn, fan.publication, delivery, turn.now) {
+            return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
+        }
+        let order = self.outbound.next_order(delivery.qos);
+        let pending = Pending::new(fan.keep(turn.desk), order, delivery);
+        self.outbound.hold(turn.desk, conn, pending);
+        self.store_newest(turn);
+        Delivered::Yes
+    }
+
+    /// Begins a delivery that nothing is in the way of: sends it, or holds it until the store has its packet id. The
+    /// caller has made sure of quota and window.
+    pub(crate) fn begin<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        pending: Pending,
+        recorded: Recorded,
+    ) -> Delivered {
+        let Some(conn) = self.conn.as_deref_mut() else {
+            return Delivered::No;
+        };
+        let (qos, order) = (pending.qos, pending.order);
+        if must_hold(qos, self.expiry_secs, conn) {
+            let publication = pending.message.publication();
+            if !accepts(conn, &publication, &pending.delivery(), turn.now) {
+                return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
+            }
+            self.outbound.hold(turn.desk, conn, pending);
+        } else if self.send_now(turn, pending) == Delivered::No {
+            return Delivered::No;
+        }
+        let newest = self.outbound.newest();
+        if let Some((packet_id, pending)) = newest.filter(|_| self.is_persistent() && qos > Qos::AtMostOnce) {
+            match recorded {
+                Recorded::No => turn.note(self.queued(pending, Some(packet_id))),
+                Recorded::Yes if qos == Qos::ExactlyOnce => turn.note(Change::Sent {
+                    session: self.name(),
+                    order,
+                    packet_id: packet_id.get(),
+                }),
+                Recorded::Yes => {}
+            }
+        }
+        Delivered::Yes
     }
 
     /// Puts a message at the end of the queue. Expired messages make room, then QoS 0 messages, oldest
@@ -292,19 +362,19 @@ impl Session {
             if turn.desk.room().all_bytes_left < message.size() as u64 {
                 turn.exceeded(Quota::AllQueueBytes, &self.client_id);
             }
-            turn.desk.counters.drop_one(DropReason::QueueFull);
-            self.outbound.dropped += 1;
-            return Delivered::No;
+            return self.lose(turn, DropReason::QueueFull);
         }
-        self.outbound.push(turn.desk, Pending::new(message, delivery));
-        if delivery.qos > Qos::AtMostOnce {
-            self.store_queued(turn, fan, delivery.qos);
+        let order = self.outbound.next_order(delivery.qos);
+        let pending = Pending::new(message, order, delivery);
+        if delivery.qos > Qos::AtMostOnce && self.is_persistent() {
+            turn.store(self.queued(&pending, None));
         }
+        self.outbound.push(turn.desk, pending);
         Delivered::Yes
     }
 
     /// Sends one message that takes a packet of its own. The caller has made sure of quota and window.
-    pub(crate) fn send_now<S: Sink>(&mut self, turn: &mut Turn<'_, S>, pending: Pending) -> Delivered {
+    fn send_now<S: Sink>(&mut self, turn: &mut Turn<'_, S>, pending: Pending) -> Delivered {
         let Some(conn) = self.conn.as_deref_mut() else {
             return Delivered::No;
         };
@@ -317,9 +387,7 @@ impl Session {
         };
         let dropped = self.outbound.dropped;
         let Some(told) = send_alone(conn, turn, &pending, packet_id, Resent::No, dropped) else {
-            turn.desk.counters.drop_one(DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
-            self.outbound.dropped += 1;
-            return Delivered::No;
+            return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
         };
         self.outbound.dropped -= told;
         turn.count_sent(qos, payload_bytes);
@@ -333,20 +401,39 @@ impl Session {
 
     /// What expired while it waited is deleted. [MQTT-3.3.2-5]
     fn drop_expired<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
-        for (qos, number) in self.outbound.take_expired(turn.desk, turn.now) {
+        for (qos, order) in self.outbound.take_expired(turn.desk, turn.now) {
             turn.desk.counters.drop_one(DropReason::Expired);
-            self.settle(turn, qos, number);
+            self.settle(turn, qos, order);
         }
     }
 
     /// A QoS 1 or 2 message left the session for good.
-    pub(crate) fn settle<S: Sink>(&self, turn: &mut Turn<'_, S>, qos: Qos, number: u64) {
+    pub(crate) fn settle<S: Sink>(&self, turn: &mut Turn<'_, S>, qos: Qos, order: u64) {
         if self.is_persistent() && qos > Qos::AtMostOnce {
-            turn.store(Change::Settled {
-                client_id: Arc::clone(&self.client_id),
-                number,
+            turn.note(Change::Settled {
+                session: self.name(),
+                order,
             });
         }
+    }
+}
+
+/// Whether the store knows of a delivery that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It was queued.
+    Yes,
+    /// It is a new one.
+    No,
+}
+
+/// Whether a delivery has to wait in the window, unsent: at QoS 2 until its packet id is stored, if it outlives the
+/// connection; and behind such a one, so that it does not overtake it.
+pub(crate) const fn must_hold(qos: Qos, expiry_secs: u32, conn: &Connection) -> bool {
+    match qos {
+        Qos::ExactlyOnce => expiry_secs > 0,
+        Qos::AtLeastOnce => expiry_secs > 0 && conn.unsent > 0,
+        Qos::AtMostOnce => false,
     }
 }
 

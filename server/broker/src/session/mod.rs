@@ -19,19 +19,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+use cloudsignal_core::codec::SubscribeFilter;
 use cloudsignal_core::topic::TopicFilterBuf;
 use cloudsignal_core::{Instant, Qos, TopicFilter};
 
-use crate::authz::Grants;
-use crate::change::Change;
+use crate::authz::{Grants, SubscribePermit};
+use crate::change::{Change, SessionName};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::router::Scan;
+use crate::sink::Sink;
+use crate::turn::Turn;
 
 pub(crate) use connection::Connection;
 pub use connection::Traffic;
-pub(crate) use fan_out::{Delivered, Delivery, FanOut, Resent, accepts, send_alone};
-pub(crate) use outbound::{Acknowledged, Outbound, Pending, Stage};
+pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
+pub(crate) use outbound::{Acknowledged, Outbound, Pending, Progress, Stage};
 
 /// One client's state in one organization.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// When the will timer fires; [`Instant::MAX`] when it is not armed.
     pub(crate) will_at: Instant,
+    /// Whether the store has a will of it.
+    pub(crate) will_stored: bool,
     /// When the resume timer fires; [`Instant::MAX`] when it is not armed.
     pub(crate) resume_at: Instant,
 }
@@ -85,16 +90,62 @@ impl Session {
             expires_at: Instant::MAX,
             will: None,
             will_at: Instant::MAX,
+            will_stored: false,
             resume_at: Instant::MAX,
+        }
+    }
+
+    /// Its name in changes.
+    pub(crate) fn name(&self) -> SessionName {
+        SessionName {
+            serial: self.serial,
+            client_id: Arc::clone(&self.client_id),
         }
     }
 
     /// What the store has to know about it.
     pub(crate) fn change(&self) -> Change {
         Change::Session {
-            client_id: Arc::clone(&self.client_id),
-            principal: (&*self.identity.principal).into(),
+            session: self.name(),
+            identity: Arc::clone(&self.identity),
             expiry_secs: self.expiry_secs,
+            ends_at: (self.expires_at != Instant::MAX).then_some(self.expires_at),
+        }
+    }
+
+    /// What the store has to know about its will, if it has one.
+    pub(crate) fn will_change(&self) -> Option<Change> {
+        let left = self.conn.as_deref().and_then(|conn| conn.will.as_deref());
+        let will = left.or(self.will.as_deref())?;
+        Some(Change::Will {
+            session: self.name(),
+            message: Arc::clone(&will.message),
+            expiry_secs: will.expiry_secs,
+            delay_secs: will.delay_secs,
+            due_at: (self.will_at != Instant::MAX).then_some(self.will_at),
+        })
+    }
+
+    /// Tells the store of its will, or that there is none any more.
+    pub(crate) fn store_will<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
+        let will = self.will_change().filter(|_| self.is_persistent());
+        let is_known = core::mem::replace(&mut self.will_stored, will.is_some());
+        match will {
+            Some(change) => turn.note(change),
+            None if is_known => turn.note(Change::WillGone { session: self.name() }),
+            None => {}
+        }
+    }
+
+    /// What the store has to know about a subscription.
+    pub(crate) fn subscribed(&self, subscription: &Subscription) -> Change {
+        let filter = subscription.filter.as_ref();
+        Change::Subscribed {
+            session: self.name(),
+            filter: filter.as_str().into(),
+            options: subscription.options,
+            subscription_id: subscription.id.map(NonZeroU32::get),
+            owes_retained: self.scans.iter().any(|scan| scan.filter() == filter),
         }
     }
 
@@ -119,12 +170,55 @@ pub(crate) struct Subscription {
     /// As it was sent, `$share/…` included.
     pub(crate) filter: TopicFilterBuf,
     pub(crate) id: Option<NonZeroU32>,
-    /// What was granted.
-    pub(crate) qos: Qos,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
+    /// As SUBSCRIBE has them on the wire, with the QoS that was granted.
+    options: u8,
     /// Whether everything that matches may be delivered without asking the policy.
     pub(crate) covered: bool,
+}
+
+impl Subscription {
+    /// `None` when the options could not have come in a SUBSCRIBE. [MQTT-3.8.3-5]
+    pub(crate) fn new(filter: TopicFilter<'_>, id: Option<NonZeroU32>, options: u8) -> Option<Self> {
+        let is_valid = Qos::from_bits(options & 0b11).is_some() && options >> 4 < 3;
+        is_valid.then(|| Self {
+            filter: filter.to_owned(),
+            id,
+            options,
+            covered: false,
+        })
+    }
+
+    /// A subscription that is granted now.
+    pub(crate) fn granted(
+        filter: TopicFilter<'_>,
+        id: Option<NonZeroU32>,
+        wanted: &SubscribeFilter<'_>,
+        permit: &SubscribePermit,
+    ) -> Self {
+        let options = permit.qos().bits()
+            | u8::from(wanted.no_local) << 2
+            | u8::from(wanted.retain_as_published) << 3
+            | (wanted.retain_handling as u8) << 4;
+        Self {
+            filter: filter.to_owned(),
+            id,
+            options,
+            covered: permit.covered(),
+        }
+    }
+
+    /// What was granted.
+    pub(crate) fn qos(&self) -> Qos {
+        Qos::from_bits(self.options & 0b11).expect("invariant: checked when it was made")
+    }
+
+    pub(crate) const fn no_local(&self) -> bool {
+        self.options & 1 << 2 != 0
+    }
+
+    pub(crate) const fn retain_as_published(&self) -> bool {
+        self.options & 1 << 3 != 0
+    }
 }
 
 /// A session's subscriptions, in filter order: few, so a sorted list is the smallest map.
@@ -150,6 +244,10 @@ impl Subscriptions {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
         self.list.iter_mut()
+    }
+
+    pub(crate) fn get(&self, filter: TopicFilter<'_>) -> Option<&Subscription> {
+        self.find(filter).ok().map(|at| &self.list[at])
     }
 
     pub(crate) fn contains(&self, filter: TopicFilter<'_>) -> bool {

@@ -2,7 +2,7 @@
 //! acknowledged.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
@@ -12,31 +12,57 @@ use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
 use super::fan_out::Delivery;
+use crate::change::Terms;
 use crate::message::Message;
-use crate::router::GroupKey;
-use crate::sink::DropReason;
+use crate::router::{GroupName, Groups};
+use crate::sink::{DropReason, Ticket};
 use crate::turn::{Desk, Room};
 
 /// A message that waits for one session, or that it has not acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) message: Arc<Message>,
+    /// Which of the session's deliveries it is; 0 at QoS 0, which nobody asks about later.
+    pub(crate) order: u64,
     pub(crate) qos: Qos,
     retain: bool,
     /// The shared group it came through.
-    pub(crate) group: Option<GroupKey>,
+    pub(crate) group: Option<Arc<GroupName>>,
     ids: Option<Box<[u32]>>,
 }
 
 impl Pending {
-    pub(crate) fn new(message: Arc<Message>, delivery: &Delivery<'_>) -> Self {
+    pub(crate) fn new(message: Arc<Message>, order: u64, delivery: &Delivery<'_>) -> Self {
         let ids = (!delivery.ids.is_empty()).then(|| delivery.ids.into());
         Self {
             message,
+            order,
             qos: delivery.qos,
             retain: delivery.retain,
-            group: delivery.group,
+            group: delivery.group.map(Arc::clone),
             ids,
+        }
+    }
+
+    /// What was stored comes back.
+    pub(crate) fn restored(message: Arc<Message>, order: u64, terms: Terms, groups: &Groups) -> Self {
+        Self {
+            message,
+            order,
+            qos: terms.qos,
+            retain: terms.retain,
+            group: terms.group.map(|filter| groups.name_of(&filter)),
+            ids: (!terms.subscription_ids.is_empty()).then_some(terms.subscription_ids),
+        }
+    }
+
+    /// How the session gets it, in words that last.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.ids.clone().unwrap_or_default(),
+            group: self.group.as_ref().map(|group| Arc::clone(&group.filter)),
         }
     }
 
@@ -45,7 +71,7 @@ impl Pending {
             qos: self.qos,
             retain: self.retain,
             ids: self.ids.as_deref().unwrap_or(&[]),
-            group: self.group,
+            group: self.group.as_ref(),
         }
     }
 }
@@ -55,13 +81,36 @@ impl Pending {
 pub(crate) struct InFlight {
     pub(crate) packet_id: PacketId,
     pub(crate) stage: Stage,
-    /// Whether this connection has sent it; if not it has to be sent again.
+    /// Whether this connection has sent it; if not it has still to be sent.
     pub(crate) sent: bool,
+    /// Whether a connection may have sent it before. Until then nothing is an answer to it.
+    pub(crate) tried: bool,
+    /// It leaves when this is stored.
+    held_until: Ticket,
     /// Whether it has taken a place of this connection's quota.
     pub(crate) counted: bool,
 }
 
 impl InFlight {
+    /// No connection has sent it yet in this run; `tried` if one may have in an earlier one.
+    const fn restored(packet_id: PacketId, stage: Stage, tried: bool) -> Self {
+        Self {
+            packet_id,
+            stage,
+            sent: false,
+            tried,
+            held_until: Ticket(0),
+            counted: false,
+        }
+    }
+
+    /// The PUBLISH leaves over `conn`.
+    pub(crate) const fn go(&mut self, conn: &mut Connection) {
+        conn.quota -= 1;
+        conn.unsent -= 1;
+        (self.sent, self.tried, self.counted) = (true, true, true);
+    }
+
     /// Bytes of the message, as long as it is kept.
     fn size(&self) -> usize {
         match &self.stage {
@@ -71,21 +120,30 @@ impl InFlight {
     }
 }
 
+/// What was stored of a delivery that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// PUBLISH may have been sent.
+    Sent,
+    /// Only PUBREL remains to be sent.
+    Released,
+}
+
 /// How far an exchange is.
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// PUBLISH was sent.
     Published(Pending),
-    /// PUBREC came; PUBREL was sent. The message itself is no longer needed, only its number. [MQTT-4.3.3-6]
+    /// PUBREC came; PUBREL was sent. The message itself is no longer needed, only its order. [MQTT-4.3.3-6]
     Released(u64),
 }
 
 /// What an acknowledgement from the client did.
 #[derive(Debug)]
 pub(crate) enum Acknowledged {
-    /// It ended the exchange of the message with this number and QoS.
+    /// It ended the exchange of the delivery with this QoS and order.
     Done(Qos, u64),
-    /// It moved the exchange of the message with this number to PUBREL.
+    /// It moved the exchange of the delivery with this order to PUBREL.
     Released(u64),
     /// No exchange has this packet id.
     Unknown,
@@ -107,6 +165,7 @@ pub(crate) struct Outbound {
     /// Bytes of the messages in the window.
     window_bytes: usize,
     last_packet_id: u16,
+    last_order: u64,
     /// Whether ids have come round to one that was still in use, so that the window is not in their order.
     stepped_over: bool,
     /// Messages that the client missed and has not been told of.
@@ -114,6 +173,24 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// Whether a delivery may begin now. What waits for the store is joined by others, so that they are stored
+    /// together.
+    pub(crate) fn is_clear(&self, conn: &Connection, desk: &Desk, qos: Qos, expiry_secs: u32) -> bool {
+        conn.is_writable()
+            && self.queue.is_empty()
+            && match qos {
+                Qos::AtMostOnce => conn.unsent == 0,
+                Qos::AtLeastOnce | Qos::ExactlyOnce => self.may_open(conn, desk, expiry_secs),
+            }
+    }
+
+    /// Whether one more QoS 1 or 2 delivery may begin.
+    pub(crate) fn may_open(&self, conn: &Connection, desk: &Desk, expiry_secs: u32) -> bool {
+        usize::from(conn.quota) > conn.unsent
+            && (conn.unsent == 0 || expiry_secs > 0)
+            && self.has_window(desk)
+    }
+
     /// Whether a new message would not overtake another one.
     pub(crate) fn is_idle(&self, conn: &Connection) -> bool {
         self.queue.is_empty() && conn.unsent == 0
@@ -171,7 +248,7 @@ impl Outbound {
         self.fits(desk.room(), size)
     }
 
-    /// Takes messages that have expired out of the queue. Answers the QoS and number of each.
+    /// Takes messages that have expired out of the queue. Answers the QoS and order of each.
     pub(crate) fn take_expired(&mut self, desk: &mut Desk, now: Instant) -> Vec<(Qos, u64)> {
         let mut expired = Vec::new();
         if self.queue_ends_at.is_none_or(|at| at > now) {
@@ -181,7 +258,7 @@ impl Outbound {
         self.retain_queue(desk, |pending| {
             let is_expired = pending.message.is_expired(now);
             if is_expired {
-                expired.push((pending.qos, pending.message.number()));
+                expired.push((pending.qos, pending.order));
             } else {
                 ends_at = sooner(ends_at, pending.message.expires_at());
             }
@@ -245,6 +322,79 @@ impl Outbound {
         self.forget_window(desk, self.window_bytes);
     }
 
+    /// The order of the next delivery; QoS 0 has none.
+    pub(crate) fn next_order(&mut self, qos: Qos) -> u64 {
+        if qos == Qos::AtMostOnce {
+            return 0;
+        }
+        self.last_order += 1;
+        self.last_order
+    }
+
+    pub(crate) const fn last_order(&self) -> u64 {
+        self.last_order
+    }
+
+    /// Deliveries up to this one have theirs.
+    pub(crate) fn skip_orders(&mut self, order: u64) {
+        self.last_order = self.last_order.max(order);
+    }
+
+    pub(crate) fn window(&self) -> impl Iterator<Item = &InFlight> {
+        self.window.iter()
+    }
+
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Pending> {
+        self.queue.iter()
+    }
+
+    /// What was stored comes back: everything is in the queue, in order, and `begun` says what left it. What was in
+    /// front of such a delivery has left it too; its packet id is forgotten, which at QoS 1 does no harm.
+    pub(crate) fn resume(&mut self, desk: &mut Desk, mut begun: BTreeMap<PacketId, (u64, Progress)>) {
+        let Some((&newest_id, &(newest, _))) = begun.iter().max_by_key(|(_, (order, _))| *order) else {
+            return;
+        };
+        let mut ids = IdSet::of(begun.keys());
+        self.last_packet_id = newest_id.get();
+        let mut found: BTreeMap<u64, InFlight> = BTreeMap::new();
+        let mut by_order: BTreeMap<u64, (PacketId, Progress)> = BTreeMap::new();
+        while let Some((packet_id, (order, progress))) = begun.pop_first() {
+            by_order.insert(order, (packet_id, progress));
+        }
+        let mut last_packet_id = self.last_packet_id;
+        let mut bytes = 0;
+        self.retain_queue(desk, |pending| {
+            let order = pending.order;
+            let (packet_id, tried) = match by_order.get(&order) {
+                Some((packet_id, Progress::Sent)) => (*packet_id, true),
+                Some((_, Progress::Released)) => return false,
+                None if order > newest || pending.qos == Qos::ExactlyOnce => return true,
+                None => match ids.take_behind(last_packet_id) {
+                    Some(packet_id) => {
+                        last_packet_id = packet_id.get();
+                        (packet_id, false)
+                    }
+                    None => return true,
+                },
+            };
+            bytes += pending.message.size();
+            found.insert(
+                order,
+                InFlight::restored(packet_id, Stage::Published(pending.clone()), tried),
+            );
+            false
+        });
+        for (order, (packet_id, progress)) in by_order {
+            if progress == Progress::Released {
+                found.insert(order, InFlight::restored(packet_id, Stage::Released(order), true));
+            }
+        }
+        self.window = found.into_values().collect();
+        self.window_bytes = bytes;
+        desk.counters.inflight_bytes_now += bytes as u64;
+        (self.last_packet_id, self.stepped_over) = (last_packet_id, true);
+    }
+
     /// A packet id that no exchange uses: they begin at 1 and rise. The caller has made sure that one is
     /// free. [MQTT-2.2.1-4]
     pub(crate) fn next_packet_id(&mut self) -> PacketId {
@@ -261,15 +411,8 @@ impl Outbound {
 
     /// The first id behind the last one that no exchange uses, found by looking at all of them.
     fn next_free(&self) -> PacketId {
-        let mut used = [0_u64; (u16::MAX as usize + 1) / 64];
-        for entry in &self.window {
-            let id = usize::from(entry.packet_id.get());
-            used[id / 64] |= 1 << (id % 64);
-        }
-        let is_used = |id: PacketId| used[usize::from(id.get()) / 64] >> (id.get() % 64) & 1 == 1;
-        let behind = (self.last_packet_id..=u16::MAX).skip(1);
-        let mut ids = behind.chain(1..=u16::MAX).filter_map(NonZeroU16::new);
-        ids.find(|&id| !is_used(id))
+        IdSet::of(self.window.iter().map(|entry| &entry.packet_id))
+            .take_behind(self.last_packet_id)
             .expect("invariant: the window holds fewer exchanges than there are ids")
     }
 
@@ -282,8 +425,33 @@ impl Outbound {
             packet_id,
             stage: Stage::Published(pending),
             sent: true,
+            tried: true,
+            held_until: Ticket(0),
             counted: true,
         });
+    }
+
+    /// The message gets a packet id and leaves later: at QoS 2 when that is stored, and otherwise behind others.
+    pub(crate) fn hold(&mut self, desk: &mut Desk, conn: &mut Connection, pending: Pending) {
+        let packet_id = self.next_packet_id();
+        let is_exactly_once = pending.qos == Qos::ExactlyOnce;
+        self.open_window(desk, packet_id, pending);
+        let entry = self.window.back_mut().expect("invariant: just opened");
+        (entry.sent, entry.tried, entry.counted) = (false, false, false);
+        conn.unsent += 1;
+        if is_exactly_once {
+            entry.held_until = desk.ticket;
+            desk.wait(conn);
+        }
+    }
+
+    /// The delivery that began last.
+    pub(crate) fn newest(&self) -> Option<(PacketId, &Pending)> {
+        let entry = self.window.back()?;
+        match &entry.stage {
+            Stage::Published(pending) => Some((entry.packet_id, pending)),
+            Stage::Released(_) => None,
+        }
     }
 
     /// The connection ended: everything in the window has to be sent again on the next one. [MQTT-4.4.0-1]
@@ -295,12 +463,17 @@ impl Outbound {
         self.window.len()
     }
 
-    /// The first exchange that this connection has to send again. PUBREL takes nothing of the quota, so
-    /// without any it does not wait for a PUBLISH before it. [MQTT-3.3.4-10]
-    pub(crate) fn first_unsent(&mut self, has_quota: bool) -> Option<&mut InFlight> {
-        self.window
-            .iter_mut()
-            .find(|entry| !entry.sent && (has_quota || matches!(entry.stage, Stage::Released(_))))
+    /// The first exchange that this connection has still to send and may send now. PUBREL takes nothing of the
+    /// quota, so without any it does not wait for a PUBLISH before it. [MQTT-3.3.4-10]
+    pub(crate) fn first_unsent(&mut self, has_quota: bool, stored: Ticket) -> Option<&mut InFlight> {
+        let mut is_open = has_quota;
+        self.window.iter_mut().find(|entry| {
+            if entry.sent {
+                return false;
+            }
+            is_open &= entry.held_until <= stored;
+            is_open || matches!(entry.stage, Stage::Released(_))
+        })
     }
 
     /// PUBACK.
@@ -310,7 +483,7 @@ impl Outbound {
         conn: &mut Connection,
         packet_id: PacketId,
     ) -> Acknowledged {
-        let Some(at) = self.find(packet_id) else {
+        let Some(at) = self.find_tried(packet_id) else {
             return Acknowledged::Unknown;
         };
         let Stage::Published(pending) = &self.window[at].stage else {
@@ -319,7 +492,7 @@ impl Outbound {
         if pending.qos != Qos::AtLeastOnce {
             return Acknowledged::OutOfPlace;
         }
-        let done = Acknowledged::Done(pending.qos, pending.message.number());
+        let done = Acknowledged::Done(pending.qos, pending.order);
         self.close_window(desk, conn, at);
         done
     }
@@ -332,28 +505,28 @@ impl Outbound {
         packet_id: PacketId,
         is_error: bool,
     ) -> Acknowledged {
-        let Some(at) = self.find(packet_id) else {
+        let Some(at) = self.find_tried(packet_id) else {
             return Acknowledged::Unknown;
         };
         let entry = &mut self.window[at];
         match &entry.stage {
             Stage::Published(pending) if pending.qos != Qos::ExactlyOnce => Acknowledged::OutOfPlace,
             Stage::Published(pending) if is_error => {
-                let done = Acknowledged::Done(pending.qos, pending.message.number());
+                let done = Acknowledged::Done(pending.qos, pending.order);
                 self.close_window(desk, conn, at);
                 done
             }
             Stage::Published(pending) => {
-                let (number, size) = (pending.message.number(), pending.message.size());
+                let (order, size) = (pending.order, pending.message.size());
                 if !entry.sent {
                     conn.unsent -= 1;
                     entry.sent = true;
                 }
-                entry.stage = Stage::Released(number);
+                entry.stage = Stage::Released(order);
                 self.forget_window(desk, size);
-                Acknowledged::Released(number)
+                Acknowledged::Released(order)
             }
-            &Stage::Released(number) => Acknowledged::Released(number),
+            &Stage::Released(order) => Acknowledged::Released(order),
         }
     }
 
@@ -364,18 +537,24 @@ impl Outbound {
         conn: &mut Connection,
         packet_id: PacketId,
     ) -> Acknowledged {
-        let Some(at) = self.find(packet_id) else {
+        let Some(at) = self.find_tried(packet_id) else {
             return Acknowledged::Unknown;
         };
-        let Stage::Released(number) = self.window[at].stage else {
+        let Stage::Released(order) = self.window[at].stage else {
             return Acknowledged::OutOfPlace;
         };
         self.close_window(desk, conn, at);
-        Acknowledged::Done(Qos::ExactlyOnce, number)
+        Acknowledged::Done(Qos::ExactlyOnce, order)
     }
 
     fn find(&self, packet_id: PacketId) -> Option<usize> {
-        self.window.iter().position(|entry| entry.packet_id == packet_id)
+        let found = |entry: &InFlight| entry.packet_id == packet_id;
+        self.window.iter().position(found)
+    }
+
+    /// The exchange that an acknowledgement is about: none that the client cannot know of.
+    fn find_tried(&self, packet_id: PacketId) -> Option<usize> {
+        self.find(packet_id).filter(|&at| self.window[at].tried)
     }
 
     /// The message will not be sent again, although the client has not acknowledged it.
@@ -410,11 +589,15 @@ impl Outbound {
     /// The member of a shared group goes: every message that came through a group and may be given to
     /// another member is offered to `take`, in order, and leaves the session if it is taken. What QoS 2
     /// has sent stays: it belongs to this session alone. [MQTT-4.8.2-4] [MQTT-4.8.2-5]
-    pub(crate) fn offer_shared(&mut self, desk: &mut Desk, mut take: impl FnMut(GroupKey, &Pending) -> bool) {
+    pub(crate) fn offer_shared(
+        &mut self,
+        desk: &mut Desk,
+        mut take: impl FnMut(&Arc<GroupName>, &Pending) -> bool,
+    ) {
         let mut taken_bytes = 0;
         self.window.retain(|entry| match &entry.stage {
             Stage::Published(pending) if pending.qos == Qos::AtLeastOnce => {
-                let is_taken = pending.group.is_some_and(|group| take(group, pending));
+                let is_taken = pending.group.as_ref().is_some_and(|group| take(group, pending));
                 taken_bytes += if is_taken { entry.size() } else { 0 };
                 !is_taken
             }
@@ -422,7 +605,7 @@ impl Outbound {
         });
         self.forget_window(desk, taken_bytes);
         self.retain_queue(desk, |pending| {
-            !pending.group.is_some_and(|group| take(group, pending))
+            !pending.group.as_ref().is_some_and(|group| take(group, pending))
         });
     }
 
@@ -465,6 +648,36 @@ impl Outbound {
             conn.is_none_or(|conn| conn.unsent == unsent),
             "unsent entries are counted right"
         );
+    }
+}
+
+/// Packet ids in use.
+struct IdSet([u64; (u16::MAX as usize + 1) / 64]);
+
+impl IdSet {
+    fn of<'a>(ids: impl Iterator<Item = &'a PacketId>) -> Self {
+        let mut set = Self([0; (u16::MAX as usize + 1) / 64]);
+        ids.for_each(|&id| set.insert(id));
+        set
+    }
+
+    const fn insert(&mut self, id: PacketId) {
+        let id = id.get() as usize;
+        self.0[id / 64] |= 1 << (id % 64);
+    }
+
+    const fn contains(&self, id: PacketId) -> bool {
+        let id = id.get() as usize;
+        self.0[id / 64] >> (id % 64) & 1 == 1
+    }
+
+    /// Takes the first id behind `last` that is not in use, if there is one.
+    fn take_behind(&mut self, last: u16) -> Option<PacketId> {
+        let behind = (last..=u16::MAX).skip(1);
+        let mut ids = behind.chain(1..=u16::MAX).filter_map(NonZeroU16::new);
+        let free = ids.find(|&id| !self.contains(id))?;
+        self.insert(free);
+        Some(free)
     }
 }
 

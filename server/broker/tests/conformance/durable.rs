@@ -12,18 +12,51 @@ use crate::world::World;
 fn words(world: &World) -> Vec<String> {
     let word = |change: Change| match change {
         Change::Session {
-            client_id,
+            session,
             expiry_secs,
+            ends_at: None,
             ..
-        } => format!("session {client_id} {expiry_secs}"),
-        Change::SessionEnded { client_id } => format!("ended {client_id}"),
-        Change::Subscribed { filter, options, .. } => format!("subscribed {filter} {options:#04x}"),
+        } => format!("session {} {expiry_secs}", session.client_id),
+        Change::Session {
+            session,
+            expiry_secs,
+            ends_at: Some(at),
+            ..
+        } => format!(
+            "away {} {expiry_secs} until {}",
+            session.client_id,
+            at.as_micros() / 1_000_000
+        ),
+        Change::SessionEnded { session } => format!("ended {}", session.client_id),
+        Change::Will { due_at, .. } => {
+            format!("will {:?}", due_at.map(|at| at.as_micros() / 1_000_000))
+        }
+        Change::WillGone { .. } => "will gone".into(),
+        Change::Subscribed {
+            filter,
+            options,
+            owes_retained,
+            ..
+        } => format!(
+            "subscribed {filter} {options:#04x}{}",
+            if owes_retained { " owed" } else { "" }
+        ),
         Change::Unsubscribed { filter, .. } => format!("unsubscribed {filter}"),
-        Change::Queued { message, qos, .. } => format!("queued {} {}", message.number(), qos.bits()),
-        Change::Settled { number, .. } => format!("settled {number}"),
-        Change::Released {
-            number, packet_id, ..
-        } => format!("released {number} {packet_id}"),
+        Change::Queued {
+            order,
+            message,
+            terms,
+            packet_id,
+            ..
+        } => format!(
+            "queued {order}: message {} at QoS {}, id {}",
+            message.number(),
+            terms.qos.bits(),
+            packet_id.unwrap_or(0)
+        ),
+        Change::Sent { order, packet_id, .. } => format!("sent {order} as {packet_id}"),
+        Change::Settled { order, .. } => format!("settled {order}"),
+        Change::Released { order, packet_id, .. } => format!("released {order} {packet_id}"),
         Change::Received { packet_id, .. } => format!("received {packet_id}"),
         Change::Completed { packet_id, .. } => format!("completed {packet_id}"),
         Change::Retained { message } => format!("retained {}", message.topic()),
@@ -117,6 +150,10 @@ fn puback_waits_when_a_lasting_session_is_to_get_the_message() {
     assert_eq!(b.expect_puback().packet_id, id(2));
 
     a.cut();
+    assert!(
+        world.store_one(),
+        "when the session ends, unless its client comes back"
+    );
     b.publish_it(message("lasting", "to who is away").at(QOS1, 3));
     b.expect_nothing();
     assert!(world.store_one());
@@ -197,12 +234,20 @@ fn the_steps_of_qos_2_are_stored() {
     a.subscribe("x", QOS2);
     assert_eq!(
         words(&world),
-        ["session a 1000", "session b 1000", "subscribed x 0x02"]
+        [
+            "session a 1000",
+            "session b 1000",
+            "subscribed x 0x02 owed",
+            "subscribed x 0x02"
+        ]
     );
     world.withhold_store();
     b.publish_it(message("x", "hello").at(QOS2, 9));
     b.expect_nothing();
-    assert_eq!(words(&world), ["queued 1 2", "received 9"]);
+    assert_eq!(
+        words(&world),
+        ["queued 1: message 1 at QoS 2, id 1", "received 9"]
+    );
     world.store_one();
     b.expect_pubrec();
     b.pubrel(id(9));
@@ -231,7 +276,7 @@ fn a_message_is_stored_once_however_many_sessions_wait_for_it() {
     }
     words(&world);
     world.client("p").publish_qos1("x", "hello", 1);
-    assert_eq!(words(&world), ["queued 1 1", "queued 1 1", "queued 1 1"]);
+    assert_eq!(words(&world), ["queued 1: message 1 at QoS 1, id 0"; 3]);
 }
 
 #[test]
@@ -322,7 +367,7 @@ fn a_changed_expiry_is_stored() {
         session_expiry_secs: Some(5),
         ..Default::default()
     });
-    assert_eq!(words(&world), ["session a 5"]);
+    assert_eq!(words(&world), ["away a 5 until 6"]);
 }
 
 #[test]
@@ -336,7 +381,14 @@ fn a_message_that_changes_hands_in_a_group_does_so_in_the_store() {
     b.subscribe("$share/g/x", QOS1);
     words(&world);
     a.cut();
-    assert_eq!(words(&world), ["settled 1", "queued 1 1"]);
+    assert_eq!(
+        words(&world),
+        [
+            "settled 1",
+            "queued 1: message 1 at QoS 1, id 1",
+            "away a 1000 until 1001"
+        ]
+    );
     b.expect_publish("x", "hello");
 }
 

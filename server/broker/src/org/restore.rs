@@ -1,0 +1,431 @@
+//! An organization from what was stored of it, and everything that is worth storing of one.
+//!
+//! Hand over everything in the order sessions, subscriptions, deliveries (rising within a session), the rest; then
+//! [`Restoring::finish`]. What does not fit together (a delivery of a session that is not there) is refused alone,
+//! so that a damaged store costs no more than what was damaged. Bounds that were lowered meanwhile take nothing
+//! away.
+//!
+//! Nobody is connected after a restart. To whoever was when the last one ended, it is as if the connection had been
+//! lost now.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::{NonZeroU16, NonZeroU32};
+
+use cloudsignal_core::codec::PacketId;
+use cloudsignal_core::topic::TopicFilterBuf;
+use cloudsignal_core::{Instant, Qos, TopicFilter};
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+
+use super::Org;
+use crate::authz::Grants;
+use crate::change::{Change, Terms};
+use crate::identity::Identity;
+use crate::message::Message;
+use crate::router::Scan;
+use crate::session::{Pending, Progress, Session, Stage, Subscription, Will};
+use crate::sink::Sink;
+use crate::timers::Timer;
+use crate::turn::Turn;
+
+/// Seconds after a restart in which a client that was connected may come back before its will is published and its
+/// session ends, however short its own intervals are.
+pub const RETURN_GRACE_SECS: u32 = 5;
+
+/// An organization that is being read back.
+#[derive(Debug)]
+pub struct Restoring {
+    org: Org,
+    /// Serial → the place of its session.
+    places: HashMap<u64, u32, FixedState>,
+    /// Deliveries that have begun, by the place of their session.
+    begun: BTreeMap<u32, BTreeMap<PacketId, (u64, Progress)>>,
+    /// Sessions whose clients were connected.
+    connected: Vec<u32>,
+    /// A filter that asks for `$SYS` messages.
+    sys: Option<TopicFilterBuf>,
+}
+
+/// Why something that was stored does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is of a session that is not there.
+    NoSession,
+    /// There is one by this name already.
+    Twice,
+    /// The session belongs to another organization.
+    OtherOrganization,
+    /// The filter is none.
+    BadFilter,
+    /// The options, or the subscription identifier, could not have come in a SUBSCRIBE.
+    BadOptions,
+    /// It is not of QoS 1 or 2, and is delivered at most once.
+    BadQos,
+    /// The packet id is 0.
+    BadPacketId,
+    /// Deliveries of a session have to come in rising order.
+    OutOfOrder,
+    /// A retained message without payload is none.
+    Empty,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSession => "it is of a session that is not there",
+            Self::Twice => "it is there already",
+            Self::OtherOrganization => "the session belongs to another organization",
+            Self::BadFilter => "the topic filter is not valid",
+            Self::BadOptions => "the subscription options are not valid",
+            Self::BadQos => "a delivery at QoS 0 is not kept",
+            Self::BadPacketId => "the packet id is 0",
+            Self::OutOfOrder => "the delivery comes after a later one",
+            Self::Empty => "the retained message has no payload",
+        })
+    }
+}
+
+impl core::error::Error for Unfit {}
+
+impl Restoring {
+    /// Reads back into `org`, which must be a new one.
+    #[must_use]
+    pub fn new(org: Org) -> Self {
+        debug_assert!(
+            org.sessions.is_empty(),
+            "an organization is read back before anything else"
+        );
+        Self {
+            places: HashMap::with_hasher(org.by_client_id.hasher().clone()),
+            org,
+            begun: BTreeMap::new(),
+            connected: Vec::new(),
+            sys: None,
+        }
+    }
+
+    /// A session: [`Change::Session`].
+    ///
+    /// # Errors
+    /// [`Unfit::Twice`], [`Unfit::OtherOrganization`], and [`Unfit::NoSession`] for serial 0.
+    pub fn session(
+        &mut self,
+        serial: u64,
+        client_id: &str,
+        identity: Arc<Identity>,
+        expiry_secs: u32,
+        ends_at: Option<Instant>,
+    ) -> Result<(), Unfit> {
+        let org = &mut self.org;
+        if serial == 0 {
+            return Err(Unfit::NoSession);
+        }
+        if identity.org != org.id {
+            return Err(Unfit::OtherOrganization);
+        }
+        if self.places.contains_key(&serial) || org.by_client_id.contains_key(client_id) {
+            return Err(Unfit::Twice);
+        }
+        let client_id: Arc<str> = client_id.into();
+        let grants = Grants::new(&org.policy, &identity, &client_id);
+        let mut session = Session::new(serial, client_id, identity, grants);
+        (session.expiry_secs, session.stored) = (expiry_secs, true);
+        let place = org.insert_session(session);
+        org.last_serial = org.last_serial.max(serial);
+        self.places.insert(serial, place);
+        match ends_at {
+            Some(at) => org.expire_session(place, at),
+            None => self.connected.push(place),
+        }
+        Ok(())
+    }
+
+    /// A subscription of a session: [`Change::Subscribed`].
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::Twice`], [`Unfit::BadFilter`], [`Unfit::BadOptions`].
+    pub fn subscription(
+        &mut self,
+        serial: u64,
+        filter: &str,
+        options: u8,
+        subscription_id: Option<u32>,
+        owes_retained: bool,
+    ) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        let filter = TopicFilter::parse(filter).map_err(|_| Unfit::BadFilter)?;
+        let id = match subscription_id {
+            Some(id) => Some(NonZeroU32::new(id).ok_or(Unfit::BadOptions)?),
+            None => None,
+        };
+        let session = &mut self.org.sessions[place as usize];
+        if session.subscriptions.contains(filter) {
+            return Err(Unfit::Twice);
+        }
+        let mut subscription = Subscription::new(filter, id, options).ok_or(Unfit::BadOptions)?;
+        // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
+        let permit = session.grants.permit_subscribe(filter, subscription.qos());
+        subscription.covered = permit.is_ok_and(|permit| permit.covered());
+        if owes_retained {
+            let scan = Scan::new(filter, subscription.qos(), id, subscription.covered);
+            session.scans.push_back(scan);
+        }
+        if filter.levels().next() == Some("$SYS") {
+            self.sys = Some(filter.to_owned());
+        }
+        self.org.add_subscription(place, subscription);
+        Ok(())
+    }
+
+    /// A delivery that is not finished: [`Change::Queued`], with the packet id that it or [`Change::Sent`] named.
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::BadQos`], [`Unfit::BadPacketId`], [`Unfit::OutOfOrder`], and [`Unfit::Twice`]
+    /// for a packet id that another delivery has.
+    pub fn delivery(
+        &mut self,
+        serial: u64,
+        order: u64,
+        message: Arc<Message>,
+        terms: Terms,
+        packet_id: Option<u16>,
+    ) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        if terms.qos == Qos::AtMostOnce {
+            return Err(Unfit::BadQos);
+        }
+        let outbound = &self.org.sessions[place as usize].outbound;
+        if order <= outbound.last_order() {
+            return Err(Unfit::OutOfOrder);
+        }
+        if let Some(packet_id) = packet_id {
+            self.begin(place, order, packet_id, Progress::Sent)?;
+        }
+        self.org.note_message(&message);
+        let Org {
+            sessions,
+            groups,
+            desk,
+            ..
+        } = &mut self.org;
+        let pending = Pending::restored(message, order, terms, groups);
+        let outbound = &mut sessions[place as usize].outbound;
+        outbound.push(desk, pending);
+        outbound.skip_orders(order);
+        desk.keep_bounds(outbound);
+        Ok(())
+    }
+
+    /// A QoS 2 delivery of which only PUBREL remains: [`Change::Released`]. The message may have been handed over.
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::BadPacketId`], and [`Unfit::Twice`] for a packet id that another delivery has.
+    pub fn released(&mut self, serial: u64, order: u64, packet_id: u16) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        self.begin(place, order, packet_id, Progress::Released)?;
+        self.org.sessions[place as usize].outbound.skip_orders(order);
+        Ok(())
+    }
+
+    /// A QoS 2 publish from the client that waits for PUBREL: [`Change::Received`].
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::BadPacketId`], [`Unfit::Twice`].
+    pub fn received(&mut self, serial: u64, packet_id: u16) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        if packet_id == 0 {
+            return Err(Unfit::BadPacketId);
+        }
+        let is_new = self.org.sessions[place as usize].received.insert(packet_id);
+        if is_new { Ok(()) } else { Err(Unfit::Twice) }
+    }
+
+    /// A will: [`Change::Will`].
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::Twice`].
+    pub fn will(
+        &mut self,
+        serial: u64,
+        message: Arc<Message>,
+        expiry_secs: Option<u32>,
+        delay_secs: u32,
+        due_at: Option<Instant>,
+    ) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        if self.org.sessions[place as usize].will.is_some() {
+            return Err(Unfit::Twice);
+        }
+        self.org.note_message(&message);
+        let will = Will {
+            message,
+            expiry_secs,
+            delay_secs,
+        };
+        let session = &mut self.org.sessions[place as usize];
+        (session.will, session.will_stored) = (Some(Box::new(will)), true);
+        if let Some(at) = due_at {
+            self.org.delay_will(place, at);
+        }
+        Ok(())
+    }
+
+    /// A retained message: [`Change::Retained`].
+    ///
+    /// # Errors
+    /// [`Unfit::Twice`] if its topic has one, [`Unfit::Empty`].
+    pub fn retained(&mut self, message: Arc<Message>) -> Result<(), Unfit> {
+        if message.payload().is_empty() {
+            return Err(Unfit::Empty);
+        }
+        if self.org.retained.get(message.topic()).is_some() {
+            return Err(Unfit::Twice);
+        }
+        self.org.note_message(&message);
+        let kept = self.org.retained.set(message, usize::MAX, usize::MAX);
+        debug_assert_eq!(kept, Ok(()), "there is room for everything");
+        Ok(())
+    }
+
+    /// Everything was handed over. Call [`Org::handle_timeout`] next: what was due while nobody looked happens then.
+    #[must_use]
+    pub fn finish(self, now: Instant) -> Org {
+        let Self {
+            mut org,
+            places: _,
+            begun,
+            connected,
+            sys,
+        } = self;
+        for (place, begun) in begun {
+            let Org { sessions, desk, .. } = &mut org;
+            let outbound = &mut sessions[place as usize].outbound;
+            outbound.resume(desk, begun);
+            desk.keep_bounds(outbound);
+        }
+        for place in connected {
+            org.disconnect_restored(place, now);
+        }
+        if let Some(filter) = sys {
+            org.start_sys(filter.as_ref(), now);
+        }
+        org.count_retained();
+        org
+    }
+
+    fn place(&self, serial: u64) -> Result<u32, Unfit> {
+        self.places.get(&serial).copied().ok_or(Unfit::NoSession)
+    }
+
+    fn begin(&mut self, place: u32, order: u64, packet_id: u16, progress: Progress) -> Result<(), Unfit> {
+        let packet_id = NonZeroU16::new(packet_id).ok_or(Unfit::BadPacketId)?;
+        let begun = self.begun.entry(place).or_default();
+        if begun.get(&packet_id).is_some_and(|(known, _)| *known != order) {
+            return Err(Unfit::Twice);
+        }
+        begun.insert(packet_id, (order, progress));
+        Ok(())
+    }
+}
+
+impl Org {
+    /// Numbers go on above those that are in use.
+    fn note_message(&mut self, message: &Message) {
+        self.desk.skip_messages(message.number());
+        self.last_serial = self.last_serial.max(message.publisher());
+    }
+
+    /// The connection that a session had when the last run ended counts as lost now.
+    fn disconnect_restored(&mut self, place: u32, now: Instant) {
+        let session = &self.sessions[place as usize];
+        match session.expiry_secs {
+            // It ended with its connection.
+            0 => self.expire_session(place, now),
+            u32::MAX => {}
+            secs => self.expire_session(place, now.after_secs(secs.max(RETURN_GRACE_SECS))),
+        }
+        let session = &self.sessions[place as usize];
+        if let Some(will) = session
+            .will
+            .as_deref()
+            .filter(|_| session.will_at == Instant::MAX)
+        {
+            let secs = will.delay_secs.min(session.expiry_secs).max(RETURN_GRACE_SECS);
+            self.delay_will(place, now.after_secs(secs));
+        }
+        let session = &self.sessions[place as usize];
+        if session.expires_at < Instant::MAX || session.will_at < Instant::MAX {
+            self.desk.timers.arm(now, Timer::Restored(place));
+        }
+    }
+
+    /// The store is told when a session that was connected ends.
+    pub(super) fn note_restored(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+        // It may have ended meanwhile, and its place may be another's.
+        let Some(session) = self.sessions.get(place as usize).filter(|it| it.is_persistent()) else {
+            return;
+        };
+        let changes = [Some(session.change()), session.will_change()];
+        let mut turn = Turn {
+            desk: &mut self.desk,
+            now,
+            sink,
+        };
+        changes.into_iter().flatten().for_each(|change| turn.note(change));
+    }
+
+    /// Everything that would have to be stored, as changes: to begin a store, or a copy of one.
+    pub fn snapshot(&self, tell: &mut impl FnMut(Change)) {
+        let persistent = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.is_persistent());
+        for (_, session) in persistent {
+            session.snapshot(tell);
+        }
+        for message in self.retained.iter() {
+            tell(Change::Retained {
+                message: Arc::clone(message),
+            });
+        }
+    }
+}
+
+impl Session {
+    fn snapshot(&self, tell: &mut impl FnMut(Change)) {
+        tell(self.change());
+        if let Some(will) = self.will_change() {
+            tell(will);
+        }
+        for subscription in self.subscriptions.iter() {
+            tell(self.subscribed(subscription));
+        }
+        for entry in self.outbound.window() {
+            tell(match &entry.stage {
+                Stage::Published(pending) => self.queued(pending, Some(entry.packet_id)),
+                &Stage::Released(order) => Change::Released {
+                    session: self.name(),
+                    order,
+                    packet_id: entry.packet_id.get(),
+                },
+            });
+        }
+        for pending in self
+            .outbound
+            .queue()
+            .filter(|pending| pending.qos > Qos::AtMostOnce)
+        {
+            tell(self.queued(pending, None));
+        }
+        for &packet_id in &self.received {
+            tell(Change::Received {
+                session: self.name(),
+                packet_id,
+            });
+        }
+    }
+}
