@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(10);
 const EARLY_PERCENT: u64 = 20;
 const EARLY_MILLIS_MAX: u64 = 100;
 const STOPS_PERCENT: u64 = 15;
+/// Starts that are cut off.
+const STUMBLES_PERCENT: u64 = 20;
+const STUMBLE_MILLIS_MAX: u64 = 200;
 
 struct Director<'a> {
     broker: &'a mut dyn Broker,
@@ -47,7 +50,12 @@ struct Director<'a> {
 /// Does what the settings say, and tells what came of it.
 pub(crate) fn run(broker: &mut dyn Broker, settings: Settings) -> Report {
     let run = format!("{}-{}", settings.seed, std::process::id());
-    let plan = Arc::new(Plan::from_seed(settings.seed, &run, settings.sharing));
+    let plan = Arc::new(Plan::from_seed(
+        settings.seed,
+        &run,
+        settings.sharing,
+        broker.api(),
+    ));
     let ledger = Ledger::new(&plan, settings.patience);
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (orders, _) = watch::channel(Orders {
@@ -99,6 +107,7 @@ impl Director<'_> {
             // sleep: the moment at which the broker ends, by the seed
             thread::sleep(self.moment());
             self.end();
+            self.stumble();
             addr = self.start();
             if cycle % CYCLES_TO_REST == 0 || cycle == self.settings.cycles {
                 self.rest(addr);
@@ -152,13 +161,31 @@ impl Director<'_> {
         }
     }
 
+    /// Perhaps it is killed again before it is there.
+    fn stumble(&mut self) {
+        let may = self.settings.endings != Endings::StopsOnly;
+        if may && self.dice.chance(STUMBLES_PERCENT) {
+            self.ledger.with(|books| books.tally.stumbles += 1);
+            let moment = Duration::from_millis(self.dice.below(STUMBLE_MILLIS_MAX));
+            self.trace.say("SIGKILL while it starts");
+            self.broker.stumble(moment);
+        }
+    }
+
     /// Starts the broker and looks at what can be judged before anybody writes again.
     fn start(&mut self) -> SocketAddr {
+        let started = Deadline::start();
         let addr = self.broker.start();
+        let millis = started.elapsed().as_millis();
+        self.ledger.with(|books| {
+            let longest = &mut books.tally.start_millis_max;
+            *longest = millis.max(*longest);
+        });
         self.look_at_retained(addr);
         if let Some(console) = self.broker.console() {
             let directory = self.directory.get_or_insert_with(|| {
-                Directory::open(self.settings.seed, &self.ledger, self.orders.subscribe())
+                let dice = Random::new(self.settings.seed ^ 0xD1CE);
+                Directory::open(&self.plan, &self.ledger, self.orders.subscribe(), dice)
             });
             directory.resume(console);
         }

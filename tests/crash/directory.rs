@@ -16,6 +16,9 @@ use tokio::sync::watch;
 use crate::fault::Kind;
 use crate::ledger::Ledger;
 use crate::member::{Orders, Stage};
+use crate::message::{self, Name};
+use crate::plan::{Plan, StreamPlan, Writer};
+use crate::retained;
 
 /// Where the API is, and the key for it.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Accounts {
     users: BTreeMap<String, Standing>,
     tokens: Vec<Token>,
     made: u64,
+    /// Streams that are published to over HTTP.
+    streams: Vec<(usize, StreamPlan)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +70,15 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn open(seed: u64, ledger: &Ledger, orders: watch::Receiver<Orders>) -> Self {
-        let accounts = Arc::new(Mutex::new(Accounts::default()));
+    pub(crate) fn open(plan: &Plan, ledger: &Ledger, orders: watch::Receiver<Orders>, dice: Random) -> Self {
+        let streams = plan.streams.iter().enumerate();
+        let own = streams.filter(|(_, stream)| stream.writer == Writer::Api);
+        let accounts = Arc::new(Mutex::new(Accounts {
+            streams: own.map(|(number, stream)| (number, stream.clone())).collect(),
+            ..Accounts::default()
+        }));
         let (shared, books) = (Arc::clone(&accounts), ledger.clone());
-        let writer = thread::spawn(move || write_on(&shared, &books, &orders, Random::new(seed)));
+        let writer = thread::spawn(move || write_on(&shared, &books, &orders, dice));
         Self {
             accounts,
             writer: Some(writer),
@@ -113,10 +123,11 @@ impl Drop for Directory {
 
 fn write_on(accounts: &Mutex<Accounts>, ledger: &Ledger, orders: &watch::Receiver<Orders>, mut dice: Random) {
     while orders.has_changed().is_ok() && orders.borrow().stage != Stage::End {
-        let written = accounts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(&mut dice);
+        let written = accounts.lock().unwrap_or_else(PoisonError::into_inner).write(
+            ledger,
+            orders.borrow().stage,
+            &mut dice,
+        );
         if written == Some(()) {
             ledger.with(|books| books.tally.directory_writes += 1);
         } else {
@@ -128,14 +139,44 @@ fn write_on(accounts: &Mutex<Accounts>, ledger: &Ledger, orders: &watch::Receive
 
 impl Accounts {
     /// One write; `Some` when it was answered with success.
-    fn write(&mut self, dice: &mut Random) -> Option<()> {
+    fn write(&mut self, ledger: &Ledger, stage: Stage, dice: &mut Random) -> Option<()> {
         let console = self.console.clone()?;
-        match dice.below(4) {
+        match dice.below(8) {
             0 => self.make_token(&console),
             1 => self.revoke_token(&console),
             2 => self.remove_user(&console, dice),
-            _ => self.make_user(&console),
+            3 => self.make_user(&console),
+            _ if stage == Stage::Load => self.publish(&console, ledger, dice),
+            _ => None,
         }
+    }
+
+    /// Publishes once. Without an answer nobody knows what became of it, so nobody is owed it.
+    fn publish(&self, console: &Console, ledger: &Ledger, dice: &mut Random) -> Option<()> {
+        let (stream, plan) = dice.pick(&self.streams);
+        let number = ledger.with(|books| {
+            let may = books.may_publish(*stream);
+            may.then(|| books.sent(*stream, retained::Value::Number))
+        })?;
+        let name = Name {
+            stream: *stream,
+            number,
+        };
+        let payload = message::payload(name, 20);
+        let body = json!({
+            "topic": plan.topic,
+            "payload": String::from_utf8_lossy(&payload),
+            "qos": plan.qos.bits(),
+        });
+        let answered = console.answer("POST", "/v2/publish", Some(&body))?;
+        ledger.with(|books| {
+            if answered.status == 202 {
+                books.acked(name);
+            } else {
+                books.refused(name);
+            }
+        });
+        (answered.status == 202).then_some(())
     }
 
     fn make_user(&mut self, console: &Console) -> Option<()> {
@@ -239,9 +280,14 @@ impl Accounts {
 impl Console {
     /// The answer's body, if it came and says success.
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Value> {
-        let answer = http::ask(self.http, method, path, Some(&self.key), body).ok()?;
+        let answer = self.answer(method, path, body)?;
         let is_success = (200..300).contains(&answer.status);
         is_success.then(|| serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// Whatever was answered; `None` when nothing was.
+    fn answer(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+        http::ask(self.http, method, path, Some(&self.key), body).ok()
     }
 
     fn users(&self) -> Vec<String> {

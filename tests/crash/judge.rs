@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fault::Kind;
-use crate::ledger::{Books, State, describe};
+use crate::ledger::{Books, Stamp, State, describe};
 use crate::message::{self, Name};
 use crate::plan::StreamKind;
 
@@ -38,10 +38,12 @@ impl Books {
     /// came that was sent after some moment is gone since then. Closes the books on all that was sent so far.
     pub(crate) fn reckon(&mut self) {
         let lost: Vec<_> = self.owed_of_acked().collect();
-        for number in 0..self.plan.subscriptions.len() {
-            self.reckon_subscription(number, &lost);
-        }
+        let subscriptions = 0..self.plan.subscriptions.len();
+        let gone_since: Vec<_> = subscriptions
+            .map(|number| self.reckon_subscription(number, &lost))
+            .collect();
         for &(subscription, name) in &lost {
+            self.count_loss(subscription, name, gone_since[subscription]);
             let story = self.story_of_loss(subscription, name);
             self.faults.add(Kind::Lost, || story);
             let route = self.routes.get_mut(&(subscription, name.stream));
@@ -57,11 +59,30 @@ impl Books {
         }
     }
 
-    fn reckon_subscription(&mut self, number: usize, lost: &[(usize, Name)]) {
+    fn count_loss(&mut self, subscription: usize, name: Name, gone_since: Option<Stamp>) {
+        let Some(message) = self.streams[name.stream].sent(name.number) else {
+            return;
+        };
+        let mut holders = self.plan.holders_of(subscription);
+        let cycle = message.sent.cycle;
+        let has_lost_session = holders.any(|it| self.sessions[it].lost_in.iter().any(|&lost| lost >= cycle));
+        let lost = &mut self.tally.lost;
+        let count = if gone_since.is_some_and(|since| since <= message.sent) {
+            &mut lost.with_subscription
+        } else if has_lost_session {
+            &mut lost.with_session
+        } else {
+            &mut lost.alone
+        };
+        *count += 1;
+    }
+
+    /// When a subscription is gone: since which message.
+    fn reckon_subscription(&mut self, number: usize, lost: &[(usize, Name)]) -> Option<Stamp> {
         let plan = Arc::clone(&self.plan);
         let standing = &self.standings[number];
         if standing.state != State::Held {
-            return;
+            return None;
         }
         let sent = |name: &Name| self.streams[name.stream].sent(name.number).map(|it| it.sent);
         let own = lost.iter().filter(|(subscription, _)| *subscription == number);
@@ -69,13 +90,10 @@ impl Books {
             .filter_map(|(_, name)| sent(name))
             .filter(|sent| sent.event > standing.newest_arrived)
             .collect();
-        let Some(first) = trailing.iter().min().filter(|_| trailing.len() >= LAST_WORDS) else {
-            return;
-        };
+        let first = trailing.iter().min().filter(|_| trailing.len() >= LAST_WORDS);
+        let first = *first?;
         let subscription = &plan.subscriptions[number];
-        let holders: Vec<_> = (0..plan.members.len())
-            .filter(|&member| plan.members[member].subscriptions.contains(&number))
-            .collect();
+        let holders: Vec<_> = plan.holders_of(number).collect();
         let ids: Vec<_> = holders
             .iter()
             .map(|&it| plan.members[it].client_id.as_str())
@@ -93,22 +111,21 @@ impl Books {
             self.sessions[member].to_heal.insert(number);
         }
         self.standings[number].forget();
+        Some(first)
     }
 
     fn story_of_loss(&self, subscription: usize, name: Name) -> String {
         let plan = &self.plan;
         let message = self.streams[name.stream].sent(name.number);
-        let members = (0..plan.members.len())
-            .filter(|&member| plan.members[member].subscriptions.contains(&subscription))
-            .map(|member| {
-                let lost_in = &self.sessions[member].lost_in;
-                let client_id = &plan.members[member].client_id;
-                let since = message.map_or(0, |it| it.sent.cycle);
-                match lost_in.iter().find(|&&cycle| cycle >= since) {
-                    Some(cycle) => format!("{client_id} (its session was lost at the end of cycle {cycle})"),
-                    None => client_id.clone(),
-                }
-            });
+        let members = plan.holders_of(subscription).map(|member| {
+            let lost_in = &self.sessions[member].lost_in;
+            let client_id = &plan.members[member].client_id;
+            let since = message.map_or(0, |it| it.sent.cycle);
+            match lost_in.iter().find(|&&cycle| cycle >= since) {
+                Some(cycle) => format!("{client_id} (its session was lost at the end of cycle {cycle})"),
+                None => client_id.clone(),
+            }
+        });
         let members: Vec<_> = members.collect();
         format!(
             "{}, never came by {} to {}; ends of cycles since: {}",

@@ -6,7 +6,7 @@ use cloudsignal_core::{Qos, Version};
 
 use super::*;
 use crate::ledger::{Ask, Presence};
-use crate::plan::{Constancy, Habit, MemberPlan, Plan, Reach, StreamPlan};
+use crate::plan::{Constancy, Habit, MemberPlan, Plan, Reach, StreamPlan, Writer};
 use crate::retained::Value;
 
 const WRITER: usize = 0;
@@ -33,7 +33,7 @@ fn plan() -> Plan {
         habit: Habit::Present,
     };
     let stream = |topic: &str, qos, kind| StreamPlan {
-        writer: WRITER,
+        writer: Writer::Member(WRITER),
         topic: topic.to_owned(),
         qos,
         kind,
@@ -144,6 +144,7 @@ fn a_lost_message_rings_with_its_story() {
     assert!(!books.is_complete());
     let (kinds, story) = verdict(&mut books);
     assert_eq!((kinds, lost.number), (vec![Kind::Lost], 0));
+    assert_eq!(books.tally.lost.alone, 1);
     for word in [
         "t/m/1 number 0 of writer (QoS 1)",
         "sent in cycle 1",
@@ -247,6 +248,7 @@ fn a_session_that_is_gone_rings_and_its_messages_are_lost() {
     let (kinds, story) = verdict(&mut books);
     assert_eq!(kinds, [Kind::Lost, Kind::Session]);
     assert_eq!(books.faults.count(Kind::Lost), 1);
+    assert_eq!(books.tally.lost.with_session, 1);
     assert!(
         story.contains("reader (its session was lost at the end of cycle 1)"),
         "{story}"
@@ -266,6 +268,7 @@ fn a_missing_subscription_rings_and_is_made_again() {
     let (kinds, story) = verdict(&mut books);
     assert_eq!(kinds, [Kind::Lost, Kind::Subscription]);
     assert!(story.contains("t/m/# of reader"), "{story}");
+    assert_eq!(books.tally.lost.with_subscription, LAST_WORDS as u64);
     assert_eq!(books.sessions[READER].to_heal.first(), Some(&OWN));
     // Until then, nothing more is owed by it.
     message(&mut books, QOS_1);

@@ -314,15 +314,18 @@ impl Books {
     pub(crate) fn may_publish(&mut self, stream: usize) -> bool {
         let plan = Arc::clone(&self.plan);
         let mut may = true;
-        for (number, subscription) in plan.subscriptions.iter().enumerate() {
-            let counts = subscription.streams.contains(&stream) && self.behind_of(number) >= BEHIND_MAX;
-            if !counts {
+        for member in plan.readers_of(stream) {
+            if self.behind(member) < BEHIND_MAX {
                 continue;
             }
             may = false;
             let patience = self.patience;
-            let stalled = self.routes_of(number).filter(|it| it.still_since() > patience);
-            stalled.for_each(Route::pass_over);
+            for &subscription in &plan.members[member].subscriptions {
+                let stalled = self
+                    .routes_of(subscription)
+                    .filter(|it| it.still_since() > patience);
+                stalled.for_each(Route::pass_over);
+            }
         }
         may
     }
@@ -374,7 +377,7 @@ impl Stream {
 /// A message and its story so far.
 pub(crate) fn describe(plan: &Plan, name: Name, message: Option<Message>) -> String {
     let stream = &plan.streams[name.stream];
-    let writer = &plan.members[stream.writer].client_id;
+    let writer = plan.writer_of(name.stream);
     let head = format!(
         "{} number {} of {writer} (QoS {})",
         stream.topic,

@@ -3,6 +3,8 @@
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 use cloudsignal_tests::random::Random;
 
+use crate::brokers::Api;
+
 /// The cast of a run. Members, streams and subscriptions are named by their place in these lists.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -48,10 +50,18 @@ pub(crate) enum Habit {
 /// One topic with one writer.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamPlan {
-    pub(crate) writer: usize,
+    pub(crate) writer: Writer,
     pub(crate) topic: String,
     pub(crate) qos: Qos,
     pub(crate) kind: StreamKind,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    Member(usize),
+    /// Whoever writes over the HTTP API.
+    Api,
 }
 
 /// What a topic is for.
@@ -114,7 +124,7 @@ const RETAINED_TOPICS_OF_WRITER: usize = 4;
 
 impl Plan {
     /// The cast that follows from `seed`; `run` tells it from other runs against the same broker.
-    pub(crate) fn from_seed(seed: u64, run: &str, sharing: Sharing) -> Self {
+    pub(crate) fn from_seed(seed: u64, run: &str, sharing: Sharing, api: Api) -> Self {
         let mut plan = Self {
             seed,
             base: format!("crash/{run}"),
@@ -159,6 +169,9 @@ impl Plan {
                 &[hermit],
             );
         }
+        if api == Api::Known {
+            plan.messages_over_http(&mut dice);
+        }
         // Both directions in one session.
         for member in 0..PUBLISHERS / 2 {
             let filter = format!("{}/m/{}/#", plan.base, PUBLISHERS - 1 - member);
@@ -198,7 +211,7 @@ impl Plan {
         for number in 0..count {
             self.members[writer].streams.push(self.streams.len());
             self.streams.push(StreamPlan {
-                writer,
+                writer: Writer::Member(writer),
                 topic: format!("{}/{room}/{writer}/{number}", self.base),
                 // Every writer has topics of both kinds.
                 qos: match number {
@@ -208,6 +221,30 @@ impl Plan {
                 },
                 kind,
             });
+        }
+    }
+
+    /// Topics that are published to over HTTP, each with one who is there and one who is not.
+    fn messages_over_http(&mut self, dice: &mut Random) {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let topic = format!("{}/m/api/{}", self.base, qos.bits());
+            self.streams.push(StreamPlan {
+                writer: Writer::Api,
+                topic: topic.clone(),
+                qos,
+                kind: StreamKind::Messages,
+            });
+            for habit in [Habit::Present, Habit::Absent] {
+                let member = self.member("subscriber", habit, dice);
+                let filter = topic.clone();
+                self.subscription(
+                    filter,
+                    Qos::ExactlyOnce,
+                    Reach::Own,
+                    Constancy::Constant,
+                    &[member],
+                );
+            }
         }
     }
 
@@ -293,6 +330,26 @@ impl Plan {
         own.find(|&subscription| self.subscriptions[subscription].streams.contains(&stream))
     }
 
+    /// Who writes a stream.
+    pub(crate) fn writer_of(&self, stream: usize) -> &str {
+        match self.streams[stream].writer {
+            Writer::Member(member) => &self.members[member].client_id,
+            Writer::Api => "the HTTP API",
+        }
+    }
+
+    /// Members whose subscription this is.
+    pub(crate) fn holders_of(&self, subscription: usize) -> impl Iterator<Item = usize> {
+        let members = self.members.iter().enumerate();
+        let holders = members.filter(move |(_, it)| it.subscriptions.contains(&subscription));
+        holders.map(|(number, _)| number)
+    }
+
+    /// Members to whom a stream comes.
+    pub(crate) fn readers_of(&self, stream: usize) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(move |&member| self.subscription_for(member, stream).is_some())
+    }
+
     /// What matches every retained value.
     pub(crate) fn retained_filter(&self) -> String {
         format!("{}/r/#", self.base)
@@ -304,7 +361,7 @@ mod tests {
     use super::*;
 
     fn from_seed(seed: u64) -> Plan {
-        Plan::from_seed(seed, "x", Sharing::Tried)
+        Plan::from_seed(seed, "x", Sharing::Tried, Api::Known)
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) enum Endings {
 const SEED_DEFAULT: u64 = 1;
 const CYCLES_DEFAULT: u64 = 6;
 const LOAD_SECS_DEFAULT: u64 = 2;
-const PATIENCE_SECS_DEFAULT: u64 = 5;
+const PATIENCE_SECS_DEFAULT: u64 = 20;
 
 impl Settings {
     /// `CS_TEST_CRASH_SEED`, `_CYCLES`, `_SECS` (longest load of a cycle), `_QUIET_SECS`, `_ENDINGS` (`mixed`, `kill`,

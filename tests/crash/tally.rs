@@ -9,6 +9,10 @@ use cloudsignal_core::Qos;
 pub(crate) struct Tally {
     pub(crate) kills: u64,
     pub(crate) stops: u64,
+    /// Starts that were cut off by SIGKILL.
+    pub(crate) stumbles: u64,
+    /// The longest start, until clients are let in.
+    pub(crate) start_millis_max: u128,
     pub(crate) connects: u64,
     pub(crate) takeovers: u64,
     pub(crate) subscribes: u64,
@@ -24,12 +28,25 @@ pub(crate) struct Tally {
     pub(crate) duplicates: u64,
     /// Came after they had been given up.
     pub(crate) late: u64,
+    /// The messages that were lost, by what else was.
+    pub(crate) lost: Lost,
     /// Times that a retained topic was looked at.
     pub(crate) retained_seen: u64,
     /// Writes over the HTTP API that were answered with success.
     pub(crate) directory_writes: u64,
     /// What was under way when the broker was ended.
     pub(crate) cut: Cut,
+}
+
+/// Lost messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost {
+    /// A session that should have had it was gone.
+    pub(crate) with_session: u64,
+    /// The session was there, the subscription was not.
+    pub(crate) with_subscription: u64,
+    /// Nothing else was.
+    pub(crate) alone: u64,
 }
 
 /// What was under way at the ends of cycles.
@@ -82,6 +99,16 @@ impl fmt::Display for Tally {
             f,
             "under way when it ended: {} publishes without acknowledgement, {} deliveries of acknowledged messages",
             self.cut.unacked, self.cut.owed
+        )?;
+        writeln!(
+            f,
+            "starts: the longest took {} ms; {} were cut off",
+            self.start_millis_max, self.stumbles
+        )?;
+        writeln!(
+            f,
+            "lost messages: {} with their session, {} with their subscription, {} alone",
+            self.lost.with_session, self.lost.with_subscription, self.lost.alone
         )
     }
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -182,6 +183,14 @@ impl Broker {
     pub fn start_again(mut self) -> Self {
         let folder = std::mem::replace(&mut self.folder, fresh_folder());
         Self::start_in(folder, self.options.clone())
+    }
+
+    /// Starts it again after its end, on the same data, and kills it `moment` later, however far it has come.
+    pub fn stumble(&mut self, moment: Duration) {
+        self.process = Self::launch(&self.options, &self.folder).process;
+        // sleep: how long it lives is what the caller has asked for
+        thread::sleep(moment);
+        self.kill();
     }
 
     /// Where a listener is.

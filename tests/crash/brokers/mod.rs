@@ -6,6 +6,7 @@ mod ours;
 
 use std::env;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub(crate) use external::External;
 pub(crate) use mosquitto::{Autosave, Mosquitto};
@@ -19,6 +20,10 @@ pub(crate) trait Broker {
     /// Starts it, on the data that there is, and awaits that it lets clients in. Gives its MQTT address.
     fn start(&mut self) -> SocketAddr;
 
+    /// Starts it and ends it by `SIGKILL` after a moment, however far it has come. Brokers of which nobody knows how
+    /// to do that are not disturbed.
+    fn stumble(&mut self, _moment: Duration) {}
+
     /// Ends it: `SIGKILL`, nothing is flushed, nobody is told. The process is gone afterwards.
     fn kill(&mut self);
 
@@ -28,11 +33,23 @@ pub(crate) trait Broker {
     /// What clients log in with.
     fn login(&self) -> Login;
 
-    /// Its HTTP API, if it has one that the harness knows. Asked for after each start.
+    /// Whether it has an HTTP API that the harness knows.
+    fn api(&self) -> Api {
+        Api::Unknown
+    }
+
+    /// Where that API is. Asked for after each start.
     fn console(&self) -> Option<Console>;
 
     /// What the report calls it.
     fn name(&self) -> String;
+}
+
+/// Whether users, tokens and messages can be written over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    Known,
+    Unknown,
 }
 
 /// The broker that `CS_TEST_CRASH_BROKER` names.

@@ -4,6 +4,8 @@ use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use cloudsignal_tests::{ports, programs, wait};
 use tempfile::TempDir;
@@ -66,6 +68,20 @@ impl Mosquitto {
         )
     }
 
+    fn launch(&self) -> Child {
+        let file = self.folder.path().join("mosquitto.conf");
+        fs::write(&file, self.configuration()).expect("the temporary folder takes files");
+        let log = File::create(self.folder.path().join("log")).expect("the temporary folder takes files");
+        programs::start(
+            daemon()
+                .arg("-c")
+                .arg(&file)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("an open file has a second handle"))
+                .stderr(log),
+        )
+    }
+
     fn end(&mut self, signal: &str) {
         let mut process = self.process.take().expect("it was started");
         let state = process.try_wait().expect("a child can be asked for its state");
@@ -79,17 +95,7 @@ impl Mosquitto {
 
 impl Broker for Mosquitto {
     fn start(&mut self) -> SocketAddr {
-        let file = self.folder.path().join("mosquitto.conf");
-        fs::write(&file, self.configuration()).expect("the temporary folder takes files");
-        let log = File::create(self.folder.path().join("log")).expect("the temporary folder takes files");
-        let process = programs::start(
-            daemon()
-                .arg("-c")
-                .arg(&file)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().expect("an open file has a second handle"))
-                .stderr(log),
-        );
+        let process = self.launch();
         let process = self.process.insert(process);
         wait::until("mosquitto that lets clients in", || {
             let state = process.try_wait().expect("a child can be asked for its state");
@@ -97,6 +103,14 @@ impl Broker for Mosquitto {
             TcpStream::connect(self.addr).ok()
         });
         self.addr
+    }
+
+    fn stumble(&mut self, moment: Duration) {
+        let mut process = self.launch();
+        // sleep: the moment at which it is killed while it starts, by the seed
+        thread::sleep(moment);
+        process.kill().expect("our own child can be killed");
+        process.wait().expect("a killed child ends");
     }
 
     fn kill(&mut self) {

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use cloudsignal_tests::broker::{Broker as Process, BrokerOptions, Listener};
 
-use super::Broker;
+use super::{Api, Broker};
 use crate::directory::Console;
 use crate::member::Login;
 
@@ -25,7 +26,7 @@ impl Ours {
     /// environment variables are, without `CLOUDSIGNAL_`.
     fn options() -> BrokerOptions {
         let settings = env::var("CS_TEST_CRASH_SET").unwrap_or_default();
-        let options = BrokerOptions::default().with_anonymous_clients();
+        let options = BrokerOptions::default();
         settings.split_whitespace().fold(options, |options, setting| {
             let (key, value) = setting
                 .split_once('=')
@@ -50,6 +51,10 @@ impl Broker for Ours {
         addr
     }
 
+    fn stumble(&mut self, moment: Duration) {
+        self.process().stumble(moment);
+    }
+
     fn kill(&mut self) {
         self.process().assert_alive();
         self.process().kill();
@@ -61,8 +66,15 @@ impl Broker for Ours {
         assert_eq!(code, Some(0), "the broker ends well after SIGTERM");
     }
 
+    /// The user of the first start, whose organization the key of the first start publishes to.
     fn login(&self) -> Login {
-        Login::default()
+        let first = self.process.as_ref().map(Process::first_run);
+        let (username, password) = first.map(|it| (it.username, it.password)).unzip();
+        Login { username, password }
+    }
+
+    fn api(&self) -> Api {
+        Api::Known
     }
 
     fn console(&self) -> Option<Console> {
