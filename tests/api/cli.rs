@@ -176,3 +176,87 @@ fn the_operator_reads_the_audit_trail_of_every_organization() {
     let output = member.broker.cli(&["audit", "--org", &member.org]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("organization_signed_up"));
 }
+
+#[test]
+fn people_and_providers_are_managed_by_whoever_may() {
+    let member = Member::new();
+    assert!(member.login("password").status.success());
+    let bob = "bob@example.com";
+    let made = member.json(&["member", "add", bob, "--role", "admin"]);
+    assert_eq!(made["member"]["role"], "admin");
+    assert!(made["password"].is_string(), "{made}");
+    assert_eq!(
+        member.json(&["member", "role", bob, "viewer"])["member"]["role"],
+        "viewer"
+    );
+    let people = member.json(&["member", "list"]);
+    assert_eq!(people["members"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        member.code(&["member", "role", EMAIL, "admin"]),
+        Some(1),
+        "the last owner"
+    );
+    assert_eq!(member.json(&["member", "remove", bob])["email"], bob);
+
+    let describe = |claims: &Value| {
+        let trust = json!({ "type": "firebase", "project_id": "shop-12ab3" });
+        let described = json!({ "name": "web", "trust": trust, "claims": claims });
+        let file = member.folder.join("web.json");
+        fs::write(&file, described.to_string()).expect("a file can be written");
+        file.to_string_lossy().into_owned()
+    };
+    let file = describe(&json!([]));
+    assert_eq!(member.json(&["provider", "set", &file])["enabled"], true);
+    assert_eq!(
+        member.code(&["provider", "create", &file]),
+        Some(1),
+        "it is there"
+    );
+    let changed = member.json(&["provider", "set", &describe(&json!(["role"]))]);
+    assert_eq!(changed["claims"], json!(["role"]));
+    assert_eq!(member.json(&["provider", "disable", "web"])["enabled"], false);
+    assert_eq!(member.json(&["provider", "enable", "web"])["enabled"], true);
+    assert_eq!(
+        member.json(&["provider", "get", "web"])["trust"]["type"],
+        "firebase"
+    );
+
+    // As the operator, from the broker's own machine, over the same routes.
+    let list = ["provider", "list", "--org", &member.org, "--json"];
+    let listed: Value = serde_json::from_slice(&member.broker.cli(&list).stdout).expect("it prints JSON");
+    assert_eq!(listed["providers"][0]["name"], "web");
+    assert_eq!(member.json(&["provider", "delete", "web"])["name"], "web");
+    assert_eq!(member.json(&["provider", "list"])["providers"], json!([]));
+}
+
+#[test]
+fn a_profile_that_is_named_is_the_one_that_is_used() {
+    let member = Member::new();
+    assert!(member.login("password").status.success());
+    let url = member.broker.url(Listener::Http);
+    let file = member.folder.join("password").to_string_lossy().into_owned();
+    let words = [
+        "login",
+        "--url",
+        &url,
+        "--email",
+        EMAIL,
+        "--password-file",
+        &file,
+        "--profile",
+        "work",
+    ];
+    assert_eq!(member.json(&words)["profile"], "work");
+    member.json(&["logout"]);
+    assert_eq!(member.code(&["user", "list"]), Some(3), "the usual one is gone");
+    assert!(member.json(&["user", "list", "--profile", "work"])["users"].is_array());
+    assert!(member.json(&["quota", "show", "--profile", "work"])["quotas"].is_array());
+    assert!(member.json(&["session", "list", "--profile", "work"])["sessions"].is_array());
+    assert_eq!(member.code(&["user", "list", "--profile", "home"]), Some(1));
+    let other = ["user", "list", "--profile", "work", "--org", "org_k7xm4pqr2n5t"];
+    assert_eq!(
+        member.code(&other),
+        Some(1),
+        "another organization's are not shown"
+    );
+}

@@ -1,5 +1,6 @@
 //! Credentials of one organization, tried on another one, and on their own one in every spelling.
 
+use axum::http::Method;
 use cloudsignal_core::Version;
 use serde_json::{Value, json};
 
@@ -113,31 +114,41 @@ impl World {
         let theirs = spell(&mut self.random, &self.orgs[victim].id, &self.orgs[victim].uuid);
         let at = self.random.index(EMAILS.len());
         let (attacker, victim) = (&self.orgs[org], &self.orgs[victim]);
-        let (path, key, body) = match self.random.below(6) {
+        let (method, path, key, body) = match self.random.below(6) {
             5 => {
                 // Whatever is answered: it ends nothing there.
                 let body = json!({ "token_id": victim.tokens[at].id });
-                ("/v2/tokens/revoke", Some(attacker.key.secret.clone()), body)
+                (
+                    Method::POST,
+                    "/v2/tokens/revoke".to_owned(),
+                    Some(attacker.key.secret.clone()),
+                    body,
+                )
             }
             4 => {
                 let external = external_token(org, EMAILS[at], self.bench.clock.wall());
                 let body = json!({ "organization_id": theirs.text, "token": external });
-                ("/v2/tokens/exchange", None, body)
+                (Method::POST, "/v2/tokens/exchange".to_owned(), None, body)
             }
-            0 | 1 => ("/v2/tokens/create", None, create(attacker, &theirs.text, at)),
+            0 | 1 => {
+                let body = create(attacker, &theirs.text, at);
+                (Method::POST, "/v2/tokens/create".to_owned(), None, body)
+            }
             2 => {
                 let (mine, their) = (&attacker.tokens[at], &victim.tokens[at]);
                 let swapped = json!({ "token_id": their.id, "current_token_password": mine.password });
-                ("/v2/tokens/refresh", None, swapped)
+                (Method::POST, "/v2/tokens/refresh".to_owned(), None, swapped)
             }
             _ => {
                 let key = attacker.key.secret.clone();
-                let command = administrate(self.random.below(4), &theirs.text);
-                ("/v2/admin/command", Some(key), command)
+                let (method, path, body) = administrate(self.random.below(5), &theirs.text);
+                (method, path, Some(key), body)
             }
         };
         let source = Source::Far(self.random.next());
-        let answer = self.bench.request(source, post(path, key.as_deref(), &body));
+        let mut request = post(&path, key.as_deref(), &body);
+        *request.method_mut() = method;
+        let answer = self.bench.request(source, request);
         self.tally.foreign_requests += 1;
         self.answered(org, &answer.body);
         if path != "/v2/tokens/revoke" && !(400..500).contains(&answer.status) {
@@ -156,12 +167,29 @@ fn create(attacker: &Org, named: &str, email: usize) -> Value {
     })
 }
 
-/// What only operators may, tried with a secret key.
-fn administrate(which: u64, org: &str) -> Value {
+/// What only operators and those of the other organization may, tried with a secret key.
+fn administrate(which: u64, org: &str) -> (Method, String, Value) {
+    let query = format!("?organization_id={}", escaped(org));
     match which {
-        0 => json!({ "command": "user_list", "org": org }),
-        1 => json!({ "command": "user_delete", "org": org, "name": USERS[0] }),
-        2 => json!({ "command": "org_suspend", "org": org }),
-        _ => json!({ "command": "key_create", "org": org, "name": "mine" }),
+        0 => (Method::GET, format!("/v2/users{query}"), Value::Null),
+        1 => (
+            Method::DELETE,
+            format!("/v2/users/{}{query}", USERS[0]),
+            Value::Null,
+        ),
+        2 => {
+            let path = format!("/v2/organizations/{}/suspend", escaped(org));
+            (Method::POST, path, Value::Null)
+        }
+        3 => (Method::GET, "/v2/organizations".to_owned(), Value::Null),
+        _ => {
+            let key = json!({ "name": "mine" });
+            (Method::POST, format!("/v2/keys{query}"), key)
+        }
     }
+}
+
+/// Every byte of a name, as a path and a query may hold it.
+fn escaped(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

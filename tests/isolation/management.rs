@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{Method, Request};
 use cloudsignal_server::clock::WallTime;
 use serde_json::{Value, json};
 
@@ -24,12 +24,12 @@ impl World {
     /// Makes an organization with its users, key and tokens.
     pub(crate) fn found(&mut self, number: usize) -> Org {
         let name = format!("{} works", mark(number));
-        let made = self.command(&json!({ "command": "org_create", "name": name }));
-        let id = text(&made, "/org/id");
-        let uuid = text(&made, "/org/uuid");
+        let made = self.order(Method::POST, "/v2/organizations", &json!({ "name": name }));
+        let id = text(&made, "/id");
+        let uuid = text(&made, "/uuid");
         let passwords = USERS.map(|user| {
             let password = format!("{}password of {user}", mark(number));
-            self.command(&json!({ "command": "user_create", "org": id, "name": user, "password": password }));
+            self.add_user(&id, user, &password);
             password
         });
         let key = self.new_key(number, &id);
@@ -54,25 +54,36 @@ impl World {
         org
     }
 
-    /// A command of the operator, which has to succeed.
-    fn command(&mut self, command: &Value) -> Value {
-        let answer = self.ask_operator(command);
-        assert_eq!(answer.status, 200, "{command}: {answer:?}");
-        serde_json::from_str(&answer.body).expect("an answer is JSON")
+    /// A request of the operator, which has to succeed.
+    fn order(&mut self, method: Method, path: &str, body: &Value) -> Value {
+        let answer = self.ask_operator(method, path, body);
+        assert!((200..300).contains(&answer.status), "{path} {body}: {answer:?}");
+        serde_json::from_str(&answer.body).unwrap_or_default()
     }
 
-    fn ask_operator(&mut self, command: &Value) -> Answer {
+    /// A request of the operator about an organization, which has to succeed.
+    fn order_in(&mut self, org: &str, method: Method, path: &str, body: &Value) -> Value {
+        self.order(method, &format!("{path}?organization_id={org}"), body)
+    }
+
+    fn ask_operator(&mut self, method: Method, path: &str, body: &Value) -> Answer {
         let token = self.bench.broker.admin_token().expose().to_owned();
-        let request = post("/v2/admin/command", Some(&token), command);
+        let mut request = post(path, Some(&token), body);
+        *request.method_mut() = method;
         self.bench.request(Source::Machine, request)
+    }
+
+    fn add_user(&mut self, org: &str, name: &str, password: &str) {
+        let user = json!({ "username": name, "password": password });
+        self.order_in(org, Method::POST, "/v2/users", &user);
     }
 
     fn new_key(&mut self, number: usize, org: &str) -> Key {
         let name = format!("{}key", mark(number));
-        let made = self.command(&json!({ "command": "key_create", "org": org, "name": name }));
+        let made = self.order_in(org, Method::POST, "/v2/keys", &json!({ "name": name }));
         Key {
-            id: text(&made, "/key/id"),
-            secret: text(&made, "/secret_key"),
+            id: text(&made, "/id"),
+            secret: text(&made, "/value"),
         }
     }
 
@@ -137,8 +148,11 @@ impl World {
     /// Everything about the accounts of an organization.
     pub(crate) fn accounts_of(&mut self, org: usize) -> Vec<String> {
         let id = self.orgs[org].id.clone();
-        let commands = ["org_show", "user_list", "key_list", "acl_get"];
-        let answers = commands.map(|command| self.ask_operator(&json!({ "command": command, "org": id })));
+        let paths = ["/v2/organization", "/v2/users", "/v2/keys", "/v2/acl"];
+        let answers = paths.map(|path| {
+            let path = format!("{path}?organization_id={id}");
+            self.ask_operator(Method::GET, &path, &Value::Null)
+        });
         for answer in &answers {
             self.answered(org, &answer.body);
         }
@@ -156,29 +170,32 @@ impl World {
             2 => self.refresh(org, at),
             3 => {
                 let token_id = self.orgs[org].tokens[at].id.clone();
-                self.command(&json!({ "command": "token_revoke", "org": id, "token_id": token_id }));
+                self.order_in(
+                    &id,
+                    Method::POST,
+                    "/v2/tokens/revoke",
+                    &json!({ "token_id": token_id }),
+                );
                 let dead = self.orgs[org].tokens[at].clone();
                 self.bury(org, dead);
                 self.issue(org, at, false);
             }
             4 => {
                 let password = format!("{}new password {:x}", mark(org), self.random.next());
-                self.command(&json!({
-                    "command": "user_set_password", "org": id, "name": USERS[user], "password": password,
-                }));
+                let path = format!("/v2/users/{}", USERS[user]);
+                self.order_in(&id, Method::PATCH, &path, &json!({ "password": password }));
                 self.orgs[org].passwords[user] = password;
             }
             5 => {
                 let fresh = self.new_key(org, &id);
                 let old = std::mem::replace(&mut self.orgs[org].key, fresh);
-                self.command(&json!({ "command": "key_revoke", "org": id, "key_id": old.id }));
+                self.order_in(&id, Method::DELETE, &format!("/v2/keys/{}", old.id), &Value::Null);
             }
             6 => {
-                self.command(&json!({ "command": "user_delete", "org": id, "name": USERS[user] }));
+                let path = format!("/v2/users/{}", USERS[user]);
+                self.order_in(&id, Method::DELETE, &path, &Value::Null);
                 let password = self.orgs[org].passwords[user].clone();
-                self.command(&json!({
-                    "command": "user_create", "org": id, "name": USERS[user], "password": password,
-                }));
+                self.add_user(&id, USERS[user], &password);
             }
             8 => {
                 let body = json!({ "user_email": EMAILS[at] });
@@ -196,9 +213,11 @@ impl World {
                 self.orgs[org].tokens[at] = token(&made);
             }
             _ => {
-                self.command(&json!({ "command": "org_suspend", "org": id }));
-                self.settle();
-                self.command(&json!({ "command": "org_resume", "org": id }));
+                for how in ["suspend", "resume"] {
+                    let path = format!("/v2/organizations/{id}/{how}");
+                    self.order(Method::POST, &path, &Value::Null);
+                    self.settle();
+                }
             }
         }
         self.leak_answer(org);
@@ -226,7 +245,8 @@ impl World {
     fn leak_answer(&mut self, org: usize) {
         if self.leaks(Leak::Answer, 20) {
             let other = self.orgs[(org + 1) % self.orgs.len()].id.clone();
-            let answer = self.ask_operator(&json!({ "command": "org_show", "org": other }));
+            let path = format!("/v2/organizations/{other}");
+            let answer = self.ask_operator(Method::GET, &path, &Value::Null);
             self.answered(org, &answer.body);
         }
     }
@@ -237,7 +257,7 @@ impl World {
         if let Some(org) = first.filter(|_| self.leaks(Leak::Accounts, 5)) {
             let name = format!("user-{:x}", self.random.next());
             let org = self.orgs[org].id.clone();
-            self.command(&json!({ "command": "user_create", "org": org, "name": name }));
+            self.order_in(&org, Method::POST, "/v2/users", &json!({ "username": name }));
         }
     }
 }

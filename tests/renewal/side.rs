@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use cloudsignal_server::accounts::Command;
+use cloudsignal_server::accounts::acl::Preset;
+use cloudsignal_server::accounts::command::KeyOptions;
+use cloudsignal_server::accounts::{Command, Outcome};
 use cloudsignal_server::authn::PasswordPool;
 use cloudsignal_server::authn::password::HashCost;
 use cloudsignal_server::clock::{Clock, WallTime};
@@ -18,7 +20,7 @@ use cloudsignal_server::store::memory;
 use cloudsignal_tests::api::Api;
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
 use cloudsignal_tests::client::Stream;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::duplex;
 use tokio::net::TcpStream;
 use tokio::time::{Interval, interval};
@@ -74,20 +76,26 @@ impl Side {
         let store = Arc::new(memory::open(clock.clone()).expect("a thread can be started"));
         let broker = InProcess::new(Config::default(), store, clock.clone(), passwords).await;
         let broker = broker.expect("an empty store can be read");
-        let run = async |command: Value| {
-            let command: Command = serde_json::from_value(command).expect("a command");
-            let outcome = broker.directory().execute(command).await.expect("it is done");
-            serde_json::to_value(outcome).expect("an outcome is JSON")
+        let run = async |command| broker.directory().execute(command).await.expect("it is done");
+        let create = Command::OrgCreate {
+            name: "renewal".to_owned(),
+            preset: Preset::PermitAll,
         };
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        let org = run(json!({"command": "org_create", "name": "renewal"})).await;
-        let org = text(&org["org"]["id"]);
-        let key = run(json!({"command": "key_create", "org": org, "name": "backend"})).await;
-        let secret_key = text(&key["secret_key"]);
+        let Outcome::OrgCreated { org, .. } = run(create).await else {
+            panic!("an organization is made");
+        };
+        let create = Command::KeyCreate {
+            org: org.id.clone(),
+            name: "backend".to_owned(),
+            options: KeyOptions::default(),
+        };
+        let Outcome::KeyCreated { secret_key, .. } = run(create).await else {
+            panic!("a key is made");
+        };
         Self {
             kind: Kind::Memory { broker, clock },
-            org,
-            secret_key,
+            org: org.id,
+            secret_key: secret_key.expose().to_owned(),
         }
     }
 

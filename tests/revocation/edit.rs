@@ -29,7 +29,7 @@ enum Command {
     DisableUser(String),
     RevokeToken(Value),
     RevokeTokensOf(String),
-    RevokeKey(Value),
+    RevokeKey(String),
     /// The user loses the rule for its topic.
     DropRule(String),
 }
@@ -77,11 +77,11 @@ impl Office {
         }
     }
 
-    async fn command(&self, mut command: Value) -> Value {
-        command["org"] = json!(self.org);
-        let path = "/v2/admin/command";
-        let (status, answer) = self.api.post(path, Some(&self.admin_token), &command).await;
-        assert_eq!(status, 200, "{command}: {answer}");
+    /// A request of the operator's about the organization, which has to succeed.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let named = format!("{path}?organization_id={}", self.org);
+        let (status, answer) = self.api.ask(method, &named, Some(&self.admin_token), body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {answer}");
         answer
     }
 
@@ -121,9 +121,16 @@ impl Office {
     async fn hire_token(&self, broker: &Broker, number: u64, clock: Clock) -> Edit {
         let email = format!("t{number}@example.com");
         let grant = self
-            .command(json!({"command": "token_create", "email": email, "ttl_secs": 86_400}))
+            .ask(
+                "POST",
+                "/v2/tokens/create",
+                &json!({"user_email": email, "ttl": 86_400}),
+            )
             .await;
-        let login = (text(&grant["username"]), text(&grant["password"]));
+        let login = (
+            text(&grant["mqtt_credentials"]["username"]),
+            text(&grant["access_token"]),
+        );
         let subjects = vec![enter(broker, number, &login, &format!("free/{number}"), clock).await];
         let command = if (number / 4).is_multiple_of(2) {
             Command::RevokeToken(grant["token_id"].clone())
@@ -135,15 +142,15 @@ impl Office {
 
     async fn hire_key(&self, broker: &Broker, first: u64, clock: Clock) -> Edit {
         let key = self
-            .command(json!({"command": "key_create", "name": format!("key {first}")}))
+            .ask("POST", "/v2/keys", &json!({"name": format!("key {first}")}))
             .await;
-        let login = (format!("server@{}", self.org), text(&key["secret_key"]));
+        let login = (format!("server@{}", self.org), text(&key["value"]));
         let mut subjects = Vec::new();
         for at in 0..CLIENTS_PER_KEY {
             let number = first + 4 * at;
             subjects.push(enter(broker, number, &login, &format!("free/{number}"), clock).await);
         }
-        let command = Command::RevokeKey(key["key"]["id"].clone());
+        let command = Command::RevokeKey(text(&key["id"]));
         Edit { command, subjects }
     }
 
@@ -173,29 +180,34 @@ impl Office {
         clock: Clock,
     ) -> Arc<Subject> {
         let password = format!("long enough {number}");
-        self.command(json!({"command": "user_create", "name": name, "password": password}))
-            .await;
+        self.ask(
+            "POST",
+            "/v2/users",
+            &json!({"username": name, "password": password}),
+        )
+        .await;
         let login = (format!("{name}@{}", self.org), password);
         enter(broker, number, &login, topic, clock).await
     }
 
     /// Carries an edit out; it is in force when this returns.
     pub(crate) async fn run(&self, edit: &Edit) {
-        let command = match &edit.command {
-            Command::SetPassword(name) => {
-                json!({"command": "user_set_password", "name": name, "password": "another one"})
-            }
-            Command::DeleteUser(name) => json!({"command": "user_delete", "name": name}),
-            Command::DisableUser(name) => json!({"command": "user_enable", "name": name, "enabled": false}),
-            Command::RevokeToken(id) => json!({"command": "token_revoke", "token_id": id}),
-            Command::RevokeTokensOf(email) => json!({"command": "token_revoke_all", "user_email": email}),
-            Command::RevokeKey(id) => json!({"command": "key_revoke", "key_id": id}),
-            Command::DropRule(name) => {
-                self.command(self.rules_without(Some(name))).await;
-                return;
-            }
+        let user = |name: &str| format!("/v2/users/{name}");
+        let nothing = json!({});
+        let (method, path, body) = match &edit.command {
+            Command::SetPassword(name) => ("PATCH", user(name), json!({"password": "another one"})),
+            Command::DeleteUser(name) => ("DELETE", user(name), nothing),
+            Command::DisableUser(name) => ("PATCH", user(name), json!({"enabled": false})),
+            Command::RevokeToken(id) => ("POST", "/v2/tokens/revoke".to_owned(), json!({"token_id": id})),
+            Command::RevokeTokensOf(email) => (
+                "POST",
+                "/v2/tokens/revoke".to_owned(),
+                json!({"user_email": email}),
+            ),
+            Command::RevokeKey(id) => ("DELETE", format!("/v2/keys/{id}"), nothing),
+            Command::DropRule(name) => ("PUT", "/v2/acl".to_owned(), self.rules_without(Some(name))),
         };
-        self.command(command).await;
+        self.ask(method, &path, &body).await;
     }
 
     /// Remembers that a rule is gone.
@@ -206,15 +218,14 @@ impl Office {
     }
 
     async fn set_rules(&self) {
-        self.command(self.rules_without(None)).await;
+        self.ask("PUT", "/v2/acl", &self.rules_without(None)).await;
     }
 
     fn rules_without(&self, gone: Option<&str>) -> Value {
         let mut rules = vec![json!({"user": "*", "topic": "free/#", "action": "sub"})];
         let left = self.rules.iter().filter(|(name, _)| Some(&**name) != gone);
         rules.extend(left.map(|(name, topic)| json!({"user": name, "topic": topic, "action": "sub"})));
-        let document = json!({"version": "2.1", "default": "deny", "rules": rules});
-        json!({"command": "acl_set", "document": document})
+        json!({"version": "2.1", "default": "deny", "rules": rules})
     }
 
     /// Clients that lost a rule and nothing else.

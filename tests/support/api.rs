@@ -6,6 +6,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+/// The status of answers without a body.
+const NO_CONTENT: u16 = 204;
+
 /// Where the API is. Each request has a connection of its own: the API closes those that are silent.
 #[derive(Clone, Copy, Debug)]
 pub struct Api(SocketAddr);
@@ -22,10 +25,18 @@ impl Api {
     /// # Panics
     /// When no whole answer comes.
     pub async fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> (u16, Value) {
+        self.ask("POST", path, bearer, body).await
+    }
+
+    /// Any request with a JSON body, as [`Api::post`].
+    ///
+    /// # Panics
+    /// When no whole answer comes.
+    pub async fn ask(&self, method: &str, path: &str, bearer: Option<&str>, body: &Value) -> (u16, Value) {
         let body = body.to_string();
         let bearer = bearer.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.0,
             body.len()
         );
@@ -48,6 +59,10 @@ impl Api {
 fn whole(bytes: &[u8]) -> Option<(u16, Value)> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    if status == NO_CONTENT {
+        return Some((status, Value::Null));
+    }
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         let is_length = name.eq_ignore_ascii_case("content-length");
@@ -56,7 +71,6 @@ fn whole(bytes: &[u8]) -> Option<(u16, Value)> {
     if body.len() < length {
         return None;
     }
-    let status = head.split(' ').nth(1)?.parse().ok()?;
     let value = serde_json::from_str(body).unwrap_or(Value::Null);
     Some((status, value))
 }

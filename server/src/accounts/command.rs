@@ -18,21 +18,17 @@ use crate::clock::WallTime;
 use crate::identity::provider::{EmailVerification, ProviderSettings, ProviderType, Trust};
 
 /// A management command. Organizations are named by short id or by UUID.
-///
-/// JSON: `{"command": "user_create", "org": "org_…", "name": "ada"}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// Makes an organization that starts from a preset policy.
     OrgCreate {
         /// What people call it.
         name: String,
         /// Its first policy; `permit-all` if absent.
-        #[serde(default)]
         preset: Preset,
     },
     /// Lists organizations in the order of their ids.
-    OrgList(#[serde(default)] PageRequest),
+    OrgList(PageRequest),
     /// Shows one organization.
     OrgShow { org: String },
     /// Closes its connections and lets nobody log in.
@@ -59,9 +55,7 @@ pub enum Command {
     UserList {
         org: String,
         /// Only names that begin so.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         prefix: Option<String>,
-        #[serde(flatten)]
         page: PageRequest,
     },
     /// Shows one user.
@@ -88,20 +82,14 @@ pub enum Command {
         password: Option<Secret>,
     },
     /// Lists members in the order of their addresses.
-    MemberList {
-        org: String,
-        #[serde(flatten)]
-        page: PageRequest,
-    },
+    MemberList { org: String, page: PageRequest },
     /// Shows one member.
     MemberShow { org: String, email: String },
     /// Changes a member's role, password or both; the member's logins end.
     MemberUpdate {
         org: String,
         email: String,
-        #[serde(default)]
         role: Option<Role>,
-        #[serde(default)]
         password: Option<Secret>,
     },
     /// Removes a member and ends the logins.
@@ -110,15 +98,10 @@ pub enum Command {
     KeyCreate {
         org: String,
         name: String,
-        #[serde(default)]
         options: KeyOptions,
     },
     /// Lists keys, masked.
-    KeyList {
-        org: String,
-        #[serde(flatten)]
-        page: PageRequest,
-    },
+    KeyList { org: String, page: PageRequest },
     /// Shows one key, masked.
     KeyShow { org: String, key_id: String },
     /// Replaces a key by a new one that may do the same, and answers it, once.
@@ -126,7 +109,6 @@ pub enum Command {
         org: String,
         key_id: String,
         /// How long the old one stays good, at most 30 days.
-        #[serde(default)]
         grace_secs: u64,
     },
     /// Makes a key worthless and closes its connections.
@@ -138,10 +120,8 @@ pub enum Command {
         /// Seconds it lives, 60 to 86 400; 3 600 if absent.
         ttl_secs: Option<u32>,
         /// Whether earlier tokens of the address open no new connection from now on. Open connections stay.
-        #[serde(default)]
         replace_existing: bool,
         /// What it is limited to; nothing but the policy if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         scope: Option<Vec<ScopeGrant>>,
     },
     /// Makes a new password for a token that is still good, and lets its connections stay.
@@ -149,17 +129,9 @@ pub enum Command {
     /// Ends a token and its connections.
     TokenRevoke { org: String, token_id: String },
     /// Ends many tokens and their connections.
-    TokenRevokeAll {
-        org: String,
-        #[serde(flatten)]
-        of: TokensOf,
-    },
+    TokenRevokeAll { org: String, of: TokensOf },
     /// Lists tokens that were made or have logged in since the server started, and live.
-    TokenList {
-        org: String,
-        #[serde(flatten)]
-        page: PageRequest,
-    },
+    TokenList { org: String, page: PageRequest },
     /// Adds an identity provider, enabled.
     ProviderCreate { org: String, settings: ProviderSettings },
     /// Lists identity providers, secrets masked.
@@ -171,7 +143,6 @@ pub enum Command {
         org: String,
         name: String,
         changes: ProviderChanges,
-        #[serde(default)]
         end_connections: bool,
     },
     /// Removes one; whoever it vouched for has to log in again.
@@ -181,10 +152,8 @@ pub enum Command {
     /// Sets the plan, what is allowed beside it, or both; what is left out stays.
     QuotaSet {
         org: String,
-        #[serde(default)]
         plan: Option<Plan>,
         /// All of it, by the name of the quota.
-        #[serde(default)]
         overrides: Option<BTreeMap<String, u64>>,
     },
     /// Shows the policy document.
@@ -192,10 +161,8 @@ pub enum Command {
     /// Replaces the policy.
     AclSet {
         org: String,
-        #[serde(flatten)]
         policy: PolicySource,
         /// Only if the policy is still one of these: etags as answered before; `None` for whatever it is.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         if_match: Option<Vec<String>>,
     },
     /// Says what is wrong with a document, without replacing the policy.
@@ -205,20 +172,16 @@ pub enum Command {
 }
 
 /// What a new key may do, and for how long. By default everything, for ever.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct KeyOptions {
     /// What it may do.
-    #[serde(default)]
     pub kind: KeyKind,
     /// When it ends, 60 seconds to ten years from now; never if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_secs: Option<u64>,
 }
 
 /// A new policy.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 pub enum PolicySource {
     /// A named one.
     Preset(Preset),
@@ -261,13 +224,11 @@ pub struct ProviderChanges {
 }
 
 /// Which part of a list.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct PageRequest {
     /// Begin after this id or name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// At most so many, at most 1 000 (the default).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -516,7 +477,7 @@ pub struct TokenView {
 }
 
 /// Why a command was not carried out. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(tag = "error", rename_all = "snake_case")]
 pub enum CommandError {
     /// A value cannot be used.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
-//! | [`admin`] | `org`, `user`, `key`, `token`, `acl`: administration of a running broker |
+//! | [`admin`] | `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, …: administration of a running broker |
 //! | [`exit`] | exit codes |
 //! | [`output`] | what is printed, and what happens when nobody reads it |
 
@@ -23,8 +23,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use admin::{
-    AclArgs, AdminArgs, AuditArgs, KeyArgs, LoginArgs, LogoutArgs, Order, OrgArgs, QuotaArgs, SessionArgs,
-    TokenArgs, UsageArgs, UserArgs, WhoAmIArgs,
+    AclArgs, AdminArgs, AuditArgs, KeyArgs, LoginArgs, LogoutArgs, MemberArgs, Order, OrgArgs, ProviderArgs,
+    QuotaArgs, SessionArgs, TokenArgs, UsageArgs, UserArgs, WhoAmIArgs,
 };
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
@@ -56,10 +56,14 @@ pub enum Command {
     Org(OrgArgs),
     /// Make, list and remove users
     User(UserArgs),
+    /// Make, list, change and remove people who manage an organization
+    Member(MemberArgs),
     /// Make, list, rotate and revoke keys
     Key(KeyArgs),
     /// Make, refresh and revoke logins that end by themselves
     Token(TokenArgs),
+    /// Say whose users may log in with the tokens they have
+    Provider(ProviderArgs),
     /// Show or replace the access rules
     Acl(AclArgs),
     /// Show who changed what
@@ -116,6 +120,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Sub(args) => block_on(client::subscribe(args)),
         Command::Org(args) => manage(args.admin, args.action.order()),
         Command::User(args) => manage(args.admin, args.action.order(args.org)),
+        Command::Member(args) => manage(args.admin, args.action.order(args.org)),
+        Command::Provider(args) => block_on(admin::provider(args)),
         Command::Key(args) => manage(args.admin, args.action.order(args.org)),
         Command::Token(args) => manage(args.admin, args.action.order(args.org)),
         Command::Acl(args) => block_on(admin::acl(args)),

@@ -156,20 +156,13 @@ impl ApiError {
         self
     }
 
-    /// The answer to a change that was refused, with the facts about it.
-    #[must_use]
-    pub fn of_refusal(error: &CommandError) -> Self {
-        let mut answer = Self::of_command(error);
-        // Commands have words of their own for errors.
-        answer.facts.remove("error");
-        answer
-    }
-
-    /// The answer to a management command: the error itself, with all its fields, and the texts.
+    /// The answer to a command that was refused, with the facts about it.
     #[must_use]
     pub fn of_command(error: &CommandError) -> Self {
         let mut answer = Self::from(error.clone());
-        if let Ok(Value::Object(facts)) = serde_json::to_value(error) {
+        if let Ok(Value::Object(mut facts)) = serde_json::to_value(error) {
+            // Commands have words of their own for errors.
+            facts.remove("error");
             answer.facts = Box::new(facts);
         }
         answer

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -122,7 +123,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Make a token for an e-mail address, in the oldest shape
 ///
-/// The secret key travels in the body.
+/// The secret key travels in the body, or without `secret_key` there in a header as everywhere.
 #[utoipa::path(post, path = "/v1/create", tag = "Tokens", request_body = CreateRequest, responses(
     (status = 200, description = "The token", body = OldTokenResponse),
     (status = 401, description = "The secret key is not good"),
@@ -133,9 +134,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn create_old(
     State(api): State<Api>,
     peer: Peer,
+    parts: Parts,
     Payload(request): Payload<CreateRequest>,
 ) -> Result<Json<OldTokenResponse>, ApiError> {
-    let grant = api.create_token(peer, request).await?;
+    let grant = api.create_token(peer, parts, request).await?;
     let org = grant.username.rsplit_once('@').map_or("", |(_, org)| org);
     Ok(Json(OldTokenResponse {
         org_short_id: org.to_owned(),

@@ -10,7 +10,6 @@
 //! | `/v2/organization`, `/v2/organizations…` | one's own, and the operator's | [`organizations`] |
 //! | `/v2/users…`, `/v2/members…`, `/v2/keys…` | what an organization has | [`users`], [`members`], [`keys`] |
 //! | `GET /v2/audit` | who changed what | [`audit`] |
-//! | `POST /v2/admin/command` | management, for the command line on this machine | [`admin`] |
 //! | `POST /v2/publish`, `/v1/publish`, `/publish`, `/api/v1/publish`, `/v2/publish/batch` | messages | `publish` |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
 //! | `/v2/acl`, `/v2/acl/validate`, `/v2/acl/simulate`, `/v2/acl/presets` | access rules | `acl` |
@@ -43,7 +42,6 @@
 
 pub mod accounts;
 pub mod acl;
-pub mod admin;
 pub mod answer;
 pub mod audit;
 pub mod caller;
@@ -71,12 +69,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{HeaderName, Method};
 use axum::middleware::map_request;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tower::Layer as _;
 use tower_http::cors::{Any, CorsLayer};
 
@@ -95,8 +93,8 @@ pub use payload::Payload;
 
 /// Largest body of a request about tokens, bytes.
 pub const TOKEN_BODY_BYTES_MAX: usize = 16 * 1024;
-/// Largest body of a management command, bytes: a policy document and room around it.
-pub const ADMIN_BODY_BYTES_MAX: usize = 512 * 1024;
+/// Largest body of a request about policies, bytes: a document and room around it.
+pub const POLICY_BODY_BYTES_MAX: usize = 512 * 1024;
 /// Largest body of a request about sessions, bytes: a thousand client ids of the longest kind.
 pub const SESSIONS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a body may take to arrive, seconds.
@@ -139,7 +137,7 @@ struct Parts {
 }
 
 impl Api {
-    /// The API over a directory. Whoever shows `admin_token` below `/v2/admin/` may do everything.
+    /// The API over a directory. Whoever shows `admin_token` is the operator.
     #[must_use]
     pub(crate) fn new(
         directory: Directory,
@@ -170,7 +168,7 @@ impl Api {
     /// Why it was not done, as an answer.
     pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Outcome, ApiError> {
         let outcome = self.0.directory.execute_as(caller.actor(), command).await;
-        outcome.map_err(|error| ApiError::of_refusal(&error))
+        outcome.map_err(|error| ApiError::of_command(&error))
     }
 }
 
@@ -179,7 +177,7 @@ fn groups() -> Vec<Group> {
     vec![
         Group {
             routes: acl::routes(),
-            body_bytes_max: ADMIN_BODY_BYTES_MAX,
+            body_bytes_max: POLICY_BODY_BYTES_MAX,
             browsers: Browsers::SameOrigin,
         },
         Group {
@@ -229,11 +227,7 @@ fn groups() -> Vec<Group> {
 
 /// All routes. `more` adds routes of others, such as the WebSocket upgrade; they must not clash with ours.
 pub fn router(api: Api, more: Router) -> Router {
-    let admin = Router::new()
-        .route("/v2/admin/command", post(admin::command))
-        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let routes = document::join(groups())
-        .merge(admin)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(answer::not_found)
         .with_state(api)

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::accounts::acl::Preset;
-use crate::accounts::command::{OrgView, TokenGrant};
+use crate::accounts::command::OrgView;
 use crate::accounts::names::generate_org_id;
 use crate::accounts::{AccountChange, Command, Outcome};
 use crate::authn::password::{HashCost, PasswordPool};
@@ -138,9 +138,12 @@ impl Bench {
         answer.body
     }
 
-    async fn admin(&self, peer: Peer, token: &str, command: &Value) -> Answer {
-        let request = Request::post("/v2/admin/command").header("authorization", format!("Bearer {token}"));
-        self.send(peer, request.body(Body::from(command.to_string())).unwrap())
+    /// A request of the operator's, with the token that is shown.
+    async fn admin(&self, peer: Peer, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.header("x-organization-id", &self.org.id);
+        self.send(peer, request.body(Body::from(body.to_string())).unwrap())
             .await
     }
 }
@@ -320,7 +323,7 @@ async fn browsers_of_every_origin_may_ask_for_tokens_only() {
             assert!(headers.contains(header), "{headers}");
         }
     }
-    let answer = bench.send(LOCAL, preflight("/v2/admin/command")).await;
+    let answer = bench.send(LOCAL, preflight("/v2/acl")).await;
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
     let request = Request::post("/v2/tokens/create").header("origin", "https://app.example");
     let answer = bench.send(LOCAL, request.body(Body::from("{")).unwrap()).await;
@@ -356,10 +359,15 @@ async fn routes_of_others_are_reached() {
 }
 
 #[tokio::test]
-async fn management_needs_the_token_and_a_safe_way() {
+async fn the_operator_needs_the_token_and_a_safe_way() {
     let bench = Bench::new().await;
-    let command = json!({ "command": "org_list" });
     let far = "192.0.2.1:5000".parse().unwrap();
+    let list = async |peer, token: &str| {
+        let nothing = Value::Null;
+        bench
+            .admin(peer, token, "GET", "/v2/organizations", &nothing)
+            .await
+    };
     let token = bench.admin_token.expose();
     for peer in [
         LOCAL,
@@ -372,64 +380,74 @@ async fn management_needs_the_token_and_a_safe_way() {
             wire: Wire::Plain,
         },
     ] {
-        assert_eq!(
-            bench.admin(peer, token, &command).await.status,
-            StatusCode::OK,
-            "{peer:?}"
-        );
+        assert_eq!(list(peer, token).await.status, StatusCode::OK, "{peer:?}");
     }
-    let answer = bench
-        .admin(
-            Peer {
-                address: far,
-                wire: Wire::Plain,
-            },
-            token,
-            &command,
-        )
-        .await;
-    check_error(&answer, 403, "encryption_required");
-    for wrong in ["", "adm_wrong", bench.secret_key.expose()] {
-        check_error(&bench.admin(LOCAL, wrong, &command).await, 401, "unauthorized");
-    }
-    check_error(
-        &bench.post("/v2/admin/command", command.to_string()).await,
-        401,
-        "unauthorized",
-    );
+    let plain = Peer {
+        address: far,
+        wire: Wire::Plain,
+    };
+    check_error(&list(plain, token).await, 403, "encryption_required");
+    check_error(&list(LOCAL, "").await, 401, "unauthorized");
+    check_error(&list(LOCAL, "adm_wrong").await, 401, "invalid_credentials");
+    let key = bench.secret_key.expose();
+    check_error(&list(LOCAL, key).await, 403, "operator_only");
 }
 
 #[tokio::test]
-async fn management_commands_and_errors_travel_whole() {
+async fn what_the_operator_may_do_and_what_is_refused_travels_whole() {
     let bench = Bench::new().await;
     let token = bench.admin_token.expose().to_owned();
-    let run = |command: Value| {
+    let run = |method: &'static str, path: &'static str, body: Value| {
         let (bench, token) = (&bench, token.clone());
-        async move { bench.admin(LOCAL, &token, &command).await }
+        async move { bench.admin(LOCAL, &token, method, path, &body).await }
     };
     let org = &bench.org.id;
-    let answer = run(json!({ "command": "user_create", "org": org, "name": "ada" })).await;
-    assert_eq!(answer.body["user"]["username"], format!("ada@{org}"));
+    let answer = run("POST", "/v2/users", json!({ "username": "ada" })).await;
+    assert_eq!(answer.body["username"], format!("ada@{org}"));
     assert_eq!(answer.body["password"].as_str().unwrap().len(), 24);
-    let again = run(json!({ "command": "user_create", "org": org, "name": "ada" })).await;
+    let again = run("POST", "/v2/users", json!({ "username": "ada" })).await;
     check_error(&again, 409, "exists");
-    check_error(
-        &run(json!({ "command": "org_show", "org": "org_x" })).await,
-        404,
-        "not_found",
-    );
+    assert_eq!(again.body["what"], "user");
     let faulty = json!({ "version": "2.1", "rules": [{ "topic": "a", "action": "read" }] });
-    let answer = run(json!({ "command": "acl_set", "org": org, "document": faulty })).await;
+    let answer = run("PUT", "/v2/acl", faulty).await;
     check_error(&answer, 422, "policy");
     assert_eq!(answer.body["faults"][0]["path"], "rules[0].action");
-    check_error(
-        &run(json!({ "command": "org_explode" })).await,
-        422,
-        "invalid_value",
-    );
-    let create = json!({ "command": "token_create", "org": org, "email": "john@example.com" });
-    let grant: TokenGrant = serde_json::from_value(run(create).await.body).unwrap();
-    assert!(bench.directory.check_token(grant.password.expose()).is_ok());
+    let gone = run("POST", "/v2/admin/command", json!({ "command": "org_list" })).await;
+    check_error(&gone, 404, "not_found");
+}
+
+#[tokio::test]
+async fn a_token_is_made_by_a_key_in_a_header_too() {
+    let bench = Bench::new().await;
+    let order = json!({ "user_email": "john@example.com", "ttl": 60 });
+    for key in [bench.admin_token.expose(), bench.secret_key.expose()] {
+        for path in ["/v2/tokens/create", "/v1/create"] {
+            let answer = bench.admin(LOCAL, key, "POST", path, &order).await;
+            assert_eq!(
+                (answer.status, &answer.body["expires_in"]),
+                (StatusCode::OK, &json!(60)),
+                "{path}"
+            );
+        }
+    }
+    let named = |org: &str| json!({ "user_email": "john@example.com", "organization_id": org });
+    let path = "/v2/tokens/create";
+    let key = bench.secret_key.expose();
+    let own = bench.admin(LOCAL, key, "POST", path, &named(&bench.org.id)).await;
+    assert_eq!(own.status, StatusCode::OK, "{}", own.body);
+    let other = bench
+        .admin(LOCAL, key, "POST", path, &named(generate_org_id().as_str()))
+        .await;
+    check_error(&other, 404, "organization_not_found");
+    let reader = json!({ "name": "reader", "kind": "restricted", "scopes": ["tokens:read"] });
+    let reader = bench.admin(LOCAL, key, "POST", "/v2/keys", &reader).await;
+    let reader = reader.body["value"].as_str().unwrap().to_owned();
+    let refused = bench.admin(LOCAL, &reader, "POST", path, &order).await;
+    check_error(&refused, 403, "insufficient_scope");
+    check_error(&bench.post(path, order.to_string()).await, 401, "unauthorized");
+    let mut unnamed = bench.create_body();
+    unnamed.as_object_mut().unwrap().remove("organization_id");
+    check_error(&bench.post(path, unnamed.to_string()).await, 422, "invalid_value");
 }
 
 #[tokio::test]

@@ -1,18 +1,21 @@
 //! Temporary tokens for browsers and devices.
 //!
-//! The secret travels in the body; there is no header to set. An answer always says when the token ends
+//! The secret travels in the body, for callers that cannot set a header, or in a header as everywhere. An answer always says when the token ends
 //! and when to refresh it: published clients spin if either is missing.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use cloudsignal_broker::OrgId;
+
 use super::payload::Payload;
-use super::{Api, ApiError, Peer};
+use super::{Api, ApiError, Caller, Peer};
 use crate::accounts::command::{CredentialFault, TokenGrant};
 use crate::accounts::names::OrgRef;
 use crate::accounts::token_scope::ScopeGrant;
@@ -25,10 +28,10 @@ const REFRESH_ACCOUNT: &str = "token refresh";
 /// Body of `POST /v2/tokens/create`. Fields that we do not know are ignored.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct CreateRequest {
-    /// Short id or UUID.
-    pub organization_id: String,
-    /// `sk_…`, or a restricted key with the scope `tokens:write`.
-    pub secret_key: Secret,
+    /// Short id or UUID. May be left out if the key comes in a header.
+    pub organization_id: Option<String>,
+    /// `sk_…`, or a restricted key with the scope `tokens:write`. May be left out if it comes in a header.
+    pub secret_key: Option<Secret>,
     /// Whom the token is for.
     pub user_email: String,
     /// Whether earlier tokens of the address open no new connection from now on.
@@ -110,7 +113,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Make a token for an e-mail address
 ///
-/// The secret key travels in the body.
+/// The secret key travels in the body, or without `secret_key` there in a header as everywhere.
 #[utoipa::path(post, path = "/v2/tokens/create", tag = "Tokens", request_body = CreateRequest, responses(
     (status = 200, description = "The token", body = TokenResponse),
     (status = 401, description = "The secret key is not good"),
@@ -121,9 +124,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 pub(super) async fn create(
     State(api): State<Api>,
     peer: Peer,
+    parts: Parts,
     Payload(request): Payload<CreateRequest>,
 ) -> Result<Json<TokenResponse>, ApiError> {
-    Ok(Json(api.create_token(peer, request).await?.into()))
+    Ok(Json(api.create_token(peer, parts, request).await?.into()))
 }
 
 /// Get a new password for a token that is still good
@@ -164,34 +168,62 @@ pub(super) async fn refresh(
 }
 
 impl Api {
-    /// Makes the token that somebody with a key in the body asks for.
+    /// Makes the token that somebody with a key in the body or in a header asks for.
     pub(super) async fn create_token(
         &self,
         peer: Peer,
+        mut parts: Parts,
         request: CreateRequest,
     ) -> Result<TokenGrant, ApiError> {
-        let named = OrgRef::parse(&request.organization_id);
-        let no_such_org = || ApiError::not_found("organization");
-        let named = named.ok_or_else(no_such_org)?;
-        if self.0.directory.org_id(&request.organization_id).is_none() {
-            return Err(no_such_org());
-        }
-        let shown = request.secret_key.expose().as_bytes();
-        let checked = self.0.directory.check_api_key(shown).and_then(|holder| {
-            let is_own = self.0.directory.is_org(&named, &holder.org);
-            is_own.then_some(holder).ok_or(CredentialFault::Unknown)
-        });
-        let holder = checked.map_err(|fault| self.refuse(peer, &request.organization_id, fault))?;
-        if !holder.kind.scopes().has(Scope::TokensWrite) {
-            return Err(ApiError::insufficient_scope(Scope::TokensWrite));
-        }
+        let org = match &request.secret_key {
+            Some(key) => self.org_of_key(peer, request.organization_id.as_deref(), key)?,
+            None => {
+                self.org_of_caller(&mut parts, request.organization_id.as_deref())
+                    .await?
+            }
+        };
         let order = TokenOrder {
             ttl_secs: request.ttl,
             replace_existing: request.replace_existing,
             scope: request.scope,
-            ..TokenOrder::new(holder.org.as_str(), &request.user_email)
+            ..TokenOrder::new(org.as_str(), &request.user_email)
         };
         Ok(self.0.directory.issue_token(order).await?)
+    }
+
+    /// The organization of a key in the body, if the key is good for tokens there.
+    fn org_of_key(&self, peer: Peer, named: Option<&str>, key: &Secret) -> Result<OrgId, ApiError> {
+        let text = "organization_id is missing";
+        let org = named.ok_or_else(|| ApiError::invalid_value(text))?;
+        let no_such_org = || ApiError::not_found("organization");
+        let named = OrgRef::parse(org).ok_or_else(no_such_org)?;
+        if self.0.directory.org_id(org).is_none() {
+            return Err(no_such_org());
+        }
+        let checked = self.0.directory.check_api_key(key.expose().as_bytes());
+        let checked = checked.and_then(|holder| {
+            let is_own = self.0.directory.is_org(&named, &holder.org);
+            is_own.then_some(holder).ok_or(CredentialFault::Unknown)
+        });
+        let holder = checked.map_err(|fault| self.refuse(peer, org, fault))?;
+        if !holder.kind.scopes().has(Scope::TokensWrite) {
+            return Err(ApiError::insufficient_scope(Scope::TokensWrite));
+        }
+        Ok(holder.org)
+    }
+
+    /// The organization of a key in a header.
+    async fn org_of_caller(&self, parts: &mut Parts, named: Option<&str>) -> Result<OrgId, ApiError> {
+        let caller = <Caller as FromRequestParts<Self>>::from_request_parts(parts, self).await?;
+        let org = caller.require(Scope::TokensWrite)?;
+        let is_other = |named| {
+            let named = OrgRef::parse(named);
+            !named.is_some_and(|named| self.0.directory.is_org(&named, org))
+        };
+        if named.is_some_and(is_other) {
+            return Err(ApiError::not_found("organization"));
+        }
+        Ok(org.clone())
     }
 
     async fn token(&self, command: Command) -> Result<Json<TokenResponse>, CommandError> {

@@ -31,7 +31,7 @@ impl Broker {
         }
     }
 
-    fn org(&self) -> String {
+    pub(crate) fn org(&self) -> String {
         let (username, _) = self.login();
         username.split_once('@').unwrap().1.to_owned()
     }
@@ -58,21 +58,23 @@ fn text(value: &Value) -> &str {
 async fn a_user_who_may_not_stay_is_told_to_go() {
     let broker = Broker::start(|_| {}).await;
     let ada = format!("ada@{}", broker.org());
-    for decision in [
-        json!({"command": "user_set_password", "name": "ada", "password": "long enough 2"}),
-        json!({"command": "user_enable", "name": "ada", "enabled": false}),
-        json!({"command": "user_delete", "name": "ada"}),
+    for (method, decision) in [
+        ("PATCH", json!({"password": "long enough 2"})),
+        ("PATCH", json!({"enabled": false})),
+        ("DELETE", json!({})),
     ] {
         broker
-            .manage(json!({"command": "user_create", "name": "ada", "password": "long enough 1"}))
+            .manage(
+                "POST",
+                "/v2/users",
+                json!({"username": "ada", "password": "long enough 1"}),
+            )
             .await;
         let pair = broker.pair("ada", &ada, "long enough 1").await;
-        broker.manage(decision.clone()).await;
+        broker.manage(method, "/v2/users/ada", decision).await;
         pair.expect_end(NOT_AUTHORIZED).await;
-        if decision["command"] != "user_delete" {
-            broker
-                .manage(json!({"command": "user_delete", "name": "ada"}))
-                .await;
+        if method != "DELETE" {
+            broker.manage("DELETE", "/v2/users/ada", json!({})).await;
         }
     }
 }
@@ -83,28 +85,38 @@ async fn keys_and_tokens_take_their_connections_with_them() {
     let server = format!("server@{}", broker.org());
     for rotates in [false, true] {
         let key = broker
-            .manage(json!({"command": "key_create", "name": "backend"}))
+            .manage("POST", "/v2/keys", json!({"name": "backend"}))
             .await;
-        let pair = broker.pair("backend", &server, text(&key["secret_key"])).await;
-        let command = if rotates { "key_rotate" } else { "key_revoke" };
-        broker
-            .manage(json!({"command": command, "key_id": key["key"]["id"]}))
-            .await;
+        let pair = broker.pair("backend", &server, text(&key["value"])).await;
+        let path = format!("/v2/keys/{}", text(&key["id"]));
+        if rotates {
+            broker.manage("POST", &(path + "/rotate"), json!({})).await;
+        } else {
+            broker.manage("DELETE", &path, json!({})).await;
+        }
         pair.expect_end(NOT_AUTHORIZED).await;
     }
     for all in [false, true] {
         let token = broker
-            .manage(json!({"command": "token_create", "email": "eve@example.com"}))
+            .manage(
+                "POST",
+                "/v2/tokens/create",
+                json!({"user_email": "eve@example.com"}),
+            )
             .await;
         let pair = broker
-            .pair("eve", text(&token["username"]), text(&token["password"]))
+            .pair(
+                "eve",
+                text(&token["mqtt_credentials"]["username"]),
+                text(&token["access_token"]),
+            )
             .await;
         let decision = if all {
-            json!({"command": "token_revoke_all", "user_email": "eve@example.com"})
+            json!({"user_email": "eve@example.com"})
         } else {
-            json!({"command": "token_revoke", "token_id": token["token_id"]})
+            json!({"token_id": token["token_id"]})
         };
-        broker.manage(decision).await;
+        broker.manage("POST", "/v2/tokens/revoke", decision).await;
         pair.expect_end(NOT_AUTHORIZED).await;
     }
 }
@@ -115,12 +127,21 @@ async fn a_suspended_organization_ends_every_kind_of_connection() {
     let (username, password) = broker.login();
     let users = broker.pair("user", &username, &password).await;
     let token = broker
-        .manage(json!({"command": "token_create", "email": "eve@example.com"}))
+        .manage(
+            "POST",
+            "/v2/tokens/create",
+            json!({"user_email": "eve@example.com"}),
+        )
         .await;
     let tokens = broker
-        .pair("eve", text(&token["username"]), text(&token["password"]))
+        .pair(
+            "eve",
+            text(&token["mqtt_credentials"]["username"]),
+            text(&token["access_token"]),
+        )
         .await;
-    broker.manage(json!({"command": "org_suspend"})).await;
+    let path = format!("/v2/organizations/{}/suspend", broker.org());
+    broker.manage("POST", &path, json!({})).await;
     users.expect_end(ADMINISTRATIVE_ACTION).await;
     tokens.expect_end(ADMINISTRATIVE_ACTION).await;
 }
@@ -136,14 +157,12 @@ async fn new_rules_take_away_deliveries_and_publishes_and_no_connection() {
         {"user": "*", "topic": "t/open", "action": "pub+sub"},
         {"user": "*", "topic": "t/#", "action": "sub"},
         {"user": "*", "topic": "t/closed", "action": "pub+sub", "effect": "deny"}]});
-    broker
-        .manage(json!({"command": "acl_set", "document": rules}))
-        .await;
+    broker.manage("PUT", "/v2/acl", rules).await;
     let key = broker
-        .manage(json!({"command": "key_create", "name": "backend"}))
+        .manage("POST", "/v2/keys", json!({"name": "backend"}))
         .await;
     let server = format!("server@{}", broker.org());
-    let mut backend = broker.pair("backend", &server, text(&key["secret_key"])).await.v5;
+    let mut backend = broker.pair("backend", &server, text(&key["value"])).await.v5;
     for topic in ["t/closed", "t/open"] {
         let message = publish(Version::V5, topic, Qos::AtLeastOnce, 1, b"x");
         backend.send(&message).await;

@@ -10,26 +10,30 @@ use crate::broker::{Broker, Client, connect_as, dial, publish};
 const V: Version = Version::V5;
 
 impl Broker {
-    /// A management command in the first organization, and its answer.
-    pub(crate) async fn manage(&self, mut command: Value) -> Value {
+    /// A request of the operator's about the first organization, and its answer.
+    pub(crate) async fn manage(&self, method: &str, path: &str, body: Value) -> Value {
         let folder = self.folder.path().join("data");
         let read = |name: &str| -> Value {
             serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
         };
-        command["org"] = read("first-run.json")["org_id"].clone();
-        let (token, body) = (read("admin.json")["token"].clone(), command.to_string());
+        let (org, token) = (
+            read("first-run.json")["org_id"].clone(),
+            read("admin.json")["token"].clone(),
+        );
+        let body = body.to_string();
         let mut api = Client::new(dial(self.addr(Kind::Http)).await);
         let head = format!(
-            "POST /v2/admin/command HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             X-Organization-Id: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             token.as_str().unwrap(),
+            org.as_str().unwrap(),
             body.len()
         );
         api.send(format!("{head}{body}").as_bytes()).await;
         let answer = String::from_utf8(api.rest().await).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
-        serde_json::from_str(body).unwrap()
+        assert!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
+        serde_json::from_str(body).unwrap_or_default()
     }
 
     /// A client that has logged in.
@@ -62,45 +66,59 @@ async fn a_credential_that_ends_takes_its_connections_with_it_and_no_others() {
     let mut witness = broker.user("witness", &first_user, &first_password).await;
 
     broker
-        .manage(json!({"command": "user_create", "name": "ada", "password": "long enough 1"}))
+        .manage(
+            "POST",
+            "/v2/users",
+            json!({"username": "ada", "password": "long enough 1"}),
+        )
         .await;
     let ada = format!("ada@{org}");
     let mut client = broker.user("ada-1", &ada, "long enough 1").await;
     broker
-        .manage(json!({"command": "user_set_password", "name": "ada", "password": "long enough 2"}))
+        .manage("PATCH", "/v2/users/ada", json!({"password": "long enough 2"}))
         .await;
     client.expect_disconnect(0x87).await;
     let mut client = broker.user("ada-2", &ada, "long enough 2").await;
-    broker
-        .manage(json!({"command": "user_delete", "name": "ada"}))
-        .await;
+    broker.manage("DELETE", "/v2/users/ada", json!({})).await;
     client.expect_disconnect(0x87).await;
 
     let key = broker
-        .manage(json!({"command": "key_create", "name": "backend"}))
+        .manage("POST", "/v2/keys", json!({"name": "backend"}))
         .await;
     let mut client = broker
         .user(
             "backend",
             &format!("server@{org}"),
-            key["secret_key"].as_str().unwrap(),
+            key["value"].as_str().unwrap(),
         )
         .await;
     broker
-        .manage(json!({"command": "key_revoke", "key_id": key["key"]["id"]}))
+        .manage(
+            "DELETE",
+            &format!("/v2/keys/{}", key["id"].as_str().unwrap()),
+            json!({}),
+        )
         .await;
     client.expect_disconnect(0x87).await;
 
     let token = broker
-        .manage(json!({"command": "token_create", "email": "bob@example.com"}))
+        .manage(
+            "POST",
+            "/v2/tokens/create",
+            json!({"user_email": "bob@example.com"}),
+        )
         .await;
     let (username, password) = (
-        token["username"].as_str().unwrap(),
-        token["password"].as_str().unwrap(),
+        token["mqtt_credentials"]["username"].as_str().unwrap(),
+        token["access_token"].as_str().unwrap(),
     );
     let mut client = broker.user("bob", username, password).await;
     broker
-        .manage(json!({"command": "token_revoke", "token_id": token["token_id"]}))
+        .manage(
+            "POST",
+            "/v2/tokens/revoke",
+            json!({"token_id": token["token_id"]}),
+        )
         .await;
     client.expect_disconnect(0x87).await;
 
@@ -111,19 +129,18 @@ async fn a_credential_that_ends_takes_its_connections_with_it_and_no_others() {
 async fn earlier_tokens_of_a_person_open_nothing_once_they_are_replaced_and_end_when_they_are_revoked() {
     let broker = Broker::start(|_| {}).await;
     let create = |replace: bool| {
-        let command =
-            json!({"command": "token_create", "email": "eve@example.com", "replace_existing": replace});
-        broker.manage(command)
+        let order = json!({"user_email": "eve@example.com", "replace_existing": replace});
+        broker.manage("POST", "/v2/tokens/create", order)
     };
     let first = create(false).await;
     let (username, password) = (
-        first["username"].as_str().unwrap(),
-        first["password"].as_str().unwrap(),
+        first["mqtt_credentials"]["username"].as_str().unwrap(),
+        first["access_token"].as_str().unwrap(),
     );
     let mut old = broker.user("old", username, password).await;
     let second = create(true).await;
     let mut new = broker
-        .user("new", username, second["password"].as_str().unwrap())
+        .user("new", username, second["access_token"].as_str().unwrap())
         .await;
     old.expect_pong().await;
     new.expect_pong().await;
@@ -131,13 +148,13 @@ async fn earlier_tokens_of_a_person_open_nothing_once_they_are_replaced_and_end_
     again.send(&connect_as(V, "again", username, password)).await;
     again.expect_connack(0x87).await;
 
-    let revoke = json!({"command": "token_revoke_all", "user_email": "eve@example.com"});
-    broker.manage(revoke).await;
+    let revoke = json!({"user_email": "eve@example.com"});
+    broker.manage("POST", "/v2/tokens/revoke", revoke).await;
     old.expect_disconnect(0x87).await;
     new.expect_disconnect(0x87).await;
     let third = create(false).await;
     broker
-        .user("third", username, third["password"].as_str().unwrap())
+        .user("third", username, third["access_token"].as_str().unwrap())
         .await
         .expect_pong()
         .await;
@@ -154,16 +171,14 @@ async fn a_new_policy_holds_for_the_next_message_of_an_old_connection() {
     let (one, two) = (client.packet().await, client.packet().await);
     assert!([one[0], two[0]].contains(&0x30), "it is delivered");
 
-    broker
-        .manage(json!({"command": "acl_set", "preset": "blank"}))
-        .await;
+    broker.manage("PUT", "/v2/acl", json!({"preset": "blank"})).await;
     client.send(&message).await;
     let puback = client.packet().await;
     assert_eq!((puback[0], puback[4]), (0x40, 0x87), "{puback:02x?}");
     client.expect_pong().await;
 
     broker
-        .manage(json!({"command": "acl_set", "preset": "permit-all"}))
+        .manage("PUT", "/v2/acl", json!({"preset": "permit-all"}))
         .await;
     client.send(&message).await;
     let (one, two) = (client.packet().await, client.packet().await);
@@ -176,13 +191,14 @@ async fn a_suspended_organization_has_no_clients() {
     let (username, password) = broker.login();
     let mut client = broker.user("client", &username, &password).await;
     let mut elsewhere = broker.client(V, "elsewhere").await;
-    broker.manage(json!({"command": "org_suspend"})).await;
+    let path = format!("/v2/organizations/{}", broker.org());
+    broker.manage("POST", &format!("{path}/suspend"), json!({})).await;
     client.expect_disconnect(0x98).await;
     let mut refused = broker.dial().await;
     refused.send(&connect_as(V, "client", &username, &password)).await;
     refused.expect_connack(0x87).await;
     elsewhere.expect_pong().await;
-    broker.manage(json!({"command": "org_resume"})).await;
+    broker.manage("POST", &format!("{path}/resume"), json!({})).await;
     broker
         .user("client", &username, &password)
         .await

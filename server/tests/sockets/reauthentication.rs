@@ -31,14 +31,15 @@ fn success() -> Vec<u8> {
 impl Broker {
     async fn token(&self, email: &str) -> (String, String, Value) {
         let token = self
-            .manage(json!({"command": "token_create", "email": email}))
+            .manage("POST", "/v2/tokens/create", json!({"user_email": email}))
             .await;
-        let text = |name: &str| token[name].as_str().unwrap().to_owned();
+        let login = &token["mqtt_credentials"];
+        let text = |name: &str| login[name].as_str().unwrap().to_owned();
         (text("username"), text("password"), token["token_id"].clone())
     }
 
     async fn revoke(&self, token_id: &Value) {
-        self.manage(json!({"command": "token_revoke", "token_id": token_id}))
+        self.manage("POST", "/v2/tokens/revoke", json!({"token_id": token_id}))
             .await;
     }
 }

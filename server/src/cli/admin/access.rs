@@ -19,7 +19,7 @@ pub const ACCESS_FILE: &str = "admin.json";
 pub struct AdminAccess {
     /// Where the HTTP API answers, from this machine: `http://127.0.0.1:18080` or `https://localhost:8443`.
     pub url: String,
-    /// What to send as `Authorization: Bearer …` to the paths below `/v2/admin/`.
+    /// The administration token, to be sent as `Authorization: Bearer …`.
     pub token: Secret,
     /// Certificates to trust when the address is encrypted, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]

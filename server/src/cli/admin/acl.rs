@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::Value;
+use hyper::Method;
+use serde_json::{Value, json};
 
 use super::org::{preset, preset_help};
-use super::{AdminArgs, Order, OrgChoice, answer_of, manage};
+use super::request::Call;
+use super::rest::Shape;
+use super::{AdminArgs, Order, OrgChoice, manage};
+use crate::accounts::Outcome;
 use crate::accounts::acl::{AclReport, PolicyDocument, Preset, Question, read_document, simulate};
-use crate::accounts::command::PolicySource;
-use crate::accounts::{Command, Outcome};
 use crate::cli::client::whole;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Output, remark};
@@ -188,34 +190,43 @@ impl AclAction {
     /// What the broker is asked.
     pub(in crate::cli) fn order(self, org: OrgChoice) -> Result<Order, Failure> {
         match self {
-            Self::Get { .. } => Ok(Order::in_org(org, |org| Command::AclGet { org })),
-            Self::Validate { file, .. } => {
-                let document = document_from(&file)?;
-                Ok(Order::in_org(org, |org| Command::AclValidate { org, document }))
-            }
+            Self::Get { .. } => Ok(current(org)),
+            Self::Validate { file, .. } => Ok(validated(org, document_from(&file)?)),
             Self::Update {
                 file,
                 preset,
                 if_match,
             } => {
-                let policy = match (preset, file) {
-                    (Some(preset), _) => PolicySource::Preset(preset),
-                    (None, Some(file)) => PolicySource::Document(document_from(&file)?),
-                    (None, None) => PolicySource::Preset(Preset::default()),
+                let body = match (preset, file) {
+                    (Some(preset), _) => json!({ "preset": preset }),
+                    (None, Some(file)) => document_from(&file)?,
+                    (None, None) => json!({ "preset": Preset::default() }),
                 };
-                let if_match = if_match.map(|etag| vec![etag.trim_matches('"').to_owned()]);
-                Ok(Order::in_org(org, |org| Command::AclSet {
-                    org,
-                    policy,
-                    if_match,
-                }))
+                let call = Call {
+                    if_match: if_match.map(|etag| format!("\"{}\"", etag.trim_matches('"'))),
+                    ..Call::new(Method::PUT, "/v2/acl".to_owned(), body)
+                };
+                Ok(Order::in_org(org, call, "acl", Shape::Same))
             }
             Self::Simulate(args) => {
-                let question = args.question()?;
-                Ok(Order::in_org(org, |org| Command::AclSimulate { org, question }))
+                let call = Call::post("/v2/acl/simulate", json_of(&args.question()?)?);
+                Ok(Order::in_org(org, call, "acl_verdict", Shape::Same))
             }
         }
     }
+}
+
+fn current(org: OrgChoice) -> Order {
+    Order::in_org(org, Call::get("/v2/acl".to_owned()), "acl", Shape::Same)
+}
+
+fn validated(org: OrgChoice, document: Value) -> Order {
+    Order::in_org(
+        org,
+        Call::post("/v2/acl/validate", document),
+        "acl_report",
+        Shape::Same,
+    )
 }
 
 impl SimulateArgs {
@@ -247,7 +258,7 @@ async fn get(
     let (policy, whole) = if let Some(preset) = preset {
         (preset.document(), preset.document())
     } else {
-        let outcome = answer_of(&admin, Order::in_org(org, |org| Command::AclGet { org })).await?;
+        let outcome = current(org).carry_out(&admin).await?;
         let whole = json_of(&outcome)?;
         let Outcome::Acl(view) = outcome else {
             return Err(Failure::because(
@@ -281,8 +292,8 @@ async fn validate(org: OrgChoice, admin: AdminArgs, file: &Path, local_only: boo
             Err(faults) => AclReport::of_faults(faults),
             Ok(parsed) if local_only => AclReport::of(&parsed),
             Ok(_) => {
-                let order = Order::in_org(org, |org| Command::AclValidate { org, document });
-                let Outcome::AclReport(report) = answer_of(&admin, order).await? else {
+                let outcome = validated(org, document).carry_out(&admin).await?;
+                let Outcome::AclReport(report) = outcome else {
                     return Err(Failure::because(
                         Exit::Failed,
                         "the broker answered something else",
@@ -309,7 +320,7 @@ async fn validate(org: OrgChoice, admin: AdminArgs, file: &Path, local_only: boo
 }
 
 async fn simulated(admin: AdminArgs, order: Order, expected: Option<Expected>) -> Result<(), Failure> {
-    let Outcome::AclVerdict(verdict) = answer_of(&admin, order).await? else {
+    let Outcome::AclVerdict(verdict) = order.carry_out(&admin).await? else {
         return Err(Failure::because(
             Exit::Failed,
             "the broker answered something else",

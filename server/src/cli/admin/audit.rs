@@ -56,7 +56,7 @@ Without --org, the operator sees which organizations came and went.";
 /// Asks the broker, and prints the answer.
 pub(in crate::cli) async fn run(args: AuditArgs) -> Result<(), Failure> {
     let call = Call::get(args.path());
-    let list: AuditList = call_api(&args.admin.data_dir, &call).await?;
+    let list: AuditList = call_api(&args.admin, &call).await?;
     let mut output = Output::stdout();
     if args.admin.json {
         let json = serde_json::to_vec_pretty(&list).map_err(anyhow::Error::from)?;

@@ -1,10 +1,12 @@
 //! `cloudsignal key`: secret keys, for a team's own servers.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
+use super::request::Call;
+use super::rest::{Shape, named};
 use super::{AdminArgs, Order, OrgChoice};
-use crate::accounts::command::{KeyOptions, PageRequest};
-use crate::accounts::{Command, KeyKind, Scope, ScopeSet};
+use crate::accounts::{KeyKind, Scope, ScopeSet};
 use crate::cli::exit::{Exit, Failure};
 
 /// What was typed after `cloudsignal key`.
@@ -54,7 +56,11 @@ pub enum KeyAction {
         grace: u64,
     },
     /// List keys, masked
-    List,
+    List {
+        /// Begin after this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+    },
     /// Make a key worthless and close its connections
     Revoke {
         /// The key's id, from the list
@@ -81,22 +87,23 @@ impl KeyAction {
                 scope,
                 expires,
             } => {
-                let options = KeyOptions {
-                    kind: kind(publishable, &scope)?,
-                    expires_in_secs: expires,
-                };
-                Order::in_org(org, move |org| Command::KeyCreate { org, name, options })
+                let kind = kind(publishable, &scope)?;
+                let mut body = json!({ "name": name, "kind": kind.name(), "expires_in_secs": expires });
+                if let KeyKind::Restricted { scopes } = kind {
+                    body["scopes"] = json!(scopes);
+                }
+                Order::in_org(org, Call::post("/v2/keys", body), "key_created", Shape::In("key"))
             }
-            Self::Rotate { key_id, grace } => Order::in_org(org, move |org| Command::KeyRotate {
-                org,
-                key_id,
-                grace_secs: grace,
-            }),
-            Self::List => Order::in_org(org, |org| Command::KeyList {
-                org,
-                page: PageRequest::default(),
-            }),
-            Self::Revoke { key_id } => Order::in_org(org, |org| Command::KeyRevoke { org, key_id }),
+            Self::Rotate { key_id, grace } => {
+                let path = named("/v2/keys", &key_id) + "/rotate";
+                let call = Call::post(&path, json!({ "grace_secs": grace }));
+                Order::in_org(org, call, "key_rotated", Shape::In("key"))
+            }
+            Self::List { after } => Order::in_org(org, Call::page("/v2/keys", after), "keys", Shape::Same),
+            Self::Revoke { key_id } => {
+                let call = Call::delete(named("/v2/keys", &key_id));
+                Order::in_org(org, call, "key_revoked", Shape::Empty).knowing(json!({ "key_id": key_id }))
+            }
         })
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::AdminAccess;
-use super::profile::{PROFILE_DEFAULT, PROFILE_VARIABLE, Profile};
+use super::profile::{Profile, ProfileArgs};
 use super::request::{Call, call_at, way};
 use super::table::pairs;
 use super::{AdminArgs, secret_from};
@@ -43,9 +43,9 @@ pub struct LoginArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Name of the profile to keep
-    #[arg(long, value_name = "NAME", env = PROFILE_VARIABLE, default_value = PROFILE_DEFAULT)]
-    pub profile: String,
+    /// The profile to keep
+    #[command(flatten)]
+    pub profile: ProfileArgs,
 
     /// Print the answer as JSON, without the key
     #[arg(long)]
@@ -55,9 +55,9 @@ pub struct LoginArgs {
 /// What was typed after `cloudsignal logout`.
 #[derive(Args, Clone, Debug)]
 pub struct LogoutArgs {
-    /// Name of the profile to end
-    #[arg(long, value_name = "NAME", env = PROFILE_VARIABLE, default_value = PROFILE_DEFAULT)]
-    pub profile: String,
+    /// The profile to end
+    #[command(flatten)]
+    pub profile: ProfileArgs,
 
     /// Print the answer as JSON
     #[arg(long)]
@@ -78,6 +78,8 @@ Examples:
   cloudsignal whoami
   cloudsignal user list
         as the member that is logged in, unless a broker runs with the data folder
+  cloudsignal user list --profile work
+        as the member that `cloudsignal login --profile work` has logged in
   cloudsignal logout";
 
 #[derive(Debug, Deserialize)]
@@ -104,11 +106,8 @@ pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
         ca_file,
         pid: 0,
     };
-    let call = Call {
-        method: Method::POST,
-        path: "/v2/login".to_owned(),
-        body: Some(json!({ "organization_id": args.org, "email": args.email, "password": password })),
-    };
+    let body = json!({ "organization_id": args.org, "email": args.email, "password": password });
+    let call = Call::post("/v2/login", body);
     let answer: LoginAnswer = call_at(&access, &call).await?;
     let profile = Profile {
         url: access.url,
@@ -118,10 +117,10 @@ pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
         email: answer.member.email.clone(),
         ca_file: access.ca_file,
     };
-    let path = profile.write(&args.profile)?;
+    let path = args.profile.write(&profile)?;
     let until = answer.key.expires_at.map(|end| end.to_string());
     let shown = json!({
-        "profile": args.profile, "url": profile.url, "organization": answer.organization,
+        "profile": args.profile.name(), "url": profile.url, "organization": answer.organization,
         "member": answer.member, "key_id": answer.key.id, "expires_at": until,
     });
     let text = pairs(&[
@@ -138,14 +137,13 @@ pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
 
 /// Ends the login and forgets the profile. A key that is worth nothing any more is no reason to keep it.
 pub(in crate::cli) async fn logout(args: LogoutArgs) -> Result<(), Failure> {
-    let Some(profile) = Profile::read(&args.profile)? else {
-        let text = format!("nobody is logged in as profile {}", args.profile);
+    let Some(profile) = args.profile.read()? else {
+        let text = format!("nobody is logged in as profile {}", args.profile.name());
         return Err(Failure::because(Exit::Failed, text));
     };
     let call = Call {
         method: Method::POST,
-        path: "/v2/logout".to_owned(),
-        body: None,
+        ..Call::get("/v2/logout".to_owned())
     };
     let ended = call_at::<Value>(&profile.access(), &call).await;
     if let Err(failure) = ended
@@ -153,14 +151,14 @@ pub(in crate::cli) async fn logout(args: LogoutArgs) -> Result<(), Failure> {
     {
         return Err(failure);
     }
-    Profile::remove(&args.profile)?;
-    let shown = json!({ "profile": args.profile, "email": profile.email });
+    args.profile.remove()?;
+    let shown = json!({ "profile": args.profile.name(), "email": profile.email });
     print(args.json, &shown, &format!("{} is logged out\n", profile.email))
 }
 
 /// Shows who commands are from.
 pub(in crate::cli) async fn who_am_i(args: WhoAmIArgs) -> Result<(), Failure> {
-    let way = way(&args.admin.data_dir)?.access();
+    let way = way(&args.admin)?.access();
     let call = Call::get("/v2/whoami".to_owned());
     let who: WhoAmI = call_at(&way, &call).await?;
     let role = who.role.map(|role| format!("{role:?}").to_lowercase());

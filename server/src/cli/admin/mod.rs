@@ -1,14 +1,15 @@
-//! `org`, `user`, `key`, `token`, `acl`, `session`: administration of a running broker, over its HTTP API.
+//! `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, `session`: administration of a running broker, over its
+//! HTTP API.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `org`, `user`, `key`, `token`, `acl` | what is typed, and the command it stands for |
+//! | `org`, `user`, `member`, `key`, `token`, `provider`, `acl` | what is typed, and the request it stands for |
 //! | `session` | who is connected, who was, and sending clients away |
 //! | `show`, `table` | answers for people |
 //! | `login`, `profile` | members of an organization, from any machine |
 //! | `audit` | who changed what |
 //! | `request` | one request to the running broker |
-//! | `rest` | commands as requests, for members |
+//! | `rest` | requests, and how their answers become what is shown |
 //! | [`access`] | how the commands find the broker, and may administrate it |
 
 pub mod access;
@@ -16,8 +17,10 @@ mod acl;
 mod audit;
 mod key;
 mod login;
+mod member;
 mod org;
 mod profile;
+mod provider;
 mod quota;
 mod request;
 mod rest;
@@ -34,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::Value;
 
 pub use access::{ACCESS_FILE, AdminAccess};
 pub use acl::AclArgs;
@@ -43,7 +47,11 @@ pub(super) use audit::run as audit;
 pub use key::KeyArgs;
 pub use login::{LoginArgs, LogoutArgs, WhoAmIArgs};
 pub(super) use login::{login, logout, who_am_i};
+pub use member::MemberArgs;
 pub use org::OrgArgs;
+pub use profile::ProfileArgs;
+pub use provider::ProviderArgs;
+pub(super) use provider::run as provider;
 pub use quota::{QuotaArgs, UsageArgs};
 pub(super) use quota::{quota, usage};
 pub use session::SessionArgs;
@@ -51,10 +59,11 @@ pub(super) use session::run as session;
 pub use token::TokenArgs;
 pub use user::UserArgs;
 
-use request::Way;
+pub(super) use rest::Order;
 
-use crate::accounts::command::PageRequest;
-use crate::accounts::{Command, Outcome, Secret};
+use request::{Call, Way, call_at};
+
+use crate::accounts::{Outcome, Secret};
 use crate::cli::client::whole;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Output, remark};
@@ -67,6 +76,10 @@ pub struct AdminArgs {
     /// Data folder of the running broker
     #[arg(long, value_name = "DIR", env = "CLOUDSIGNAL_DATA_DIR", default_value = DATA_DIR_DEFAULT, global = true)]
     pub data_dir: PathBuf,
+
+    /// The profile, if it shall not be that broker
+    #[command(flatten)]
+    pub profile: ProfileArgs,
 
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -84,73 +97,46 @@ pub struct OrgChoice {
 
 /// Has the broker carry out a command, and prints the answer.
 pub(super) async fn manage(admin: AdminArgs, order: Order) -> Result<(), Failure> {
-    let outcome = answer_of(&admin, order).await?;
-    if let Outcome::Acl(view) = &outcome {
+    print(&admin, &order.carry_out(&admin).await?)
+}
+
+/// Prints an answer.
+fn print(admin: &AdminArgs, outcome: &Outcome) -> Result<(), Failure> {
+    if let Outcome::Acl(view) = outcome {
         for warning in &view.warnings {
             remark(format_args!("warning: {warning}"));
         }
     }
     let mut output = Output::stdout();
     if admin.json {
-        let json = serde_json::to_vec_pretty(&outcome).context("the answer does not fit into JSON")?;
+        let json = serde_json::to_vec_pretty(outcome).context("the answer does not fit into JSON")?;
         output.line(&json)?;
     } else {
-        output.write(show::outcome(&outcome).as_bytes())?;
+        output.write(show::outcome(outcome).as_bytes())?;
     }
     output.flush()
 }
 
-/// Has the broker carry out a command.
-async fn answer_of(admin: &AdminArgs, order: Order) -> Result<Outcome, Failure> {
-    let command = match order {
-        Order::Global(command) => command,
-        Order::InOrg(choice, command) => {
-            let org = match choice.org {
-                Some(org) => org,
-                None => match request::way(&admin.data_dir)? {
-                    Way::Profile(profile) => profile.organization_id,
-                    Way::Here(_) => only_org(&admin.data_dir).await?,
-                },
-            };
-            command(org)
-        }
-    };
-    request::carry_out(&admin.data_dir, &command).await
-}
-
-/// A command, as far as the command line says it.
-pub(super) enum Order {
-    /// It stands.
-    Global(Command),
-    /// It needs to know the organization.
-    InOrg(OrgChoice, Box<dyn FnOnce(String) -> Command>),
-}
-
-impl Order {
-    fn in_org(choice: OrgChoice, command: impl FnOnce(String) -> Command + 'static) -> Self {
-        Self::InOrg(choice, Box::new(command))
+/// The organization that is meant: the one that is named, that of the profile, or the only one there is.
+async fn org_of(way: &Way, choice: &OrgChoice) -> Result<String, Failure> {
+    match (&choice.org, way) {
+        (Some(org), _) => Ok(org.clone()),
+        (None, Way::Profile(profile)) => Ok(profile.organization_id.clone()),
+        (None, Way::Here(access)) => only_org(access).await,
     }
 }
 
 /// The one organization that there is.
-async fn only_org(data_dir: &Path) -> Result<String, Failure> {
-    let page = PageRequest {
-        after: None,
-        limit: Some(2),
-    };
-    let outcome = request::carry_out(data_dir, &Command::OrgList(page)).await?;
-    let Outcome::Orgs { orgs, .. } = outcome else {
-        return Err(Failure::because(
-            Exit::Failed,
-            "the broker did not list its organizations",
-        ));
-    };
+async fn only_org(access: &AdminAccess) -> Result<String, Failure> {
+    let call = Call::get("/v2/organizations?limit=2".to_owned());
+    let answer: Value = call_at(access, &call).await?;
+    let orgs: Vec<_> = answer["organizations"].as_array().into_iter().flatten().collect();
     match orgs.as_slice() {
         [] => Err(Failure::because(
             Exit::Failed,
             "there is no organization yet: cloudsignal org create NAME",
         )),
-        [org] => Ok(org.id.clone()),
+        [org] => Ok(org["id"].as_str().unwrap_or_default().to_owned()),
         _ => Err(Failure::because(
             Exit::Usage,
             "there are several organizations: name one with --org ORG",

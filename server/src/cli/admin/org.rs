@@ -1,11 +1,13 @@
 //! `cloudsignal org`: organizations.
 
 use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::json;
 
-use super::{AdminArgs, Order};
-use crate::accounts::Command;
+use super::request::Call;
+use super::rest::{Shape, named};
+use super::{AdminArgs, Order, OrgChoice};
 use crate::accounts::acl::Preset;
-use crate::accounts::command::PageRequest;
 use crate::cli::exit::{Exit, Failure};
 
 /// What was typed after `cloudsignal org`.
@@ -74,18 +76,40 @@ Examples:
 
 impl OrgAction {
     pub(in crate::cli) fn order(self) -> Result<Order, Failure> {
-        Ok(Order::Global(match self {
-            Self::Create { name, preset } => Command::OrgCreate { name, preset },
-            Self::List { after } => Command::OrgList(PageRequest { after, limit: None }),
-            Self::Show { org } => Command::OrgShow { org },
-            Self::Suspend { org } => Command::OrgSuspend { org },
-            Self::Resume { org } => Command::OrgResume { org },
-            Self::Delete { org, yes: true } => Command::OrgDelete { org },
+        let at = |org: &str| named("/v2/organizations", org);
+        let switched = |org: &str, how: &str| {
+            let call = Call {
+                method: Method::POST,
+                ..Call::get(format!("{}/{how}", at(org)))
+            };
+            Order::of_server(call, "org", Shape::Same)
+        };
+        Ok(match self {
+            Self::Create { name, preset } => {
+                let body = json!({ "name": name, "preset": preset });
+                let call = Call::post("/v2/organizations", body);
+                let known = json!({ "preset": preset, "policy_meaning": preset.meaning() });
+                Order::of_server(call, "org_created", Shape::In("org")).knowing(known)
+            }
+            Self::List { after } => {
+                let shape = Shape::Renamed("organizations", "orgs");
+                Order::of_server(Call::page("/v2/organizations", after), "orgs", shape)
+            }
+            Self::Show { org } => {
+                let call = Call::get("/v2/organization".to_owned());
+                Order::in_org(OrgChoice { org: Some(org) }, call, "org", Shape::Same)
+            }
+            Self::Suspend { org } => switched(&org, "suspend"),
+            Self::Resume { org } => switched(&org, "resume"),
+            Self::Delete { org, yes: true } => {
+                let order = Order::of_server(Call::delete(at(&org)), "org_deleted", Shape::Empty);
+                order.knowing(json!({ "id": org }))
+            }
             Self::Delete { org, yes: false } => {
                 let text = format!("this removes {org} with everything in it; if that is meant, add --yes");
                 return Err(Failure::because(Exit::Usage, text));
             }
-        }))
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::access::AdminAccess;
@@ -17,10 +18,10 @@ use crate::clock::WallTime;
 
 /// The folder of profiles, if not the usual one.
 const FOLDER_VARIABLE: &str = "CLOUDSIGNAL_PROFILES";
-/// The profile that commands use; set, it is preferred to a broker on this machine.
-pub(super) const PROFILE_VARIABLE: &str = "CLOUDSIGNAL_PROFILE";
+/// The profile that commands use.
+const PROFILE_VARIABLE: &str = "CLOUDSIGNAL_PROFILE";
 /// The profile if nobody names one.
-pub(super) const PROFILE_DEFAULT: &str = "default";
+const PROFILE_DEFAULT: &str = "default";
 /// Length of a profile's name, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -43,37 +44,6 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// The profile that commands use unless a broker runs here; `None` if there is none.
-    pub(super) fn current() -> Result<Option<Self>> {
-        let named = named_by_environment();
-        let profile = Self::read(named.as_deref().unwrap_or(PROFILE_DEFAULT))?;
-        if let Some(named) = named {
-            ensure!(
-                profile.is_some(),
-                "nobody is logged in as profile {named}: cloudsignal login --profile {named}"
-            );
-        }
-        Ok(profile)
-    }
-
-    /// Reads a profile; `None` if there is none of this name.
-    pub(super) fn read(name: &str) -> Result<Option<Self>> {
-        Self::read_in(&folder()?, name)
-    }
-
-    /// Keeps the profile.
-    pub(super) fn write(&self, name: &str) -> Result<PathBuf> {
-        self.write_in(&folder()?, name)
-    }
-
-    /// Forgets a profile.
-    pub(super) fn remove(name: &str) -> Result<()> {
-        match fs::remove_file(path(&folder()?, name)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     fn read_in(folder: &Path, name: &str) -> Result<Option<Self>> {
         let path = path(folder, name)?;
         match fs::read(&path) {
@@ -119,23 +89,82 @@ impl Profile {
     }
 }
 
-/// The profile that the environment prefers to a broker on this machine.
-pub(super) fn named_by_environment() -> Option<String> {
-    env::var(PROFILE_VARIABLE).ok().filter(|name| !name.is_empty())
+/// Which profile.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Broker")]
+pub struct ProfileArgs {
+    /// Be the member that is logged in as this profile; preferred to a broker on this machine
+    #[arg(long, value_name = "NAME", env = PROFILE_VARIABLE, global = true)]
+    pub profile: Option<String>,
+
+    /// Folder of the profiles
+    #[arg(long, value_name = "DIR", env = FOLDER_VARIABLE, global = true, hide = true)]
+    pub profile_dir: Option<PathBuf>,
 }
 
-fn folder() -> Result<PathBuf> {
-    let variable = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let usual = || {
+impl ProfileArgs {
+    /// The name of the profile.
+    pub(super) fn name(&self) -> &str {
+        self.name_given().unwrap_or(PROFILE_DEFAULT)
+    }
+
+    fn name_given(&self) -> Option<&str> {
+        self.profile.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The profile that is named; `None` if none is.
+    pub(super) fn named(&self) -> Result<Option<Profile>> {
+        let Some(name) = self.name_given() else {
+            return Ok(None);
+        };
+        let profile = self.read()?;
+        ensure!(
+            profile.is_some(),
+            "nobody is logged in as profile {name}: cloudsignal login --profile {name}"
+        );
+        Ok(profile)
+    }
+
+    /// The profile of whoever logged in without naming one.
+    pub(super) fn usual(&self) -> Result<Option<Profile>> {
+        Profile::read_in(&self.folder()?, PROFILE_DEFAULT)
+    }
+
+    /// Reads the profile; `None` if there is none of this name.
+    pub(super) fn read(&self) -> Result<Option<Profile>> {
+        Profile::read_in(&self.folder()?, self.name())
+    }
+
+    /// Keeps a profile.
+    pub(super) fn write(&self, profile: &Profile) -> Result<PathBuf> {
+        profile.write_in(&self.folder()?, self.name())
+    }
+
+    /// Forgets the profile.
+    pub(super) fn remove(&self) -> Result<()> {
+        match fs::remove_file(path(&self.folder()?, self.name())?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        if let Some(folder) = self
+            .profile_dir
+            .as_ref()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            return Ok(folder.clone());
+        }
+        let variable = |name: &str| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let config = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
-        config.map(|config| config.join("cloudsignal"))
-    };
-    let found = variable(FOLDER_VARIABLE).or_else(usual);
-    found.with_context(|| format!("there is no home folder for profiles: set {FOLDER_VARIABLE}"))
+        let config = config.map(|config| config.join("cloudsignal"));
+        config.with_context(|| format!("there is no home folder for profiles: set {FOLDER_VARIABLE}"))
+    }
 }
 
 fn path(folder: &Path, name: &str) -> Result<PathBuf> {

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::request::{Call, call_api};
+use super::request::{Call, call_api, way};
 use super::table::{columns, pairs};
-use super::{AdminArgs, OrgChoice, only_org};
+use super::{AdminArgs, OrgChoice, org_of};
 use crate::accounts::Plan;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
@@ -109,7 +109,7 @@ fn setting(text: &str) -> Result<(String, Option<u64>), String> {
 pub(in crate::cli) async fn quota(args: QuotaArgs) -> Result<(), Failure> {
     let QuotaArgs { action, org, admin } = args;
     let path = path_of("/v2/quotas", &admin, org).await?;
-    let mut report: Value = call_api(&admin.data_dir, &Call::get(path.clone())).await?;
+    let mut report: Value = call_api(&admin, &Call::get(path.clone())).await?;
     if let QuotaAction::Set { plan, quotas } = action {
         if plan.is_none() && quotas.is_empty() {
             return Err(Failure::because(
@@ -118,12 +118,8 @@ pub(in crate::cli) async fn quota(args: QuotaArgs) -> Result<(), Failure> {
             ));
         }
         let wanted = changed(&report, plan, quotas)?;
-        let call = Call {
-            method: Method::PUT,
-            path,
-            body: Some(wanted),
-        };
-        report = call_api(&admin.data_dir, &call).await?;
+        let call = Call::new(Method::PUT, path, wanted);
+        report = call_api(&admin, &call).await?;
     }
     show(&admin, &report, quota_text)
 }
@@ -149,15 +145,12 @@ pub(in crate::cli) async fn usage(args: UsageArgs) -> Result<(), Failure> {
             path.push_str(&format!("&{name}={day}"));
         }
     }
-    let report: Value = call_api(&admin.data_dir, &Call::get(path)).await?;
+    let report: Value = call_api(&admin, &Call::get(path)).await?;
     show(&admin, &report, usage_text)
 }
 
 async fn path_of(path: &str, admin: &AdminArgs, choice: OrgChoice) -> Result<String, Failure> {
-    let org = match choice.org {
-        Some(org) => org,
-        None => only_org(&admin.data_dir).await?,
-    };
+    let org = org_of(&way(admin)?, &choice).await?;
     let is_plain = org
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');

@@ -13,15 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Duration, timeout};
 
+use super::AdminArgs;
 use super::access::AdminAccess;
-use super::profile::{self, Profile};
-use super::rest;
-use crate::accounts::{Command, CommandError, Outcome};
+use super::profile::Profile;
+use crate::accounts::acl::PolicyFault;
 use crate::cli::client::{ByteStream, TlsArgs, open_stream};
 use crate::cli::exit::{Exit, Failure};
-
-/// Where commands are sent.
-const COMMAND_PATH: &str = "/v2/admin/command";
 
 /// Largest answer that is read, in bytes: a page of 1 000 users needs a tenth of it.
 const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -37,6 +34,10 @@ pub(super) struct Call {
     pub(super) path: String,
     /// JSON.
     pub(super) body: Option<Value>,
+    /// The organization that it is about, if the path and the body do not say.
+    pub(super) org: Option<String>,
+    /// Only if the thing still has this etag.
+    pub(super) if_match: Option<String>,
 }
 
 impl Call {
@@ -46,6 +47,8 @@ impl Call {
             method: Method::GET,
             path,
             body: None,
+            org: None,
+            if_match: None,
         }
     }
 }
@@ -68,24 +71,9 @@ impl Way {
     }
 }
 
-/// Has the running broker carry out a command.
-pub(super) async fn carry_out(data_dir: &Path, command: &Command) -> Result<Outcome, Failure> {
-    let access = match way(data_dir)? {
-        Way::Profile(profile) => return rest::carry_out(&profile, command).await,
-        Way::Here(access) => access,
-    };
-    let body = serde_json::to_value(command).context("the command does not fit into JSON")?;
-    let call = Call {
-        method: Method::POST,
-        path: COMMAND_PATH.to_owned(),
-        body: Some(body),
-    };
-    call_at(&access, &call).await
-}
-
 /// Asks the broker's API: the one that runs here as its operator, or that of a profile as its member.
-pub(super) async fn call_api<T: DeserializeOwned>(data_dir: &Path, call: &Call) -> Result<T, Failure> {
-    call_at(&way(data_dir)?.access(), call).await
+pub(super) async fn call_api<T: DeserializeOwned>(admin: &AdminArgs, call: &Call) -> Result<T, Failure> {
+    call_at(&way(admin)?.access(), call).await
 }
 
 /// Asks a broker's API. An empty answer is read as `null`.
@@ -108,22 +96,19 @@ pub(super) async fn call_at<T: DeserializeOwned>(access: &AdminAccess, call: &Ca
     Err(refusal(status, &body))
 }
 
-/// The way to the broker: the profile that the environment names, the broker that runs here, the profile of
-/// whoever logged in; or what to do when there is none.
-pub(super) fn way(data_dir: &Path) -> Result<Way, Failure> {
-    if profile::named_by_environment().is_none() {
-        match find(data_dir) {
-            Err(failure) if failure.exit() == Exit::Unreachable => {
-                let profile = Profile::current().ok().flatten();
-                return profile.map(Way::Profile).ok_or(failure);
-            }
-            found => return found.map(Way::Here),
-        }
+/// The way to the broker: the profile that is named, the broker that runs here, the profile of whoever logged
+/// in; or what to do when there is none.
+pub(super) fn way(admin: &AdminArgs) -> Result<Way, Failure> {
+    if let Some(profile) = admin.profile.named()? {
+        return Ok(Way::Profile(profile));
     }
-    let profile = Profile::current()?;
-    profile
-        .map(Way::Profile)
-        .ok_or_else(|| Failure::because(Exit::Failed, "there is no such profile"))
+    match find(&admin.data_dir) {
+        Err(failure) if failure.exit() == Exit::Unreachable => {
+            let profile = admin.profile.usual().ok().flatten();
+            profile.map(Way::Profile).ok_or(failure)
+        }
+        found => found.map(Way::Here),
+    }
 }
 
 fn find(data_dir: &Path) -> Result<AdminAccess, Failure> {
@@ -185,9 +170,13 @@ async fn exchange(
     bearer.set_sensitive(true);
     let host = uri.authority().context("the address has no host")?.as_str();
     let body = call.body.as_ref().map(serde_json::to_vec).transpose()?;
-    let request = Request::builder()
-        .method(call.method.clone())
-        .uri(&call.path)
+    let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
+    for (name, value) in [("x-organization-id", &call.org), ("if-match", &call.if_match)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    let request = request
         .header(HOST, host)
         .header(AUTHORIZATION, bearer)
         .header(CONTENT_TYPE, "application/json")
@@ -222,14 +211,11 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::LoginRefused,
         _ => Exit::Failed,
     };
-    if let Ok(CommandError::Policy { faults }) = serde_json::from_slice(body) {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Ok(faults) = serde_json::from_value::<Vec<PolicyFault>>(body["faults"].clone()) {
         let lines: Vec<_> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
         return Failure::because(exit, format!("the policy has faults:{}", lines.concat()));
     }
-    if let Ok(error) = serde_json::from_slice::<CommandError>(body) {
-        return Failure::new(exit, error);
-    }
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let texts = ["message", "error_description", "detail", "error"].map(|name| body[name].as_str());
     let text = texts
         .into_iter()

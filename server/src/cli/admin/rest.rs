@@ -1,205 +1,167 @@
-//! Commands as requests to the HTTP API, for whoever has a key and not the server's administration token.
+//! What the broker is asked over its HTTP API, and how the answer becomes what is shown.
 
+use anyhow::Context as _;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::audit::escape;
-use super::profile::Profile;
-use super::request::{Call, call_at};
-use crate::accounts::command::{PageRequest, TokenGrant, TokensOf};
-use crate::accounts::{Command, KeyKind, Outcome, Secret};
-use crate::cli::exit::{Exit, Failure};
+use super::request::{Call, Way, call_at};
+use super::{AdminArgs, OrgChoice, org_of, request};
+use crate::accounts::Outcome;
+use crate::accounts::command::{PageRequest, TokenGrant};
+use crate::cli::exit::Failure;
 use crate::http::tokens::TokenResponse;
 
-/// A request, and how its answer becomes an outcome.
-struct Request {
-    call: Call,
+/// A request, as far as the command line says it.
+#[derive(Debug)]
+pub(in crate::cli) struct Order {
+    whose: Whose,
+    pub(super) call: Call,
     /// Which [`Outcome`] the answer is.
     result: &'static str,
     shape: Shape,
+    /// What of the outcome is known without the answer.
+    known: Value,
+}
+
+/// Where a request belongs.
+#[derive(Debug)]
+enum Whose {
+    /// To the server as a whole.
+    Server,
+    /// To one organization.
+    Org(OrgChoice),
 }
 
 /// How the fields of an answer and those of an outcome belong together.
-enum Shape {
+#[derive(Debug)]
+pub(super) enum Shape {
     /// They are the same.
     Same,
     /// The answer as a whole is one field.
     In(&'static str),
-    /// The answer is empty; this is the outcome.
-    Known(Value),
+    /// One field has another name in the answer.
+    Renamed(&'static str, &'static str),
+    /// The answer is empty.
+    Empty,
     /// A token.
     Token,
 }
 
-/// Has a command carried out as the member of a profile.
-pub(super) async fn carry_out(profile: &Profile, command: &Command) -> Result<Outcome, Failure> {
-    let Some(Request { call, result, shape }) = request(profile, command) else {
-        let text = "only the operator may do this: run it on the server's machine, or name its --data-dir";
-        return Err(Failure::because(Exit::LoginRefused, text));
-    };
-    let answer: Value = call_at(&profile.access(), &call).await?;
-    let mut outcome = match shape {
-        Shape::Token => return token(answer),
-        Shape::Known(outcome) => outcome,
-        Shape::Same => answer,
-        Shape::In(field) => {
-            let mut outcome = json!({});
-            for name in ["password", "replaced_key_id", "replaced_ends_at"] {
-                if let Some(value) = answer.get(name) {
-                    outcome[name] = value.clone();
+impl Order {
+    /// About one organization.
+    pub(super) const fn in_org(org: OrgChoice, call: Call, result: &'static str, shape: Shape) -> Self {
+        Self {
+            whose: Whose::Org(org),
+            call,
+            result,
+            shape,
+            known: Value::Null,
+        }
+    }
+
+    /// About the server, or about what says itself where it belongs.
+    pub(super) const fn of_server(call: Call, result: &'static str, shape: Shape) -> Self {
+        Self {
+            whose: Whose::Server,
+            call,
+            result,
+            shape,
+            known: Value::Null,
+        }
+    }
+
+    /// With fields of the outcome that the answer does not have.
+    pub(super) fn knowing(mut self, known: Value) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// Has the broker do it.
+    pub(super) async fn carry_out(&self, admin: &AdminArgs) -> Result<Outcome, Failure> {
+        let way = request::way(admin)?;
+        let org = match &self.whose {
+            Whose::Server => None,
+            Whose::Org(choice) => Some(org_of(&way, choice).await?),
+        };
+        self.carry_out_by(&way, org).await
+    }
+
+    async fn carry_out_by(&self, way: &Way, org: Option<String>) -> Result<Outcome, Failure> {
+        let call = Call {
+            org,
+            ..self.call.clone()
+        };
+        let answer: Value = call_at(&way.access(), &call).await?;
+        self.outcome(answer)
+    }
+
+    pub(super) fn outcome(&self, answer: Value) -> Result<Outcome, Failure> {
+        let mut outcome = match &self.shape {
+            Shape::Token => return token(answer),
+            Shape::Empty => json!({}),
+            Shape::Same => answer,
+            Shape::Renamed(from, to) => {
+                let mut outcome = answer;
+                outcome[to] = outcome[from].take();
+                outcome
+            }
+            Shape::In(field) => {
+                let mut outcome = json!({});
+                for name in ["password", "replaced_key_id", "replaced_ends_at"] {
+                    if let Some(value) = answer.get(name) {
+                        outcome[name] = value.clone();
+                    }
                 }
+                if let Some(value) = answer.get("value") {
+                    outcome["secret_key"] = value.clone();
+                }
+                outcome[field] = answer;
+                outcome
             }
-            if let Some(value) = answer.get("value") {
-                outcome["secret_key"] = value.clone();
-            }
-            outcome[field] = answer;
-            outcome
+        };
+        for (name, value) in self.known.as_object().into_iter().flatten() {
+            outcome[name] = value.clone();
         }
-    };
-    // A password that was made here is shown here.
-    if let Some(password) = call.body.as_ref().and_then(|body| made_here(command, body)) {
-        outcome["password"] = password;
-    }
-    outcome["result"] = json!(result);
-    serde_json::from_value(outcome).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            anyhow::Error::new(error).context("the broker's answer is not understood"),
-        )
-    })
-}
-
-fn made_here(command: &Command, body: &Value) -> Option<Value> {
-    let is_ours = matches!(command, Command::UserSetPassword { password: None, .. });
-    is_ours.then(|| body["password"].clone())
-}
-
-#[expect(clippy::too_many_lines, reason = "one arm for each command")]
-fn request(profile: &Profile, command: &Command) -> Option<Request> {
-    let ask = |method, path: String, body: Option<Value>, result, shape| {
-        let call = Call { method, path, body };
-        Some(Request { call, result, shape })
-    };
-    let get = |path: String, result, shape| ask(Method::GET, path, None, result, shape);
-    let delete = |path: String, result, known| ask(Method::DELETE, path, None, result, Shape::Known(known));
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "what is not named here is the operator's"
-    )]
-    match command {
-        Command::OrgShow { .. } => get("/v2/organization".into(), "org", Shape::Same),
-        Command::UserCreate { name, password, .. } => {
-            let body = json!({ "username": name, "password": password });
-            ask(
-                Method::POST,
-                "/v2/users".into(),
-                Some(body),
-                "user",
-                Shape::In("user"),
-            )
-        }
-        Command::UserList { page, .. } => get(format!("/v2/users{}", query(page)), "users", Shape::Same),
-        Command::UserShow { name, .. } => get(user(name), "user", Shape::In("user")),
-        Command::UserSetPassword { name, password, .. } => {
-            let password = password.clone().unwrap_or_else(Secret::generate_password);
-            let body = json!({ "password": password });
-            ask(Method::PATCH, user(name), Some(body), "user", Shape::In("user"))
-        }
-        Command::UserEnable { name, enabled, .. } => {
-            let body = json!({ "enabled": enabled });
-            ask(Method::PATCH, user(name), Some(body), "user", Shape::In("user"))
-        }
-        Command::UserDelete { name, .. } => delete(user(name), "user_deleted", json!({ "name": name })),
-        Command::KeyCreate { name, options, .. } => {
-            let mut body = json!({ "name": name, "kind": options.kind.name() });
-            if let KeyKind::Restricted { scopes } = options.kind {
-                body["scopes"] = json!(scopes);
-            }
-            body["expires_in_secs"] = json!(options.expires_in_secs);
-            ask(
-                Method::POST,
-                "/v2/keys".into(),
-                Some(body),
-                "key_created",
-                Shape::In("key"),
-            )
-        }
-        Command::KeyList { page, .. } => get(format!("/v2/keys{}", query(page)), "keys", Shape::Same),
-        Command::KeyRotate {
-            key_id, grace_secs, ..
-        } => {
-            let body = json!({ "grace_secs": grace_secs });
-            let path = format!("/v2/keys/{}/rotate", escape(key_id));
-            ask(Method::POST, path, Some(body), "key_rotated", Shape::In("key"))
-        }
-        Command::KeyRevoke { key_id, .. } => {
-            let path = format!("/v2/keys/{}", escape(key_id));
-            delete(path, "key_revoked", json!({ "key_id": key_id }))
-        }
-        Command::TokenCreate {
-            email,
-            ttl_secs,
-            replace_existing,
-            scope,
-            ..
-        } => {
-            let body = json!({
-                "organization_id": profile.organization_id, "secret_key": profile.api_key,
-                "user_email": email, "ttl": ttl_secs, "replace_existing": replace_existing, "scope": scope,
-            });
-            ask(
-                Method::POST,
-                "/v2/tokens/create".into(),
-                Some(body),
-                "token",
-                Shape::Token,
-            )
-        }
-        Command::TokenRefresh { token_id, password } => {
-            let body = json!({ "token_id": token_id, "current_token_password": password });
-            ask(
-                Method::POST,
-                "/v2/tokens/refresh".into(),
-                Some(body),
-                "token",
-                Shape::Token,
-            )
-        }
-        Command::TokenList { page, .. } => get(format!("/v2/tokens{}", query(page)), "tokens", Shape::Same),
-        Command::TokenRevoke { token_id, .. } => {
-            let known = json!({ "token_id": token_id });
-            let shape = Shape::Known(known.clone());
-            ask(
-                Method::POST,
-                "/v2/tokens/revoke".into(),
-                Some(known),
-                "token_revoked",
-                shape,
-            )
-        }
-        Command::TokenRevokeAll { of, .. } => {
-            let body = match of {
-                TokensOf::UserEmail(email) => json!({ "user_email": email }),
-                TokensOf::Provider(provider) => json!({ "provider": provider }),
-            };
-            let shape = Shape::Known(json!({ "of": of }));
-            ask(
-                Method::POST,
-                "/v2/tokens/revoke".into(),
-                Some(body),
-                "tokens_revoked",
-                shape,
-            )
-        }
-        _ => None,
+        outcome["result"] = json!(self.result);
+        let outcome = serde_json::from_value(outcome);
+        Ok(outcome.context("the broker's answer is not understood: is it of another version?")?)
     }
 }
 
-fn user(name: &str) -> String {
-    format!("/v2/users/{}", escape(name))
+impl Call {
+    pub(super) fn new(method: Method, path: String, body: Value) -> Self {
+        Self {
+            method,
+            body: Some(body),
+            ..Self::get(path)
+        }
+    }
+
+    pub(super) fn post(path: &str, body: Value) -> Self {
+        Self::new(Method::POST, path.to_owned(), body)
+    }
+
+    pub(super) fn delete(path: String) -> Self {
+        Self {
+            method: Method::DELETE,
+            ..Self::get(path)
+        }
+    }
+
+    /// A page of a list.
+    pub(super) fn page(path: &str, after: Option<String>) -> Self {
+        let page = PageRequest { after, limit: None };
+        Self::get(format!("{path}{}", query(&page)))
+    }
 }
 
-fn query(page: &PageRequest) -> String {
+/// A path with a name in it.
+pub(super) fn named(path: &str, name: &str) -> String {
+    format!("{path}/{}", escape(name))
+}
+
+pub(super) fn query(page: &PageRequest) -> String {
     let limit = page.limit.unwrap_or(crate::accounts::limits::PAGE_ENTRIES_MAX);
     let after = page
         .after
@@ -209,12 +171,7 @@ fn query(page: &PageRequest) -> String {
 }
 
 fn token(answer: Value) -> Result<Outcome, Failure> {
-    let answer: TokenResponse = serde_json::from_value(answer).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            anyhow::Error::new(error).context("the answer is no token"),
-        )
-    })?;
+    let answer: TokenResponse = serde_json::from_value(answer).context("the answer is no token")?;
     let life = core::time::Duration::from_secs(answer.expires_in);
     Ok(Outcome::Token(TokenGrant {
         token_id: answer.token_id,

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use hyper::Method;
 use serde_json::{Value, json};
 
-use super::request::{Call, call_api};
+use super::request::{Call, call_at, way};
 use super::table::{columns, pairs};
-use super::{AdminArgs, OrgChoice, only_org};
+use super::{AdminArgs, OrgChoice, org_of};
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
 
@@ -156,11 +155,9 @@ Examples:
 /// Asks the broker, and prints the answer.
 pub(in crate::cli) async fn run(args: SessionArgs) -> Result<(), Failure> {
     let SessionArgs { action, org, admin } = args;
-    let org = match org.org {
-        Some(org) => org,
-        None => only_org(&admin.data_dir).await?,
-    };
-    let answer: Value = call_api(&admin.data_dir, &action.call(&org)).await?;
+    let way = way(&admin)?;
+    let org = org_of(&way, &org).await?;
+    let answer: Value = call_at(&way.access(), &action.call(&org)).await?;
     let mut output = Output::stdout();
     if admin.json {
         let json = serde_json::to_vec_pretty(&answer).context("the answer does not fit into JSON")?;
@@ -194,11 +191,7 @@ impl SessionAction {
             Self::Show { client_id } => {
                 Call::get(query(&format!("/v2/sessions/{}", encoded(client_id)), org, &[]))
             }
-            Self::Disconnect(args) => Call {
-                method: Method::POST,
-                path: query("/v2/sessions/disconnect", org, &[]),
-                body: Some(args.body()),
-            },
+            Self::Disconnect(args) => Call::post(&query("/v2/sessions/disconnect", org, &[]), args.body()),
             Self::History(args) => Call::get(query(
                 "/v2/session-history",
                 org,

@@ -5,27 +5,29 @@ use std::path::Path;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::get;
 use clap::Parser as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::access::AdminAccess;
-use super::request::carry_out;
-use super::{Order, show};
-use crate::accounts::{Command, Outcome, Secret};
+use super::{AdminArgs, Order, ProfileArgs, show};
+use crate::accounts::{Outcome, Secret};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Cli, Command as Typed};
 
-/// What the words stand for, in the organization `org_x` unless they name one.
-fn order(words: &[&str]) -> Result<Value, Failure> {
+/// What the words stand for.
+fn order(words: &[&str]) -> Result<Order, Failure> {
     let cli =
         Cli::try_parse_from([&["cloudsignal"], words].concat()).unwrap_or_else(|error| panic!("{error}"));
-    let order = match cli.command {
-        Typed::Org(args) => args.action.order()?,
-        Typed::User(args) => args.action.order(args.org)?,
-        Typed::Key(args) => args.action.order(args.org)?,
-        Typed::Token(args) => args.action.order(args.org)?,
-        Typed::Acl(args) => args.action.order(args.org)?,
+    match cli.command {
+        Typed::Org(args) => args.action.order(),
+        Typed::User(args) => args.action.order(args.org),
+        Typed::Member(args) => args.action.order(args.org),
+        Typed::Key(args) => args.action.order(args.org),
+        Typed::Token(args) => args.action.order(args.org),
+        Typed::Provider(args) => args.action.order(args.org),
+        Typed::Acl(args) => args.action.order(args.org),
         Typed::Session(_)
         | Typed::Audit(_)
         | Typed::Login(_)
@@ -40,70 +42,142 @@ fn order(words: &[&str]) -> Result<Value, Failure> {
         | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")
         }
-    };
-    let command = match order {
-        Order::Global(command) => command,
-        Order::InOrg(choice, command) => command(choice.org.unwrap_or_else(|| "org_x".to_owned())),
-    };
-    Ok(serde_json::to_value(command).unwrap())
+    }
+}
+
+fn body(words: &[&str]) -> Value {
+    order(words).unwrap().call.body.unwrap()
+}
+
+const REQUESTS: &[(&[&str], &str)] = &[
+    (&["org", "list", "--json"], "GET /v2/organizations?limit=1000"),
+    (
+        &["org", "delete", "org_y", "--yes"],
+        "DELETE /v2/organizations/org_y",
+    ),
+    (
+        &["org", "suspend", "org_y"],
+        "POST /v2/organizations/org_y/suspend",
+    ),
+    (
+        &["user", "delete", "a/b", "--org", "org_y"],
+        "DELETE /v2/users/a%2Fb",
+    ),
+    (
+        &["user", "list", "--after", "b"],
+        "GET /v2/users?limit=1000&after=b",
+    ),
+    (
+        &["user", "disable", "ada"],
+        "PATCH /v2/users/ada {\"enabled\":false}",
+    ),
+    (&["key", "revoke", "key_1"], "DELETE /v2/keys/key_1"),
+    (
+        &["key", "rotate", "key_1"],
+        "POST /v2/keys/key_1/rotate {\"grace_secs\":0}",
+    ),
+    (&["token", "list"], "GET /v2/tokens?limit=1000"),
+    (
+        &["token", "revoke", "--user", "a@b.c"],
+        "POST /v2/tokens/revoke {\"user_email\":\"a@b.c\"}",
+    ),
+    (&["member", "list"], "GET /v2/members?limit=1000"),
+    (
+        &["member", "role", "bob@example.com", "viewer"],
+        "PATCH /v2/members/bob%40example.com {\"role\":\"viewer\"}",
+    ),
+    (
+        &["member", "remove", "bob@example.com"],
+        "DELETE /v2/members/bob%40example.com",
+    ),
+    (&["provider", "list"], "GET /v2/providers"),
+    (&["provider", "get", "web"], "GET /v2/providers/web"),
+    (&["provider", "enable", "web"], "POST /v2/providers/web/enable {}"),
+    (
+        &["provider", "disable", "web", "--end-connections"],
+        "POST /v2/providers/web/disable {\"end_connections\":true}",
+    ),
+    (&["provider", "delete", "web"], "DELETE /v2/providers/web"),
+    (&["acl", "get"], "GET /v2/acl"),
+    (
+        &["acl", "update", "--preset", "blank"],
+        "PUT /v2/acl {\"preset\":\"blank\"}",
+    ),
+    (
+        &["acl", "push", "--preset", "blank"],
+        "PUT /v2/acl {\"preset\":\"blank\"}",
+    ),
+    (
+        &["acl", "set", "--preset", "blank"],
+        "PUT /v2/acl {\"preset\":\"blank\"}",
+    ),
+];
+
+#[test]
+fn the_words_become_requests() {
+    for (words, expected) in REQUESTS {
+        let call = order(words).unwrap().call;
+        let body = call.body.map_or_else(String::new, |body| format!(" {body}"));
+        assert_eq!(
+            format!("{} {}{body}", call.method, call.path),
+            *expected,
+            "{words:?}"
+        );
+    }
 }
 
 #[test]
-fn the_words_become_commands() {
-    let check = |words: &[&str], command: Value| {
-        let mut made = order(words).unwrap();
-        // Options that were not given travel as null or not at all; both mean the same.
-        made.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        assert_eq!(made, command, "{words:?}");
-    };
-    let created = json!({"command": "org_create", "name": "Acme", "preset": "own-topics"});
-    check(&["org", "create", "Acme", "--preset", "own-topics"], created);
-    check(&["org", "list", "--json"], json!({"command": "org_list"}));
-    check(
-        &["org", "delete", "org_y", "--yes"],
-        json!({"command": "org_delete", "org": "org_y"}),
+fn what_is_asked_for_is_in_the_body() {
+    let preset = json!({ "name": "Acme", "preset": "own-topics" });
+    assert_eq!(body(&["org", "create", "Acme", "--preset", "own-topics"]), preset);
+    assert_eq!(
+        body(&["user", "create", "ada"]),
+        json!({ "username": "ada", "password": null })
     );
-    check(
-        &["user", "create", "ada"],
-        json!({"command": "user_create", "org": "org_x", "name": "ada"}),
+    assert_eq!(
+        body(&["token", "create", "a@b.c", "--ttl", "300", "--replace"]),
+        json!({ "user_email": "a@b.c", "ttl": 300, "replace_existing": true })
     );
-    let elsewhere = json!({"command": "user_delete", "org": "org_y", "name": "ada"});
-    check(&["user", "delete", "ada", "--org", "org_y"], elsewhere);
-    check(
-        &["user", "list", "--after", "b"],
-        json!({"command": "user_list", "org": "org_x", "after": "b"}),
+    assert_eq!(
+        body(&["key", "create", "k", "--scope", "users:read", "--expires", "60"]),
+        json!({ "name": "k", "kind": "restricted", "scopes": ["users:read"], "expires_in_secs": 60 })
     );
-    let revoked = json!({"command": "key_revoke", "org": "org_x", "key_id": "key_1"});
-    check(&["key", "revoke", "key_1"], revoked);
-    let token = json!({
-        "command": "token_create", "org": "org_x", "email": "a@b.c", "ttl_secs": 300, "replace_existing": true,
-    });
-    check(&["token", "create", "a@b.c", "--ttl", "300", "--replace"], token);
-    check(&["acl", "get"], json!({"command": "acl_get", "org": "org_x"}));
-    let preset = json!({"command": "acl_set", "org": "org_x", "preset": "blank"});
-    for update in ["update", "push", "set"] {
-        check(&["acl", update, "--preset", "blank"], preset.clone());
+    for add in ["add", "invite"] {
+        let expected = json!({ "email": "bob@example.com", "role": "admin", "password": null });
+        assert_eq!(
+            body(&["member", add, "bob@example.com", "--role", "admin"]),
+            expected
+        );
     }
     let asked = json!({
         "username": "ada", "client_id": "", "claims": {"team": "red=1"}, "topic": "a", "action": "publish", "qos": 1,
         "retain": false,
     });
-    let asked = json!({"command": "acl_simulate", "org": "org_x", "question": asked});
-    let words = [
-        "acl",
-        "simulate",
-        "-u",
-        "ada",
-        "-a",
-        "pub",
-        "-t",
-        "a",
-        "--claim",
-        "team=red=1",
-        "--qos",
-        "1",
-    ];
-    check(&words, asked);
+    let words = "acl simulate -u ada -a pub -t a --claim team=red=1 --qos 1";
+    let mut made = body(&words.split(' ').collect::<Vec<_>>());
+    made.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    assert_eq!(made, asked);
+    let update = order(&["acl", "update", "--preset", "blank", "--if-match", "e1"]).unwrap();
+    assert_eq!(update.call.if_match.as_deref(), Some("\"e1\""));
+}
+
+#[test]
+fn a_password_that_is_made_here_is_shown() {
+    let made = order(&["user", "password", "ada"]).unwrap();
+    let password = made.call.body.clone().unwrap()["password"].clone();
+    assert!(password.as_str().unwrap().len() >= 16);
+    let user = json!({
+        "name": "ada", "username": "ada@org_x", "enabled": true,
+        "created_at": "2026-11-01T00:00:00Z", "password_set_at": "2026-11-02T00:00:00Z",
+    });
+    let Outcome::User {
+        password: Some(shown),
+        ..
+    } = made.outcome(user).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(json!(shown), password);
 }
 
 #[test]
@@ -115,11 +189,15 @@ fn passwords_and_rules_come_from_files() {
         path.to_str().unwrap().to_owned()
     };
     let password = file("password", "correct horse\n");
-    let created = order(&["user", "create", "ada", "--password-file", &password]).unwrap();
+    let created = body(&["user", "create", "ada", "--password-file", &password]);
     assert_eq!(created["password"], "correct horse");
     let rules = file("rules.json", r#"{"version": "2.1"}"#);
-    let set = order(&["acl", "set", &rules]).unwrap();
-    assert_eq!(set["document"], json!({"version": "2.1"}));
+    assert_eq!(body(&["acl", "set", &rules]), json!({"version": "2.1"}));
+    let added = order(&["provider", "create", &rules]).unwrap().call;
+    assert_eq!(
+        (added.path.as_str(), added.body),
+        ("/v2/providers", Some(json!({"version": "2.1"})))
+    );
     let broken = file("broken.json", "{");
     let failure = order(&["acl", "set", &broken]).unwrap_err();
     assert!(failure.to_string().contains("is not JSON"), "{failure}");
@@ -184,14 +262,11 @@ fn answers_are_shown_for_people() {
     );
 }
 
-/// A broker's administration that gives one answer to whoever has the token.
+/// A broker that gives one answer to whoever has the token, and names the organization.
 async fn administration(data_dir: &Path, status: StatusCode, answer: &'static str) {
-    let respond = move |headers: HeaderMap, body: String| async move {
-        let allowed = headers
-            .get("authorization")
-            .is_some_and(|value| value == "Bearer adm_x");
-        let understood = serde_json::from_str::<Command>(&body).is_ok();
-        if allowed && understood {
+    let respond = move |headers: HeaderMap| async move {
+        let is = |name: &str, value: &str| headers.get(name).is_some_and(|shown| shown == value);
+        if is("authorization", "Bearer adm_x") && is("x-organization-id", "org_x") {
             (status, answer)
         } else {
             (StatusCode::UNAUTHORIZED, "{}")
@@ -201,7 +276,7 @@ async fn administration(data_dir: &Path, status: StatusCode, answer: &'static st
         .await
         .unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/v2/admin/command", post(respond));
+    let router = Router::new().route("/v2/keys", get(respond));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let access = AdminAccess {
         url,
@@ -212,18 +287,51 @@ async fn administration(data_dir: &Path, status: StatusCode, answer: &'static st
     access.write(data_dir).unwrap();
 }
 
-fn list() -> Command {
-    Command::KeyList {
-        org: "org_x".to_owned(),
-        page: crate::accounts::command::PageRequest::default(),
+/// A data folder, and a folder of profiles: whoever runs the tests may be logged in somewhere.
+struct Home {
+    data: TempDir,
+    profiles: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let [data, profiles] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        Self { data, profiles }
+    }
+
+    fn args(&self, profile: Option<&str>) -> AdminArgs {
+        AdminArgs {
+            data_dir: self.data.path().to_owned(),
+            profile: ProfileArgs {
+                profile: profile.map(str::to_owned),
+                profile_dir: Some(self.profiles.path().to_owned()),
+            },
+            json: false,
+        }
+    }
+
+    async fn list(&self, profile: Option<&str>) -> Result<Outcome, Failure> {
+        let list = order(&["key", "list", "--org", "org_x"]).unwrap();
+        list.carry_out(&self.args(profile)).await
+    }
+
+    fn profile(&self, name: &str, url: &str) {
+        let profile = json!({
+            "url": url, "api_key": "rk_x", "expires_at": null, "organization_id": "org_x", "email": "ada@example.com",
+        });
+        std::fs::write(
+            self.profiles.path().join(format!("{name}.json")),
+            profile.to_string(),
+        )
+        .unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_command_reaches_the_broker_and_its_answer_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    administration(folder.path(), StatusCode::OK, r#"{"result": "keys", "keys": []}"#).await;
-    let outcome = carry_out(folder.path(), &list()).await.unwrap();
+    let home = Home::new();
+    administration(home.data.path(), StatusCode::OK, r#"{"keys": [], "next": null}"#).await;
+    let outcome = home.list(None).await.unwrap();
     assert!(matches!(outcome, Outcome::Keys { keys, .. } if keys.is_empty()));
 }
 
@@ -232,7 +340,7 @@ async fn a_refusal_says_why() {
     let cases = [
         (
             StatusCode::NOT_FOUND,
-            r#"{"error": "not_found", "what": "organization"}"#,
+            r#"{"error": "organization_not_found", "message": "there is no such organization"}"#,
             "no such organization",
         ),
         (
@@ -249,32 +357,52 @@ async fn a_refusal_says_why() {
         (StatusCode::OK, "{}", "of another version"),
     ];
     for (status, answer, expected) in cases {
-        let folder = tempfile::tempdir().unwrap();
-        administration(folder.path(), status, answer).await;
-        let failure = carry_out(folder.path(), &list()).await.unwrap_err();
+        let home = Home::new();
+        administration(home.data.path(), status, answer).await;
+        let failure = home.list(None).await.unwrap_err();
         assert!(failure.to_string().contains(expected), "{failure}");
         assert_eq!(failure.exit(), Exit::Failed);
     }
 }
 
+/// The address of nobody.
+fn nowhere() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
 #[tokio::test]
 async fn without_a_broker_the_error_says_how_to_start_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let failure = carry_out(folder.path(), &list()).await.unwrap_err();
+    let home = Home::new();
+    let failure = home.list(None).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::Unreachable);
     assert!(failure.to_string().contains("cloudsignal serve"), "{failure}");
 
     // A broker that was killed leaves its file behind.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let access = AdminAccess {
-        url: format!("http://{}", listener.local_addr().unwrap()),
+        url: nowhere(),
         token: Secret::new("adm_x".to_owned()),
         ca_file: None,
         pid: 4711,
     };
-    drop(listener);
-    access.write(folder.path()).unwrap();
-    let failure = carry_out(folder.path(), &list()).await.unwrap_err();
+    access.write(home.data.path()).unwrap();
+    let failure = home.list(None).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::Unreachable);
     assert!(failure.to_string().contains("4711"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_profile_that_is_named_comes_before_a_broker_here_and_the_usual_one_after_it() {
+    let home = Home::new();
+    let usual = nowhere();
+    home.profile("default", &usual);
+    let failure = home.list(None).await.unwrap_err().to_string();
+    assert!(failure.contains(&usual), "nothing else is there: {failure}");
+    administration(home.data.path(), StatusCode::OK, r#"{"keys": [], "next": null}"#).await;
+    home.list(None).await.unwrap();
+    home.list(Some("")).await.unwrap();
+    let failure = home.list(Some("default")).await.unwrap_err().to_string();
+    assert!(failure.contains(&usual), "{failure}");
+    let failure = home.list(Some("work")).await.unwrap_err().to_string();
+    assert!(failure.contains("cloudsignal login --profile work"), "{failure}");
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
+use super::request::Call;
+use super::rest::Shape;
 use super::{AdminArgs, Order, OrgChoice, secret_from};
-use crate::accounts::Command;
-use crate::accounts::command::PageRequest;
 use crate::cli::exit::Failure;
 
 /// What was typed after `cloudsignal token`.
@@ -57,10 +58,20 @@ pub enum TokenAction {
         #[arg(long, value_name = "TOKEN")]
         after: Option<String>,
     },
-    /// End a token and its connections
+    /// End tokens and their connections
+    #[command(group = clap::ArgGroup::new("which").required(true))]
     Revoke {
         /// The token's id
-        token_id: String,
+        #[arg(group = "which")]
+        token_id: Option<String>,
+
+        /// Every token of this e-mail address
+        #[arg(long, value_name = "EMAIL", group = "which")]
+        user: Option<String>,
+
+        /// Every token that this identity provider vouched for; cloudsignal for those made with a key
+        #[arg(long, value_name = "NAME", group = "which")]
+        provider: Option<String>,
     },
 }
 
@@ -70,6 +81,7 @@ Examples:
         shows a user name and a password that are good for an hour
   cloudsignal token create ada@example.com --ttl 300 --replace --json
   cloudsignal token revoke 0c4b6f0e-6d0e-4c43-9d8e-1f5ce1a3f7a9
+  cloudsignal token revoke --user ada@example.com
 Browsers get their tokens from your own server, which asks for them with a secret key:
   curl https://localhost:8443/v2/tokens/create --cacert data/tls/ca.pem -H 'content-type: application/json' \\
        -d '{\"organization_id\": \"ORG\", \"secret_key\": \"sk_…\", \"user_email\": \"ada@example.com\"}'";
@@ -77,25 +89,38 @@ Browsers get their tokens from your own server, which asks for them with a secre
 impl TokenAction {
     pub(in crate::cli) fn order(self, org: OrgChoice) -> Result<Order, Failure> {
         Ok(match self {
-            Self::Create { email, ttl, replace } => Order::in_org(org, move |org| Command::TokenCreate {
-                org,
-                email,
-                ttl_secs: ttl,
-                replace_existing: replace,
-                scope: None,
-            }),
+            Self::Create { email, ttl, replace } => {
+                let body = json!({ "user_email": email, "ttl": ttl, "replace_existing": replace });
+                let call = Call::post("/v2/tokens/create", body);
+                Order::in_org(org, call, "token", Shape::Token)
+            }
             Self::Refresh {
                 token_id,
                 password_file,
             } => {
                 let password = secret_from(&password_file)?;
-                Order::Global(Command::TokenRefresh { token_id, password })
+                let body = json!({ "token_id": token_id, "current_token_password": password });
+                Order::of_server(Call::post("/v2/tokens/refresh", body), "token", Shape::Token)
             }
             Self::List { after } => {
-                let page = PageRequest { after, limit: None };
-                Order::in_org(org, |org| Command::TokenList { org, page })
+                Order::in_org(org, Call::page("/v2/tokens", after), "tokens", Shape::Same)
             }
-            Self::Revoke { token_id } => Order::in_org(org, |org| Command::TokenRevoke { org, token_id }),
+            Self::Revoke {
+                token_id: Some(token_id),
+                ..
+            } => {
+                let one = json!({ "token_id": token_id });
+                let call = Call::post("/v2/tokens/revoke", one.clone());
+                Order::in_org(org, call, "token_revoked", Shape::Empty).knowing(one)
+            }
+            Self::Revoke { user, provider, .. } => {
+                let of = match (user, provider) {
+                    (Some(email), _) => json!({ "user_email": email }),
+                    (None, provider) => json!({ "provider": provider }),
+                };
+                let call = Call::post("/v2/tokens/revoke", of.clone());
+                Order::in_org(org, call, "tokens_revoked", Shape::Empty).knowing(json!({ "of": of }))
+            }
         })
     }
 }

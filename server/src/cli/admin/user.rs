@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::json;
 
+use super::request::Call;
+use super::rest::{Shape, named};
 use super::{AdminArgs, Order, OrgChoice, secret_from};
-use crate::accounts::Command;
-use crate::accounts::command::PageRequest;
+use crate::accounts::Secret;
 use crate::cli::exit::Failure;
 
 /// What was typed after `cloudsignal user`.
@@ -81,34 +84,31 @@ Examples:
 
 impl UserAction {
     pub(in crate::cli) fn order(self, org: OrgChoice) -> Result<Order, Failure> {
+        let changed = |org, name: &str, body| {
+            let call = Call::new(Method::PATCH, named("/v2/users", name), body);
+            Order::in_org(org, call, "user", Shape::In("user"))
+        };
         Ok(match self {
             Self::Create { name, password_file } => {
                 let password = password_file.as_deref().map(secret_from).transpose()?;
-                Order::in_org(org, |org| Command::UserCreate { org, name, password })
+                let call = Call::post("/v2/users", json!({ "username": name, "password": password }));
+                Order::in_org(org, call, "user", Shape::In("user"))
             }
-            Self::List { after } => {
-                let page = PageRequest { after, limit: None };
-                Order::in_org(org, |org| Command::UserList {
-                    org,
-                    prefix: None,
-                    page,
-                })
+            Self::List { after } => Order::in_org(org, Call::page("/v2/users", after), "users", Shape::Same),
+            Self::Password { name, password_file } => match password_file {
+                Some(file) => changed(org, &name, json!({ "password": secret_from(&file)? })),
+                None => {
+                    // A password that is made here is shown here.
+                    let made = json!({ "password": Secret::generate_password() });
+                    changed(org, &name, made.clone()).knowing(made)
+                }
+            },
+            Self::Enable { name } => changed(org, &name, json!({ "enabled": true })),
+            Self::Disable { name } => changed(org, &name, json!({ "enabled": false })),
+            Self::Delete { name } => {
+                let call = Call::delete(named("/v2/users", &name));
+                Order::in_org(org, call, "user_deleted", Shape::Empty).knowing(json!({ "name": name }))
             }
-            Self::Password { name, password_file } => {
-                let password = password_file.as_deref().map(secret_from).transpose()?;
-                Order::in_org(org, |org| Command::UserSetPassword { org, name, password })
-            }
-            Self::Enable { name } => Order::in_org(org, |org| Command::UserEnable {
-                org,
-                name,
-                enabled: true,
-            }),
-            Self::Disable { name } => Order::in_org(org, |org| Command::UserEnable {
-                org,
-                name,
-                enabled: false,
-            }),
-            Self::Delete { name } => Order::in_org(org, |org| Command::UserDelete { org, name }),
         })
     }
 }

@@ -75,7 +75,7 @@ async fn what_cannot_be_a_policy_is_refused_and_changes_nothing() {
         .acl(Method::PUT, "", &[("content-type", "text/html")], "x")
         .await;
     check_error(&html, 415, "unsupported_media_type");
-    let large = "#".repeat(ADMIN_BODY_BYTES_MAX + 1);
+    let large = "#".repeat(POLICY_BODY_BYTES_MAX + 1);
     let large = bench
         .acl(Method::PUT, "", &[("content-type", "text/plain")], &large)
         .await;
