@@ -254,6 +254,37 @@ fn calling() {
 }
 
 #[test]
+fn publishing_over_http() {
+    let broker = Broker::start(BrokerOptions::default());
+    let key = broker.first_run().secret_key;
+    let addr = broker.addr(Listener::Http);
+    let publish = || {
+        let message = serde_json::json!({ "topic": "t", "payload": "x" });
+        let answer = http::ask(addr, "POST", "/v2/publish", Some(&key), Some(&message));
+        answer.expect("an answer")
+    };
+    assert!(publish().head.to_lowercase().contains("x-ratelimit-limit: 100"));
+    drop(broker.cli(&["quota", "set", "api_key_publish_burst=3"]));
+    with(&broker, "api_key_publishes_per_sec", 1, || {
+        let answers: Vec<_> = (0..200).map(|_| publish()).collect();
+        let refused = answers.iter().find(|answer| answer.status != 202);
+        let refused = refused.expect("two hundred are too many for a second");
+        assert_eq!(refused.status, 429);
+        let head = refused.head.to_lowercase();
+        assert!(
+            head.contains("retry-after: 1") && head.contains("x-ratelimit-limit: 1\r"),
+            "{head}"
+        );
+        assert_eq!(refused.json()["error"], "rate_limited");
+        assert_eq!(refused.json()["quota"], "api_key_publishes_per_sec");
+    });
+    drop(broker.cli(&["quota", "set", "api_key_publishes_per_sec=0"]));
+    let free = publish();
+    let limit = free.head.to_lowercase();
+    assert!(free.status == 202 && !limit.contains("\nx-ratelimit"), "{free:?}");
+}
+
+#[test]
 fn plans() {
     let mut broker = Broker::start(BrokerOptions::default());
     for (plan, connections, messages) in [

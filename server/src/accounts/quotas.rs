@@ -73,6 +73,8 @@ impl Plan {
             ("all_queue_bytes_max", 10 * MIB * scale),
             ("api_calls_per_sec", 20 * scale),
             ("api_key_calls_per_sec", 10 * scale),
+            ("api_key_publishes_per_sec", 100 * scale),
+            ("api_key_publish_burst", 200 * scale),
         ]
     }
 }
@@ -97,6 +99,10 @@ pub struct Allowance {
     pub api_calls_per_sec: u32,
     /// Calls of the HTTP API per second with one key; 0 for no limit.
     pub api_key_calls_per_sec: u32,
+    /// Messages per second that one key or token publishes over HTTP; 0 for no limit.
+    pub api_key_publishes_per_sec: u32,
+    /// Messages that one key or token may publish in one go after a pause; 0 for none at all.
+    pub api_key_publish_burst: u32,
 }
 
 /// What a quota of 0 means.
@@ -294,6 +300,20 @@ pub const QUOTAS: &[QuotaName] = &[
         "calls per second of one key",
         U32
     ),
+    quota!(
+        "api_key_publishes_per_sec",
+        api_key_publishes_per_sec,
+        NoLimit,
+        "messages per second of one key or token",
+        U32
+    ),
+    quota!(
+        "api_key_publish_burst",
+        api_key_publish_burst,
+        Nothing,
+        "messages in one go of one key or token",
+        U32
+    ),
 ];
 
 /// The quota with this name.
@@ -408,6 +428,8 @@ mod tests {
             },
             api_calls_per_sec: 0,
             api_key_calls_per_sec: 5,
+            api_key_publishes_per_sec: 200,
+            api_key_publish_burst: 300,
         }
     }
 
@@ -434,6 +456,8 @@ mod tests {
         assert_eq!(free.limits.publish_messages_per_sec, 20, "the server's");
         assert_eq!(free.api_calls_per_sec, 20, "where the server has none");
         assert_eq!(free.api_key_calls_per_sec, 5, "the server's");
+        let publishes = (free.api_key_publishes_per_sec, free.api_key_publish_burst);
+        assert_eq!(publishes, (100, 200));
         let business = of(Plan::Business, &[]);
         assert_eq!(business.limits.connections_max, 500, "the server's");
         assert_eq!(business.limits.publish_messages_per_month, 10_000_000);

@@ -676,6 +676,22 @@ pub static KEYS: &[Key] = &[
         0xFFFF_FFFF,
         "HTTP API calls with one key; beyond it the answer is 429; 0: no limit."
     ),
+    number!(
+        "api.key_publishes_per_sec",
+        api.key_publishes_per_sec,
+        "messages per second",
+        0,
+        0xFFFF_FFFF,
+        "Messages that one key or token publishes over HTTP; beyond it the answer is 429; 0: no limit."
+    ),
+    number!(
+        "api.key_publish_burst",
+        api.key_publish_burst,
+        "messages",
+        0,
+        0xFFFF_FFFF,
+        "Messages that one key or token may publish over HTTP in one go after a pause; 0: none at all."
+    ),
     Key {
         name: "log.level",
         doc: "What is logged: a level, or targets with levels such as info,cloudsignal_server::net=debug. \

@@ -268,13 +268,28 @@ impl Config {
 }
 
 /// Bounds of an organization's calls of the HTTP API.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiCalls {
     /// Calls per second with all its keys together; 0 for no limit. Two seconds' worth may come at once; beyond it the
     /// answer is 429.
     pub calls_per_sec: u32,
     /// Calls per second with one key; 0 for no limit. As above.
     pub key_calls_per_sec: u32,
+    /// Messages per second that one key or token publishes over HTTP; 0 for no limit. Beyond it the answer is 429.
+    pub key_publishes_per_sec: u32,
+    /// Messages that one key or token may publish in one go after a pause; 0 for none at all.
+    pub key_publish_burst: u32,
+}
+
+impl Default for ApiCalls {
+    fn default() -> Self {
+        Self {
+            calls_per_sec: 0,
+            key_calls_per_sec: 0,
+            key_publishes_per_sec: 100,
+            key_publish_burst: 200,
+        }
+    }
 }
 
 impl Config {
@@ -285,6 +300,8 @@ impl Config {
             limits: self.limits.clone(),
             api_calls_per_sec: self.api.calls_per_sec,
             api_key_calls_per_sec: self.api.key_calls_per_sec,
+            api_key_publishes_per_sec: self.api.key_publishes_per_sec,
+            api_key_publish_burst: self.api.key_publish_burst,
         }
     }
 }

@@ -195,6 +195,13 @@ impl Usage {
         passed
     }
 
+    /// Counts that a quota which is kept elsewhere was exceeded.
+    pub(crate) fn exceeded(&self, org: &OrgId, quota: &str) {
+        let mut used = Tally::default();
+        used.exceeded.insert(quota.to_owned(), 1);
+        running(&mut self.0.orgs.lock(), org, self.today()).add(&used);
+    }
+
     /// Adds what an organization has counted since the last look.
     fn collect(&self, cell: &Arc<OrgCell>) {
         let now = self.0.clock.now();

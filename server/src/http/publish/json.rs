@@ -12,11 +12,10 @@ use utoipa::ToSchema;
 use cloudsignal_core::Qos;
 
 use super::message::{OwnedMessage, OwnedProperties, base64, qos, topic};
-use super::rate::BURST_MESSAGES;
 use crate::http::ApiError;
 
-/// Messages in a batch: as many as a key may publish in one go.
-const BATCH_MESSAGES_MAX: usize = BURST_MESSAGES as usize;
+/// Messages in a batch.
+const BATCH_MESSAGES_MAX: usize = 200;
 
 /// A message to publish. Fields that we do not know are ignored.
 #[derive(Debug, Deserialize, ToSchema)]

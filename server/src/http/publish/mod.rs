@@ -40,7 +40,7 @@ use body::Asked;
 use idempotency::{Fingerprint, Idempotency};
 use json::{BatchRequest, PublishRequest};
 use publisher::Publisher;
-use rate::Rates;
+use rate::{Left, Rate, Rates};
 use raw::RawParams;
 
 /// What publishing over HTTP remembers between requests.
@@ -137,12 +137,23 @@ pub(super) async fn publish_bridge(
 }
 
 async fn one(api: Api, publisher: Publisher, asked: Asked, route: Route) -> Response {
-    let (rate, allowed) = api.0.publish.rates.spend(&publisher, 1);
+    let (rate, allowed) = spend(&api, &publisher, 1);
     let reply = match allowed {
         Ok(()) => answered_once(&api, &publisher, asked, route).await,
         Err(error) => Reply::of_error(route.dialect, error),
     };
     (rate, reply).into_response()
+}
+
+/// Takes messages off the publisher's allowance, or none at all.
+fn spend(api: &Api, publisher: &Publisher, messages: usize) -> (Option<Left>, Result<(), ApiError>) {
+    let (orgs, org) = (&api.0.orgs, &publisher.identity.org);
+    let rate = Rate::of(&orgs.allowance(org));
+    let (left, allowed) = api.0.publish.rates.spend(publisher, rate, messages);
+    if allowed.is_err() {
+        orgs.usage().exceeded(org, rate::QUOTA);
+    }
+    (left, allowed)
 }
 
 async fn answered_once(api: &Api, publisher: &Publisher, asked: Asked, route: Route) -> Reply {
@@ -199,7 +210,7 @@ pub(super) async fn batch(State(api): State<Api>, publisher: Publisher, asked: A
         Ok(messages) => messages,
         Err(error) => return error.into_response(),
     };
-    let (rate, allowed) = api.0.publish.rates.spend(&publisher, messages.len());
+    let (rate, allowed) = spend(&api, &publisher, messages.len());
     if let Err(error) = allowed {
         return (rate, error).into_response();
     }
