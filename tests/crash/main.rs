@@ -52,7 +52,7 @@ mod trace;
 
 use std::time::Duration;
 
-use brokers::{Autosave, Mosquitto};
+use brokers::{Autosave, Cut, Mosquitto};
 use fault::Kind;
 use plan::Sharing;
 use settings::{Endings, Settings};
@@ -80,6 +80,17 @@ fn short(endings: Endings, sharing: Sharing) -> Settings {
         endings,
         sharing,
     }
+}
+
+#[test]
+fn nobody_is_accused_when_only_connections_are_cut() {
+    let mut settings = short(Endings::Mixed, Sharing::Tried);
+    settings.cycles = 5;
+    settings.patience = Duration::from_secs(20);
+    let report = director::run(&mut Cut::new(), settings);
+    println!("{report}");
+    assert!(report.tally.acked_all() > 0);
+    assert_eq!(report.faults.kinds(), [], "see above");
 }
 
 #[test]

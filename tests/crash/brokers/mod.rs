@@ -1,5 +1,6 @@
 //! How a broker is started, ended and asked: one file for each that is known.
 
+mod cut;
 mod external;
 mod mosquitto;
 mod ours;
@@ -8,6 +9,7 @@ use std::env;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use cut::Cut;
 pub(crate) use external::External;
 pub(crate) use mosquitto::{Autosave, Mosquitto};
 pub(crate) use ours::Ours;
@@ -57,8 +59,9 @@ pub(crate) fn from_environment() -> Box<dyn Broker> {
     let name = env::var("CS_TEST_CRASH_BROKER").unwrap_or_else(|_| "ours".to_owned());
     match name.as_str() {
         "ours" => Box::new(Ours::new()),
+        "cut" => Box::new(Cut::new()),
         "mosquitto" => Box::new(Mosquitto::new(Autosave::from_environment())),
         "external" => Box::new(External::from_environment()),
-        other => panic!("CS_TEST_CRASH_BROKER is ours, mosquitto or external, not {other:?}"),
+        other => panic!("CS_TEST_CRASH_BROKER is ours, cut, mosquitto or external, not {other:?}"),
     }
 }
