@@ -151,6 +151,16 @@ pub enum Change {
     },
 }
 
+/// Whether the store takes changes, as far as the shell knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// It does, or is slow.
+    #[default]
+    Working,
+    /// It has refused some and is tried again: the disk is full, or broken.
+    Failing,
+}
+
 /// How one session gets a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {

@@ -43,6 +43,7 @@ pub mod sink;
 mod timers;
 mod turn;
 
+pub use change::Storage;
 pub use identity::{Access, Credential, Identity, OrgId};
 pub use limits::Limits;
 pub use message::{Message, StoredMessage};

@@ -107,11 +107,13 @@ pub enum DropReason {
     FanOut,
     /// The organization's delivery quota was used up, and QoS 0 does not wait.
     DeliveryQuota,
+    /// It would have to be stored, and the store fails.
+    StoreFailing,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::QueueFullQos0,
         Self::QueueFull,
         Self::PacketTooLarge,
@@ -124,6 +126,7 @@ impl DropReason {
         Self::PayloadFormat,
         Self::FanOut,
         Self::DeliveryQuota,
+        Self::StoreFailing,
     ];
 
     /// Position in [`DropReason::ALL`].
@@ -148,6 +151,7 @@ impl DropReason {
             Self::PayloadFormat => "payload_format",
             Self::FanOut => "fan_out",
             Self::DeliveryQuota => "delivery_quota",
+            Self::StoreFailing => "store_failing",
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use cloudsignal_core::{Duration, Instant, Qos};
 
-use crate::change::Change;
+use crate::change::{Change, Storage};
 use crate::counters::Counters;
 use crate::limits::Limits;
 use crate::quota::{Meter, Quota, REPORT_SECS};
@@ -28,6 +28,9 @@ pub(crate) struct Desk {
     pub(crate) ticket: Ticket,
     /// Everything up to this one is stored.
     pub(crate) stored: Ticket,
+    /// Somebody beside the connections waits for this one.
+    pub(crate) awaited: Ticket,
+    pub(crate) storage: Storage,
     /// Whether anything changed under that ticket.
     pub(crate) unsealed: bool,
     /// Whether the packet being handled changed anything, so that its acknowledgement has to wait.
@@ -79,6 +82,8 @@ impl Desk {
             scratch: Vec::new(),
             ticket: Ticket(1),
             stored: Ticket(0),
+            awaited: Ticket(0),
+            storage: Storage::Working,
             unsealed: false,
             changed: false,
             waiting: VecDeque::new(),

@@ -135,7 +135,11 @@ impl Org {
         self.desk.counters.reauthentications += 1;
         let Self { sessions, desk, .. } = self;
         let mut turn = Turn { desk, now, sink };
-        if let Some(conn) = sessions[place as usize].conn.as_deref_mut() {
+        let session = &mut sessions[place as usize];
+        if session.is_persistent() {
+            turn.note(session.change());
+        }
+        if let Some(conn) = session.conn.as_deref_mut() {
             let packet = Auth::new(ReasonCode::Success, AUTH_METHOD); // [MQTT-4.12.0-5]
             let version = conn.version;
             conn.reply(&mut turn, Completes::Nothing, |out| packet.encode(version, out));

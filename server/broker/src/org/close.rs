@@ -219,7 +219,8 @@ impl Org {
         let mut publication = will.message.publication();
         publication.expires_at = will.expiry_secs.map(|secs| now.after_secs(secs));
         self.desk.counters.wills += 1;
-        self.publish_as(place, &publication, Standing::Will, now, sink);
+        // Why not, if not, is counted; nobody is left who could be told.
+        let _ = self.publish_as(place, &publication, Standing::Will, now, sink);
     }
 
     /// The session ends, and everything it held. Its delayed will is published now. [MQTT-3.1.3.2.2]

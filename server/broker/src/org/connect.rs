@@ -14,6 +14,7 @@ use super::auth::{AUTH_METHOD, AuthState};
 use super::publish::says_the_truth;
 use super::{Org, rearm};
 use crate::authz::Grants;
+use crate::change::Storage;
 use crate::identity::Identity;
 use crate::message::Publication;
 use crate::quota::Quota;
@@ -68,6 +69,7 @@ impl Org {
         self.desk.changed = false;
         let admitted = self
             .admit(connect, &identity)
+            .and_then(|client_id| self.may_keep(connect).map(|()| client_id))
             .and_then(|client_id| self.admit_one_more(connect, now).map(|()| client_id));
         match admitted {
             Err(refusal) => self.refuse(conn, connect, refusal, now, sink),
@@ -111,6 +113,19 @@ impl Org {
             Some(&place) => self.may_return(&self.sessions[place as usize], identity)?,
         }
         Ok(connect.client_id.into())
+    }
+
+    /// May the client have the session that it asks for, as the store stands?
+    fn may_keep(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
+        let is_new = connect.clean_start || !self.by_client_id.contains_key(connect.client_id);
+        let expiry_secs = expiry_granted(connect, self.desk.limits.session_expiry_secs_default);
+        if self.desk.storage == Storage::Failing && is_new && expiry_secs > 0 {
+            return Err(Refusal::new(
+                ReasonCode::ServerUnavailable,
+                "a session that is to last cannot be stored at the moment",
+            ));
+        }
+        Ok(())
     }
 
     /// What concerns every client that may come in: its will, and last of all the rate, so that only those count
@@ -429,6 +444,11 @@ impl Org {
         packet.response_information = response.as_deref();
         let version = connect.version;
         let mut turn = Turn { desk, now, sink };
+        // Who comes back while the store fails does not wait for it: what the session is, is stored.
+        if turn.desk.storage == Storage::Failing && turn.desk.changed {
+            turn.desk.changed = false;
+            turn.desk.wait(conn);
+        }
         conn.opening = turn.desk.changed;
         conn.reply(&mut turn, Completes::Nothing, |out| packet.encode(version, out));
         conn.opening |= conn.outgrown;

@@ -20,6 +20,7 @@ mod packet;
 mod publish;
 mod pump;
 pub mod restore;
+mod storage;
 mod submission;
 mod subscribe;
 mod sys;
@@ -137,8 +138,17 @@ impl Org {
     /// The ticket that [`Org::seal`] will give, if this turn has changed anything so far: for answers that
     /// wait for the store as an acknowledgement does.
     #[must_use]
-    pub fn unsealed(&self) -> Option<Ticket> {
-        self.desk.unsealed.then_some(self.desk.ticket)
+    pub fn unsealed(&mut self) -> Option<Ticket> {
+        let ticket = self.desk.unsealed.then_some(self.desk.ticket)?;
+        self.desk.awaited = ticket;
+        Some(ticket)
+    }
+
+    /// Whether anybody waits for what is not stored yet: for an acknowledgement, for a QoS 2 message, for the answer
+    /// to a submission. If nobody does, the shell may wait for more before it writes.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.desk.waiting.is_empty() || self.desk.awaited > self.desk.stored
     }
 
     /// Everything up to `stored` is stored: what waited for it is sent.

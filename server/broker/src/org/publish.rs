@@ -120,11 +120,16 @@ impl Org {
                 .map(|secs| now.after_secs(secs)),
             publisher: session.serial,
         };
-        let told = self.publish_as(place, &publication, Standing::Ordinary, now, sink);
+        let passed = self.publish_as(place, &publication, Standing::Ordinary, now, sink);
         if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
             alias.put_back(conn);
         }
-        if let Some(packet_id) = publish.packet_id {
+        let told = match passed {
+            Ok(0) => Some(ReasonCode::NoMatchingSubscribers),
+            Ok(_) => Some(ReasonCode::Success),
+            Err(stopped) => self.told_of(place, stopped),
+        };
+        if let (Some(packet_id), Some(told)) = (publish.packet_id, told) {
             self.acknowledge(place, publish, packet_id, told, now, sink);
         }
         self.end_flood(place, now, sink)
@@ -149,7 +154,7 @@ impl Org {
         })
     }
 
-    /// Publishes under the permissions of a session. Answers what the publisher is told.
+    /// Publishes under the permissions of a session. Answers how many sessions got the message.
     pub(super) fn publish_as(
         &mut self,
         place: u32,
@@ -157,15 +162,12 @@ impl Org {
         standing: Standing,
         now: Instant,
         sink: &mut impl Sink,
-    ) -> ReasonCode {
-        match self.pass(place, publication, standing, now, sink) {
-            Ok(0) => ReasonCode::NoMatchingSubscribers,
-            Ok(_) => ReasonCode::Success,
-            Err(stopped) => {
-                self.count_stopped(place, stopped, now, sink);
-                stopped.reason
-            }
+    ) -> Result<usize, Stopped> {
+        let passed = self.pass(place, publication, standing, now, sink);
+        if let Err(stopped) = passed {
+            self.count_stopped(place, stopped, now, sink);
         }
+        passed
     }
 
     fn count_stopped(&mut self, place: u32, stopped: Stopped, now: Instant, sink: &mut impl Sink) {
@@ -194,6 +196,9 @@ impl Org {
     ) -> Result<usize, Stopped> {
         self.check_levels(publication)?;
         let permit = self.permit(place, publication, sink)?;
+        if standing == Standing::Ordinary {
+            self.check_exchange(place, publication)?;
+        }
         self.pass_permitted(&permit, publication, standing, now, sink)
     }
 
@@ -218,6 +223,9 @@ impl Org {
     ) -> Result<usize, Stopped> {
         self.check_payload(publication)?;
         self.check_fan_out(permit)?;
+        if standing == Standing::Ordinary {
+            self.check_storage(permit, publication)?;
+        }
         let bytes = publication.payload.len() as u64;
         let Desk {
             limits,

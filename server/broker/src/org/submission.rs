@@ -41,7 +41,8 @@ pub struct Submission<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// What PUBACK would say: Success, 0x10 no matching subscribers, 0x87 not authorized, 0x90 topic name
-    /// invalid, 0x95 packet too large, 0x97 quota exceeded, 0x99 payload format invalid.
+    /// invalid, 0x95 packet too large, 0x97 quota exceeded, 0x99 payload format invalid; and 0x88 server unavailable
+    /// when it would have to be stored and the store fails: it may be submitted again later.
     pub reason: ReasonCode,
     /// How many sessions got it.
     pub reached: usize,
@@ -115,13 +116,20 @@ impl Org {
                     sink,
                 };
                 stopped.count(turn, NO_CLIENT_ID);
-                (stopped.reason, 0, stopped.quota)
+                let reason = if stopped.dropped == DropReason::StoreFailing {
+                    ReasonCode::ServerUnavailable
+                } else {
+                    stopped.reason
+                };
+                (reason, 0, stopped.quota)
             }
         };
+        let ticket = self.desk.changed.then_some(self.desk.ticket);
+        self.desk.awaited = ticket.unwrap_or(self.desk.awaited);
         Submitted {
             reason,
             reached,
-            ticket: self.desk.changed.then_some(self.desk.ticket),
+            ticket,
             denied_by: self.submitters.denied_by.take(),
             quota,
         }

@@ -11,7 +11,7 @@ use cloudsignal_core::{Instant, TopicFilter};
 use super::Org;
 use super::packet::Fault;
 use crate::authz::{Denied, SubscribePermit};
-use crate::change::Change;
+use crate::change::{Change, Storage};
 use crate::quota::Quota;
 use crate::router::{Direct, Member, Scan};
 use crate::session::Subscription;
@@ -72,6 +72,9 @@ impl Org {
         let permit = self
             .permit_subscribe(place, wanted, filter, sink)
             .map_err(Denied::reason)?;
+        if self.desk.storage == Storage::Failing && self.sessions[place as usize].is_persistent() {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         let session = &mut self.sessions[place as usize];
         let is_new = !session.subscriptions.contains(filter);
         let filter_bytes = session.subscriptions.filter_bytes() + filter.as_str().len();

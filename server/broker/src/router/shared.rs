@@ -141,6 +141,11 @@ impl Groups {
         group.members.iter().find(|member| member.session == session)
     }
 
+    /// The members of a group.
+    pub(crate) fn members(&self, key: GroupKey) -> &[Member] {
+        self.groups.get(&key).map_or(&[], |group| &group.members)
+    }
+
     /// How many members all groups have together.
     pub(crate) fn len(&self) -> usize {
         self.groups.values().map(|group| group.members.len()).sum()

@@ -471,8 +471,14 @@ impl Outbound {
             if entry.sent {
                 return false;
             }
-            is_open &= entry.held_until <= stored;
-            is_open || matches!(entry.stage, Stage::Released(_))
+            let is_free = entry.held_until <= stored;
+            match entry.stage {
+                Stage::Released(_) => is_free,
+                Stage::Published(_) => {
+                    is_open &= is_free;
+                    is_open
+                }
+            }
         })
     }
 
@@ -523,6 +529,7 @@ impl Outbound {
                     entry.sent = true;
                 }
                 entry.stage = Stage::Released(order);
+                entry.held_until = desk.ticket;
                 self.forget_window(desk, size);
                 Acknowledged::Released(order)
             }

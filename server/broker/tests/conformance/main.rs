@@ -11,7 +11,8 @@
 //! | `subscribe`, `shared`, `retain`, `will`, `dollar` | who gets what |
 //! | `quota` | the bounds of a whole organization |
 //! | `acl`, `admin` | permissions, and what operators change while clients are connected |
-//! | `queue`, `durable`, `malformed` | what happens when things are slow, unstored or wrong |
+//! | `queue`, `durable`, `storage`, `malformed` | what happens when things are slow, unstored or wrong |
+//! | `restart`, `snapshot`, [`disk`] | what is there again after a crash |
 
 mod acl;
 mod admin;
@@ -19,6 +20,7 @@ mod alias_and_limits;
 mod auth;
 mod client;
 mod connect;
+mod disk;
 mod dollar;
 mod durable;
 mod keep_alive;
@@ -27,9 +29,12 @@ mod publish;
 mod qos;
 mod queue;
 mod quota;
+mod restart;
 mod retain;
 mod session;
 mod shared;
+mod snapshot;
+mod storage;
 mod submission;
 mod subscribe;
 mod will;

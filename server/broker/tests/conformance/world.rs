@@ -21,6 +21,7 @@ use cloudsignal_core::{Decoder, Instant, Packet, TopicName, Version};
 
 /// The sender of a client's packets and the reader of what it gets; see `client.rs`.
 pub(crate) use crate::client::{Client, Connecting};
+use crate::disk::Disk;
 
 /// Seed of every organization here; nothing in the stories depends on it.
 const SEED: u64 = 7;
@@ -33,11 +34,13 @@ pub(crate) struct World(Rc<RefCell<Inner>>);
 
 pub(crate) struct Inner {
     pub(crate) org: Org,
+    policy: Policy,
     pub(crate) now: Instant,
     pub(crate) tape: Tape,
     stores: Stores,
     /// Groups of changes that are not stored yet.
-    unstored: VecDeque<Ticket>,
+    unstored: VecDeque<(Ticket, Vec<Change>)>,
+    pub(crate) disk: Disk,
 }
 
 /// When the store answers.
@@ -59,6 +62,8 @@ pub(crate) struct Tape {
     /// Tokens that the machine wants to be checked.
     pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
     pub(crate) changes: Vec<Change>,
+    /// Those of the turn at work.
+    pub(crate) unsealed: Vec<Change>,
     pub(crate) reports: Vec<String>,
     pub(crate) forwarded: Vec<Arc<Message>>,
 }
@@ -96,11 +101,13 @@ impl World {
 
     pub(crate) fn with(limits: Limits, policy: Policy) -> Self {
         Self(Rc::new(RefCell::new(Inner {
-            org: Org::new(OrgId::new("org_test"), limits, policy, SEED),
+            org: Org::new(OrgId::new("org_test"), limits, policy.clone(), SEED),
+            policy,
             now: Instant::from_micros(1_000_000),
             tape: Tape::default(),
             stores: Stores::AtOnce,
             unstored: VecDeque::new(),
+            disk: Disk::default(),
         })))
     }
 
@@ -161,12 +168,39 @@ impl World {
     /// The store answers for the oldest group of changes that waits. Answers whether one waited.
     pub(crate) fn store_one(&self) -> bool {
         let inner = &mut *self.inner();
-        let Some(ticket) = inner.unstored.pop_front() else {
-            return false;
-        };
-        inner.org.handle_stored(ticket, inner.now, &mut inner.tape);
+        let is_one = inner.store_oldest();
         inner.end_turn();
-        true
+        is_one
+    }
+
+    /// Whether a group of changes waits for the store.
+    pub(crate) fn is_unstored(&self) -> bool {
+        !self.inner().unstored.is_empty()
+    }
+
+    /// The process dies and is started again: what was not stored is lost, and every connection with it.
+    pub(crate) fn crash(&self) {
+        let inner = &mut *self.inner();
+        let (limits, policy) = (inner.org.limits().clone(), inner.policy.clone());
+        let org = Org::new(OrgId::new("org_test"), limits, policy, SEED);
+        inner.org = inner.disk.restore(org, inner.now);
+        inner.unstored.clear();
+        inner.tape.unsealed.clear();
+        inner.tape.closing.clear();
+        inner.tape.asked.clear();
+        for (_, line) in core::mem::take(&mut inner.tape.open) {
+            inner.tape.lines[line].closed.get_or_insert(CloseCause::Transport);
+        }
+        inner.end_turn();
+    }
+
+    /// Everything that is worth storing, as the organization tells it.
+    pub(crate) fn snapshot(&self) -> Disk {
+        let mut disk = Disk::default();
+        self.inner()
+            .org
+            .snapshot(&mut |change| disk.apply(&change).expect("a snapshot is in order"));
+        disk
     }
 
     /// Everything that was to be stored since the last look.
@@ -241,14 +275,14 @@ impl Inner {
                 self.org.handle_closed(conn, self.now, &mut self.tape);
             }
             self.org.invariants();
-            if let Some(ticket) = self.org.seal() {
-                self.unstored.push_back(ticket);
+            let changes = core::mem::take(&mut self.tape.unsealed);
+            match self.org.seal() {
+                Some(ticket) => self.unstored.push_back((ticket, changes)),
+                None => assert!(changes.is_empty(), "what is to be stored has a ticket"),
             }
             let is_due = self.org.poll_timeout().is_some_and(|at| at <= self.now);
-            if self.stores == Stores::AtOnce
-                && let Some(ticket) = self.unstored.pop_front()
-            {
-                self.org.handle_stored(ticket, self.now, &mut self.tape);
+            if self.stores == Stores::AtOnce && self.store_oldest() {
+                // What waited for it has been sent.
             } else if is_due {
                 self.org.handle_timeout(self.now, &mut self.tape);
             } else if self.tape.closing.is_empty() {
@@ -256,6 +290,17 @@ impl Inner {
             }
         }
         panic!("the turn does not end");
+    }
+
+    fn store_oldest(&mut self) -> bool {
+        let Some((ticket, changes)) = self.unstored.pop_front() else {
+            return false;
+        };
+        for change in changes {
+            self.disk.apply(&change).expect("changes are in order");
+        }
+        self.org.handle_stored(ticket, self.now, &mut self.tape);
+        true
     }
 
     /// The client's transport is gone, without a word.
@@ -356,6 +401,7 @@ impl Sink for Tape {
     }
 
     fn store(&mut self, change: Change) {
+        self.unsealed.push(change.clone());
         self.changes.push(change);
     }
 

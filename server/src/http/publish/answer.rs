@@ -284,6 +284,11 @@ fn refusal(outcome: &Submitted, message: &OwnedMessage, publisher: &Publisher) -
             let text = "topic: it has too many levels";
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_topic", text)
         }
+        None if outcome.reason == ReasonCode::ServerUnavailable => {
+            let text = "the message cannot be stored at the moment";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", text)
+                .retry_after(QUOTA_RETRY_SECS)
+        }
         Some(_) | None => {
             let text = format!("the organization takes no more for now: {}", outcome.reason);
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text).retry_after(QUOTA_RETRY_SECS)

@@ -1,0 +1,93 @@
+//! While the store fails: what would have to be stored is refused before anything of it happens, and everything else
+//! goes on.
+//!
+//! What was accepted before waits for the store, and its acknowledgements with it. Wills are published all the same:
+//! whoever left one cannot publish it again.
+
+use cloudsignal_core::Qos;
+use cloudsignal_core::codec::ReasonCode;
+
+use super::Org;
+use super::publish::Stopped;
+use crate::authz::PublishPermit;
+use crate::change::Storage;
+use crate::message::Publication;
+use crate::sink::DropReason;
+
+const FAILING: Stopped = Stopped::without_quota(ReasonCode::QuotaExceeded, DropReason::StoreFailing);
+
+impl Org {
+    /// The store has begun to fail, or works again.
+    ///
+    /// | while it fails | is told |
+    /// |---|---|
+    /// | PUBLISH that sets or clears a retained message, or that a lasting session is to get at QoS 1 or 2 | v5: 0x97; before v5: nothing, so that the client sends it again |
+    /// | QoS 2 PUBLISH from a lasting session | the same |
+    /// | SUBSCRIBE from a lasting session | 0x97 (v3.1.1: 0x80) for each filter |
+    /// | CONNECT that needs a new lasting session | 0x88 (v3.1.1: 3) |
+    /// | submission that would have to be stored | 0x88 |
+    pub const fn handle_storage(&mut self, storage: Storage) {
+        self.desk.storage = storage;
+    }
+
+    /// A QoS 2 exchange with a session that is to last has to be stored.
+    pub(super) fn check_exchange(&self, place: u32, publication: &Publication<'_>) -> Result<(), Stopped> {
+        let is_exchange =
+            publication.qos == Qos::ExactlyOnce && self.sessions[place as usize].is_persistent();
+        if self.desk.storage == Storage::Failing && is_exchange {
+            return Err(FAILING);
+        }
+        Ok(())
+    }
+
+    /// A message that has to be stored goes nowhere while the store fails.
+    pub(super) fn check_storage(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        publication: &Publication<'_>,
+    ) -> Result<(), Stopped> {
+        let fails = self.desk.storage == Storage::Failing;
+        if fails && self.must_store(permit, publication) {
+            return Err(FAILING);
+        }
+        Ok(())
+    }
+
+    fn must_store(&mut self, permit: &PublishPermit<'_>, publication: &Publication<'_>) -> bool {
+        let topic = permit.topic();
+        let changes_retained = !publication.payload.is_empty() || self.retained.get(topic).is_some();
+        if publication.retain && changes_retained {
+            return true;
+        }
+        if publication.qos == Qos::AtMostOnce {
+            return false;
+        }
+        let Self {
+            trie,
+            cache,
+            groups,
+            sessions,
+            ..
+        } = self;
+        let matches = cache.lookup(trie, topic, |place| {
+            sessions[place as usize].grants.allows_delivery(topic)
+        });
+        let keeps = |place: u32, qos: Qos| qos > Qos::AtMostOnce && sessions[place as usize].is_persistent();
+        matches
+            .sessions
+            .iter()
+            .any(|found| keeps(found.session, found.qos))
+            || matches.groups.iter().any(|&group| {
+                let mut members = groups.members(group).iter();
+                members.any(|member| keeps(member.session, member.qos))
+            })
+    }
+
+    /// What the publisher of a message that was stopped is told, if anything.
+    pub(super) fn told_of(&self, place: u32, stopped: Stopped) -> Option<ReasonCode> {
+        let conn = self.sessions[place as usize].conn.as_deref()?;
+        // Before v5 an acknowledgement is always a yes.
+        let is_silent = stopped.dropped == DropReason::StoreFailing && !conn.version.is_v5();
+        (!is_silent).then_some(stopped.reason)
+    }
+}
