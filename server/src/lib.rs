@@ -25,6 +25,7 @@ pub mod authn;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod durable;
 pub mod first_run;
 mod history;
 pub mod http;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
@@ -21,6 +22,8 @@ use crate::cli::admin::AdminAccess;
 use crate::cli::serve::Listen;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::durable::Level;
+use crate::durable::restore::Totals;
 use crate::first_run::announcement::announcement;
 use crate::first_run::certificate::local_hostname;
 use crate::first_run::{Bound, DataFolder, Endpoints, ensure_certificates, ensure_organization};
@@ -42,6 +45,9 @@ pub use crate::net::listener::Kind;
 
 /// What the token of a running broker's administration begins with.
 const ADMIN_TOKEN_PREFIX: &str = "adm_";
+
+/// How long the store may take for what waits when the broker stops.
+const WRITE_OUT: Duration = Duration::from_secs(5);
 
 /// A running broker.
 #[derive(Debug)]
@@ -124,9 +130,11 @@ impl Server {
         let listeners = bind_all(&config)?;
         let certificates = load_certificates(&config, &folder, &foundation.clock)?;
         let (stop, stopping) = watch::channel(false);
-        let shell = make_shell(config, &foundation, stopping);
+        let level = config.durability.level;
+        let shell = make_shell(config, &foundation, stopping, level);
         let usage = shell.orgs.usage().load(&shell.orgs.ids()).await;
         usage.context("the usage of this month cannot be read")?;
+        read_back(&shell).await?;
         let admin_token = Secret::generate(ADMIN_TOKEN_PREFIX);
         let mut server = Self {
             addresses: BTreeMap::new(),
@@ -191,6 +199,9 @@ impl Server {
             let _ = task.await;
         }
         let orgs = &self.shell.orgs;
+        if tokio::time::timeout(WRITE_OUT, orgs.write_out()).await.is_err() {
+            tracing::warn!("the store does not take what nobody was promised; it is lost");
+        }
         if let Err(error) = orgs.usage().write(orgs).await {
             tracing::warn!(%error, "the last of the usage is lost");
         }
@@ -346,8 +357,49 @@ fn load_certificates(
     Ok(Some(Certificates::load(files, tls)?))
 }
 
-fn make_shell(config: Config, foundation: &Foundation, stop: watch::Receiver<bool>) -> Arc<Shell> {
-    let orgs = Orgs::new(&config, foundation.directory.clone(), foundation.history.clone());
+/// Sessions, queues and retained messages, as the last run left them.
+async fn read_back(shell: &Shell) -> anyhow::Result<()> {
+    let started = shell.clock.now();
+    let totals = shell.orgs.restore().await;
+    let totals = totals.context("what organizations have stored cannot be read back")?;
+    if totals.is_empty() {
+        return Ok(());
+    }
+    let Totals {
+        sessions,
+        subscriptions,
+        deliveries,
+        retained,
+        orphans,
+        quarantined,
+    } = totals;
+    let millis = shell.clock.now().since(started).as_millis();
+    tracing::info!(
+        millis,
+        sessions,
+        subscriptions,
+        deliveries,
+        retained,
+        orphans,
+        "read back"
+    );
+    if quarantined > 0 {
+        tracing::error!(
+            quarantined,
+            "stored entries could not be used and were put aside; look at them with `cloudsignal store inspect`"
+        );
+    }
+    Ok(())
+}
+
+fn make_shell(
+    config: Config,
+    foundation: &Foundation,
+    stop: watch::Receiver<bool>,
+    level: Level,
+) -> Arc<Shell> {
+    let (directory, history) = (foundation.directory.clone(), foundation.history.clone());
+    let orgs = Orgs::new(&config, directory, history, level);
     let sources = Sources::new(config.connections);
     let metrics = Metrics::new(&orgs, &sources, config.metrics.orgs_max);
     Arc::new(Shell {

@@ -2,6 +2,7 @@
 
 use crate::config::value::{IpPrefix, Kind, TEXT_BYTES_MAX, Value};
 use crate::config::{ClientCert, Config, ConnectionLog, LogFormat, SignUp, TlsVersion};
+use crate::durable::Level;
 use crate::identity::endpoint::Reach;
 
 use cloudsignal_core::codec::PACKET_BYTES_MAX;
@@ -720,6 +721,13 @@ pub static KEYS: &[Key] = &[
         0,
         10_000,
         "Organizations with series of their own, the busiest first. The others are summed as \"other\"."
+    ),
+    choice!(
+        "durability.level",
+        durability.level,
+        ["disk" => Level::Disk, "os" => Level::Os, "memory" => Level::Memory],
+        "What an acknowledgement to or for a persistent session survives: disk, the loss of power; os, the end of \
+         the process; memory, nothing, and nothing is stored."
     ),
     number!(
         "shutdown.spread_millis",

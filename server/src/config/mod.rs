@@ -23,6 +23,7 @@ use cloudsignal_broker::Limits;
 
 use crate::accounts::Allowance;
 use crate::cli::serve::{DATA_DIR_DEFAULT, Listen, ServeArgs};
+use crate::durable::Level;
 use crate::identity::IdentityOptions;
 use crate::identity::endpoint::Reach;
 use crate::identity::key_cache::KeyTimes;
@@ -61,6 +62,8 @@ pub struct Config {
     pub log: Log,
     /// What Prometheus sees.
     pub metrics: Metrics,
+    /// What acknowledgements survive.
+    pub durability: Durability,
     /// How the process ends.
     pub shutdown: Shutdown,
 }
@@ -229,6 +232,13 @@ pub struct Metrics {
     pub orgs_max: u32,
 }
 
+/// What acknowledgements survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durability {
+    /// What an acknowledgement of something that must not be lost survives.
+    pub level: Level,
+}
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
@@ -325,6 +335,7 @@ impl Default for Config {
             api: ApiCalls::default(),
             log: Log::default(),
             metrics: Metrics { orgs_max: 100 },
+            durability: Durability { level: Level::Disk },
             shutdown: Shutdown {
                 spread_millis: 1_000,
                 deadline_secs: 10,

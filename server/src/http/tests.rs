@@ -22,6 +22,7 @@ use crate::authn::password::{HashCost, PasswordPool};
 use crate::authn::throttle::FAILURES_PER_ACCOUNT_MAX;
 use crate::clock::WallTime;
 use crate::config::Config;
+use crate::durable::Level;
 use crate::history::History;
 use crate::store::{Store, memory};
 
@@ -68,7 +69,7 @@ impl Bench {
             clock.clone(),
             &admin_token,
             readiness.clone(),
-            Orgs::new(&Config::default(), directory.clone(), history),
+            Orgs::new(&Config::default(), directory.clone(), history, Level::Memory),
             sign_up,
         );
         let more = Router::new().route("/mqtt", get(async || "the hook"));

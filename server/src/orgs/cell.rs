@@ -14,11 +14,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
@@ -29,10 +30,13 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
+use crate::durable::Stored;
+use crate::durable::pipeline::{Committer, Finished, Pipeline, TakenIn, Unstored};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
 use crate::orgs::timekeeper::Alarm;
+use crate::store::Shelf;
 
 /// Effects after which a hold should end, so that others get their turn.
 pub(crate) const SENDS_PER_HOLD_MAX: usize = 4_096;
@@ -46,9 +50,13 @@ pub(crate) struct OrgCell {
     due_micros: AtomicU64,
     /// A turn panicked, which is our bug: nobody enters any more, and the next login makes the organization anew.
     is_broken: AtomicBool,
+    /// It is being read back from the store.
+    is_reviving: AtomicBool,
     alarm: Arc<Alarm>,
     log: ConnectionLog,
     history: History,
+    /// `None`: nothing is stored.
+    committer: Option<Arc<Committer>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +64,7 @@ struct Held {
     org: Org,
     conns: Slab<Bound>,
     changes: Vec<Change>,
+    pipeline: Pipeline,
     /// Who waits for a group of changes to be stored, in the order of tickets. One for each request at work.
     waiters: VecDeque<(Ticket, oneshot::Sender<()>)>,
 }
@@ -75,20 +84,29 @@ pub(crate) enum Handover {
 }
 
 impl OrgCell {
-    pub(crate) fn new(org: Org, alarm: Arc<Alarm>, log: ConnectionLog, history: History) -> Self {
+    pub(crate) fn new(
+        org: Org,
+        (pipeline, committer): Stored,
+        alarm: Arc<Alarm>,
+        log: ConnectionLog,
+        history: History,
+    ) -> Self {
         Self {
             id: org.id().clone(),
             held: Mutex::new(Held {
                 org,
                 conns: Slab::new(),
                 changes: Vec::new(),
+                pipeline,
                 waiters: VecDeque::new(),
             }),
             due_micros: AtomicU64::new(u64::MAX),
             is_broken: AtomicBool::new(false),
+            is_reviving: AtomicBool::new(false),
             alarm,
             log,
             history,
+            committer,
         }
     }
 
@@ -99,6 +117,16 @@ impl OrgCell {
     /// Whether a turn has panicked.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// Whether the caller is the one who brings a broken organization back.
+    pub(crate) fn begins_revival(&self) -> bool {
+        !self.is_reviving.swap(true, Ordering::AcqRel)
+    }
+
+    /// It could not be brought back: somebody else may try.
+    pub(crate) fn ends_revival(&self) {
+        self.is_reviving.store(false, Ordering::Release);
     }
 
     /// When the organization wants its next time-out.
@@ -146,12 +174,14 @@ impl OrgCell {
             org,
             conns,
             changes,
+            pipeline,
             waiters,
         } = held;
         let mut effects = Effects {
             conns,
             waiters,
             changes,
+            pipeline,
             after,
             current,
             sends: 0,
@@ -160,8 +190,13 @@ impl OrgCell {
         };
         let answer = act(org, &mut effects);
         while let Some(ticket) = org.seal() {
-            commit(org, ticket, now, &mut effects);
+            match effects.pipeline.take_in(effects.changes, ticket) {
+                TakenIn::Stored => release(org, ticket, now, &mut effects),
+                TakenIn::Waiting => {}
+            }
         }
+        let is_awaited = true;
+        effects.after.submission = effects.pipeline.next(is_awaited);
         let due = org.poll_timeout().unwrap_or(Instant::MAX);
         if self.due_micros.swap(due.as_micros(), Ordering::Relaxed) != due.as_micros() {
             self.alarm.set(due);
@@ -178,15 +213,20 @@ impl OrgCell {
         let Held {
             conns,
             changes,
+            pipeline,
             waiters,
             ..
         } = &mut *held;
         waiters.clear();
+        changes.clear();
+        // What the panicking turn made of it is not to be trusted, so nothing more is stored.
+        *pipeline = Pipeline::memory();
         let numbers: Vec<_> = conns.iter().map(|(conn, _)| conn).collect();
         let mut effects = Effects {
             conns,
             waiters,
             changes,
+            pipeline,
             after,
             current: None,
             sends: 0,
@@ -197,6 +237,62 @@ impl OrgCell {
             let conn = ConnId(u32::try_from(conn).expect("invariant: numbers come from admit"));
             effects.close(conn, CloseCause::Server(ReasonCode::ImplementationSpecific));
         }
+    }
+
+    /// The commit under way is stored: who waits for it hears, and the next one begins.
+    pub(crate) fn acknowledge(&self) -> Option<Finished> {
+        let now = self.history.clock().now();
+        let finished = self.hold(now, None, |org, effects| {
+            let finished = effects.pipeline.finished();
+            if let Some(finished) = &finished {
+                release(org, finished.stored, now, effects);
+            }
+            (finished, Handover::Fair)
+        });
+        finished.flatten()
+    }
+
+    /// The commit under way failed and will be tried again. Answers whether that is news.
+    pub(crate) fn note_failure(&self) -> bool {
+        let now = self.history.clock().now();
+        let is_news = self.hold(now, None, |_org, effects| {
+            (effects.pipeline.failed(), Handover::Free)
+        });
+        is_news.unwrap_or(false)
+    }
+
+    /// Keys that an ended session has left in the store.
+    pub(crate) fn sweep(&self, keys: impl Iterator<Item = (Shelf, Bytes)>) {
+        let now = self.history.clock().now();
+        self.hold(now, None, |_org, effects| {
+            effects.pipeline.sweep(keys);
+            ((), Handover::Free)
+        });
+    }
+
+    /// Writes what nobody waits for. Answers whether everything is stored.
+    pub(crate) fn write_out(&self) -> bool {
+        let now = self.history.clock().now();
+        let is_idle = self.hold(now, None, |_org, effects| {
+            effects.pipeline.hurry();
+            (effects.pipeline.is_idle(), Handover::Free)
+        });
+        is_idle.unwrap_or(true)
+    }
+
+    /// Whether a connection has to wait before it is read; then it is woken later.
+    pub(crate) fn pauses(&self, conn: ConnId, waker: &Waker) -> bool {
+        self.committer
+            .as_ref()
+            .is_some_and(|committer| committer.pauses(conn, waker))
+    }
+
+    pub(crate) const fn committer(&self) -> Option<&Arc<Committer>> {
+        self.committer.as_ref()
+    }
+
+    pub(crate) fn unstored(&self) -> Unstored {
+        self.held.lock().pipeline.unstored()
     }
 
     /// Looks at the organization without a turn.
@@ -223,10 +319,16 @@ impl Origins<'_> {
     }
 }
 
-/// Stores the changes of a turn. Everything lives in memory for now, so they are stored as soon as they are made;
-/// a store that takes time keeps the group and calls [`Org::handle_stored`] in a later hold.
-fn commit(org: &mut Org, ticket: Ticket, now: Instant, effects: &mut Effects<'_>) {
-    drop(mem::take(effects.changes));
+impl Drop for OrgCell {
+    fn drop(&mut self) {
+        if let Some(committer) = &self.committer {
+            committer.close();
+        }
+    }
+}
+
+/// Everything up to `ticket` is stored: whoever waits for it hears.
+fn release(org: &mut Org, ticket: Ticket, now: Instant, effects: &mut Effects<'_>) {
     org.handle_stored(ticket, now, effects);
     while let Some((_, waiter)) = effects.waiters.pop_front_if(|(awaited, _)| *awaited <= ticket) {
         effects.after.stored.push(waiter);
@@ -248,7 +350,8 @@ mod tests {
         let org = Org::new(OrgId::new("org_test"), Limits::default(), Policy::permit_all(), 1);
         let clock = Clock::manual(WallTime::ZERO);
         let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
-        OrgCell::new(org, Arc::default(), ConnectionLog::Debug, history)
+        let in_memory = (Pipeline::memory(), None);
+        OrgCell::new(org, in_memory, Arc::default(), ConnectionLog::Debug, history)
     }
 
     fn identity() -> Identity {

@@ -13,7 +13,7 @@ pub(crate) mod sink;
 pub(crate) mod timekeeper;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -21,15 +21,18 @@ use cloudsignal_broker::{Org, OrgId, Policy};
 
 use crate::accounts::{Allowance, Directory};
 use crate::config::{Config, ConnectionLog};
+use crate::durable::restore::{self, RestoreError, Totals};
+use crate::durable::{Durability, Level, Stored, task};
 use crate::history::History;
 use crate::usage::Usage;
 
-use cell::OrgCell;
+use cell::{Handover, OrgCell};
 use timekeeper::Alarm;
 
 /// The organizations that somebody has entered. At most as many as the directory has.
 #[derive(Debug)]
 pub(crate) struct Orgs {
+    me: Weak<Self>,
     cells: RwLock<BTreeMap<OrgId, Arc<OrgCell>>>,
     directory: Directory,
     alarm: Arc<Alarm>,
@@ -38,14 +41,18 @@ pub(crate) struct Orgs {
     log: ConnectionLog,
     history: History,
     usage: Usage,
+    durability: Durability,
     /// Exists without an entry in the directory.
     dev_anonymous: Option<OrgId>,
 }
 
 impl Orgs {
-    pub(crate) fn new(config: &Config, directory: Directory, history: History) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, directory: Directory, history: History, level: Level) -> Arc<Self> {
+        let clock = directory.clock().clone();
+        let durability = Durability::new(directory.store(), clock, level);
         let usage = Usage::new(directory.store(), directory.clock().clone());
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             cells: RwLock::default(),
             directory,
             alarm: Arc::default(),
@@ -53,6 +60,7 @@ impl Orgs {
             log: config.log.connections,
             history,
             usage,
+            durability,
             dev_anonymous: config.dev_anonymous.as_deref().map(OrgId::new),
         })
     }
@@ -67,18 +75,100 @@ impl Orgs {
         if let Some(cell) = cells.get(id).filter(|cell| !cell.is_broken()) {
             return Some(Arc::clone(cell));
         }
+        if let Some(broken) = cells.get(id).filter(|_| self.durability.is_kept()) {
+            // It comes back as it was stored, which takes a moment.
+            if let Some(me) = self.me.upgrade().filter(|_| broken.begins_revival()) {
+                tokio::spawn(me.revive(Arc::clone(broken)));
+            }
+            return None;
+        }
+        let cell = self.cell(self.fresh(id)?, self.durability.fresh(id));
+        cells.insert(id.clone(), Arc::clone(&cell));
+        Some(cell)
+    }
+
+    /// An organization without sessions.
+    fn fresh(&self, id: &OrgId) -> Option<Org> {
         let policy = self.policy(id)?;
         let limits = self.allowance(id).limits;
         let mut org = Org::new(id.clone(), limits, policy, seed());
         org.handle_month(self.usage.month_messages(id));
-        let cell = Arc::new(OrgCell::new(
-            org,
-            Arc::clone(&self.alarm),
-            self.log,
-            self.history.clone(),
-        ));
-        cells.insert(id.clone(), Arc::clone(&cell));
-        Some(cell)
+        Some(org)
+    }
+
+    fn cell(&self, org: Org, stored: Stored) -> Arc<OrgCell> {
+        let committer = stored.1.clone();
+        let (alarm, history) = (Arc::clone(&self.alarm), self.history.clone());
+        let cell = Arc::new(OrgCell::new(org, stored, alarm, self.log, history));
+        if let Some(committer) = committer {
+            tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
+        }
+        cell
+    }
+
+    /// Reads every organization back. Call it before anybody enters one.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(crate) async fn restore(&self) -> Result<Totals, RestoreError> {
+        let mut all = Totals::default();
+        if !self.durability.is_kept() {
+            return Ok(all);
+        }
+        for id in self.ids() {
+            if let Some(totals) = self.restore_one(&id).await? {
+                all.add(&totals);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads a broken organization back.
+    async fn revive(self: Arc<Self>, broken: Arc<OrgCell>) {
+        let id = broken.id();
+        if let Some(committer) = broken.committer() {
+            committer.rested().await;
+        }
+        if let Err(error) = self.restore_one(id).await {
+            tracing::error!(org = %id, %error, "a broken organization cannot be read back; it is tried again");
+            broken.ends_revival();
+        }
+    }
+
+    /// Reads one organization back. `None`: there is no such organization.
+    async fn restore_one(&self, id: &OrgId) -> Result<Option<Totals>, RestoreError> {
+        let Some(fresh) = self.fresh(id) else {
+            return Ok(None);
+        };
+        let restored = restore::restore(&self.durability, fresh).await?;
+        let totals = restored.totals;
+        if !totals.is_empty() || self.cells.read().contains_key(id) {
+            let (org, stored) = self.durability.of(restored);
+            let cell = self.cell(org, stored);
+            self.cells.write().insert(id.clone(), Arc::clone(&cell));
+            let now = self.history.clock().now();
+            cell.hold(now, None, |org, effects| {
+                org.handle_timeout(now, effects);
+                ((), Handover::Free)
+            });
+        }
+        Ok(Some(totals))
+    }
+
+    /// Writes everything that waits to be stored, and answers when it is.
+    pub(crate) async fn write_out(&self) {
+        for cell in self.cells() {
+            let Some(committer) = cell.committer() else {
+                continue;
+            };
+            loop {
+                let acknowledged = committer.acknowledged();
+                if cell.write_out() {
+                    break;
+                }
+                acknowledged.await;
+            }
+        }
     }
 
     fn policy(&self, id: &OrgId) -> Option<Policy> {

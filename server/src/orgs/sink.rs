@@ -14,6 +14,7 @@ use cloudsignal_core::Instant;
 use crate::accounts::Secret;
 use crate::clock::WallTime;
 use crate::config::ConnectionLog;
+use crate::durable::pipeline::{Pipeline, Submission};
 use crate::history::record::{code_of, protocol_name};
 use crate::history::{EndReason, EndedConnection, History};
 use crate::net::origin::Origin;
@@ -26,6 +27,7 @@ pub(crate) struct Effects<'a> {
     /// Who waits for a group of changes to be stored, in the order of tickets.
     pub(super) waiters: &'a mut VecDeque<(Ticket, oneshot::Sender<()>)>,
     pub(super) changes: &'a mut Vec<Change>,
+    pub(super) pipeline: &'a mut Pipeline,
     pub(super) after: &'a mut Afterwards,
     /// The connection whose task is at work: it looks at its outbox by itself.
     pub(super) current: Option<ConnId>,
@@ -55,6 +57,8 @@ pub(crate) struct Afterwards {
     wakes: Vec<Waker>,
     lines: Vec<Line>,
     ended: Vec<Ended>,
+    /// What is to be written.
+    pub(super) submission: Option<Submission>,
     /// Who waited for what is stored now.
     pub(super) stored: Vec<oneshot::Sender<()>>,
 }
@@ -226,6 +230,9 @@ impl Afterwards {
     /// Does it: wakes connections and whoever waits for the store, writes lines and history.
     pub(super) fn run(&mut self, org: &OrgId, log: ConnectionLog, history: &History) {
         let clock = history.clock();
+        if let Some(submission) = self.submission.take() {
+            submission.send();
+        }
         for stored in self.stored.drain(..) {
             // Nobody waits any more.
             let _ = stored.send(());

@@ -20,6 +20,7 @@ use crate::accounts::{AccountEvent, Directory, Secret};
 use crate::authn::PasswordPool;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::durable::Level;
 use crate::http::{Phase, Readiness};
 use crate::net::connection::{Connection, Peer};
 use crate::net::shell::Shell;
@@ -51,7 +52,7 @@ impl InProcess {
     ) -> Result<Self, StoreError> {
         let foundation = Foundation::over(store, clock, passwords, &config.identity).await?;
         let (stop, stopping) = watch::channel(false);
-        let shell = make_shell(config, &foundation, stopping);
+        let shell = make_shell(config, &foundation, stopping, Level::Memory);
         let (admin_token, readiness) = (Secret::generate(ADMIN_TOKEN_PREFIX), Readiness::default());
         readiness.set(Phase::Ready);
         let router = Routers::new(foundation.api(&admin_token, readiness, &shell), &shell).api;

@@ -12,6 +12,7 @@ use crate::authn::PasswordPool;
 use crate::authn::password::HashCost;
 use crate::clock::WallTime;
 use crate::config::Config;
+use crate::durable::Level;
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::net::outbox::Outbox;
@@ -53,7 +54,7 @@ impl Bench {
             .await
             .unwrap();
         let history = History::new(Arc::clone(store), clock.clone());
-        let orgs = Orgs::new(&Config::default(), directory.clone(), history);
+        let orgs = Orgs::new(&Config::default(), directory.clone(), history, Level::Memory);
         orgs.usage().load(&orgs.ids()).await.unwrap();
         (directory, orgs)
     }

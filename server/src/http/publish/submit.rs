@@ -19,11 +19,15 @@ pub(super) async fn submit(
     identity: &Identity,
     messages: &[OwnedMessage],
 ) -> Result<Vec<Submitted>, ApiError> {
-    let cell = api
-        .0
-        .orgs
-        .enter(&identity.org)
-        .ok_or_else(|| ApiError::not_found("organization"))?;
+    let orgs = &api.0.orgs;
+    let Some(cell) = orgs.enter(&identity.org) else {
+        return Err(if orgs.exists(&identity.org) {
+            // It is being read back.
+            CommandError::Storage.into()
+        } else {
+            ApiError::not_found("organization")
+        });
+    };
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut last: Option<oneshot::Receiver<()>> = None;
     while outcomes.len() < messages.len() {

@@ -219,7 +219,13 @@ fn let_in(link: &mut Link, identity: Identity) -> Round {
         return Round::Close(CloseCause::Refused(ReasonCode::ProtocolError));
     };
     let Some(cell) = link.shell.orgs.enter(&identity.org) else {
-        return refuse(link, connect.version, ReasonCode::NotAuthorized);
+        let reason = if link.shell.orgs.exists(&identity.org) {
+            // It is being read back.
+            ReasonCode::ServerUnavailable
+        } else {
+            ReasonCode::NotAuthorized
+        };
+        return refuse(link, connect.version, reason);
     };
     let round = bind(link, &cell, &connect, identity);
     if let Round::LetIn(cell, conn) = &round {

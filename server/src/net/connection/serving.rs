@@ -34,7 +34,7 @@ impl Link {
     /// One round of an open connection.
     pub(super) fn serve(&mut self, cell: &OrgCell, conn: ConnId, cx: &mut Context<'_>) -> io::Result<Round> {
         let mut filled = Filled::Drained;
-        if self.may_read() {
+        if self.may_read() && !cell.pauses(conn, cx.waker()) {
             filled = self.read(cx, |link, bytes, packets, turns| {
                 *turns = turns.wrapping_add(1);
                 let started = link.turn(cell, conn, bytes, packets);

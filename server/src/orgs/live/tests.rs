@@ -15,6 +15,7 @@ use crate::authn::password::{HashCost, PasswordPool};
 use crate::authn::{Authenticator, Login};
 use crate::clock::WallTime;
 use crate::config::Config;
+use crate::durable::Level;
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::net::outbox::{Batch, Outbox};
@@ -48,7 +49,7 @@ impl Bench {
         };
         Self {
             authenticator: Authenticator::new(directory.clone(), pool, clock.clone()),
-            orgs: Orgs::new(&Config::default(), directory.clone(), history),
+            orgs: Orgs::new(&Config::default(), directory.clone(), history, Level::Memory),
             clock,
             directory,
             events,

@@ -15,6 +15,7 @@ use cloudsignal_core::{Instant, Qos, TopicName, Version};
 use super::*;
 use crate::clock::{Clock, WallTime};
 use crate::config::ConnectionLog;
+use crate::durable::pipeline::Pipeline;
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::net::outbox::Outbox;
@@ -53,7 +54,13 @@ fn crowd(count: usize) -> OrgCell {
     let org = Org::new(OrgId::new("org_test"), limits, Policy::permit_all(), 1);
     let clock = Clock::manual(WallTime::ZERO);
     let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
-    let cell = OrgCell::new(org, Arc::default(), ConnectionLog::Debug, history);
+    let cell = OrgCell::new(
+        org,
+        (Pipeline::memory(), None),
+        Arc::default(),
+        ConnectionLog::Debug,
+        history,
+    );
     let outbox = Outbox::new();
     for number in 0..count {
         let client_id = format!("c{number}");

@@ -1,0 +1,457 @@
+//! Changes that are not stored yet, by what they are about: a later one replaces an earlier one, and what was
+//! queued and settled meanwhile is never written.
+//!
+//! It also remembers what cannot be told from a change alone: which deliveries share a message, so that the message
+//! goes with the last of them. That is a few dozen bytes for each delivery that shares one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{RangeBounds, RangeInclusive};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use cloudsignal_broker::Message;
+use cloudsignal_broker::change::Change;
+
+use super::batch::Batch;
+use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord};
+use crate::store::Shelf;
+
+/// What an entry is charged beside its message, bytes.
+const ENTRY_BYTES: usize = 128;
+
+/// A session and one of its deliveries.
+pub(super) type DeliveryName = (u64, u64);
+
+/// Changes of one organization that wait to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    sessions: BTreeMap<u64, Option<SessionRecord>>,
+    subscriptions: BTreeMap<(u64, Box<str>), Option<SubscriptionRecord>>,
+    wills: BTreeMap<u64, Option<WillRecord>>,
+    received: BTreeMap<(u64, u16), bool>,
+    deliveries: BTreeMap<DeliveryName, Waiting>,
+    progress: BTreeMap<DeliveryName, Option<u16>>,
+    retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
+    /// Keys that a sweep has found.
+    swept: Vec<(Shelf, Bytes)>,
+    /// Sessions that end with this, and of which more may be stored.
+    ended: Vec<u64>,
+    known: Known,
+    bytes: usize,
+    elided: u64,
+    /// The message that was charged last: of its many deliveries only one is.
+    charged: u64,
+}
+
+/// What the store will hold once everything that was taken is written.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Messages that are stored by themselves, and how many deliveries need each.
+    shared: HashMap<u64, u32>,
+    /// Deliveries whose message is stored by itself.
+    references: BTreeMap<DeliveryName, u64>,
+    /// Deliveries with a record of how far they are.
+    progressed: BTreeSet<DeliveryName>,
+    /// QoS 2 publishes from clients.
+    received: BTreeSet<(u64, u16)>,
+}
+
+/// What becomes of the record of a delivery.
+#[derive(Debug)]
+enum Waiting {
+    /// It is new: the store knows nothing of it.
+    New(DeliveryRecord<Arc<Message>>, usize),
+    /// It replaces what the store has.
+    Released(u16),
+    /// It goes.
+    Gone,
+}
+
+impl Known {
+    /// A delivery is stored that has its message elsewhere.
+    pub(super) fn refer(&mut self, delivery: DeliveryName, number: u64) {
+        self.references.insert(delivery, number);
+        *self.shared.entry(number).or_insert(0) += 1;
+    }
+
+    /// A delivery has a record of how far it is.
+    pub(super) fn note_progress(&mut self, delivery: DeliveryName) {
+        self.progressed.insert(delivery);
+    }
+
+    /// A QoS 2 publish from a client is stored.
+    pub(super) fn note_received(&mut self, received: (u64, u16)) {
+        self.received.insert(received);
+    }
+
+    /// A delivery goes, or needs its message no more. Answers the message that nobody needs any more.
+    fn release(&mut self, delivery: DeliveryName) -> Option<u64> {
+        let number = self.references.remove(&delivery)?;
+        let left = self.shared.get_mut(&number)?;
+        *left -= 1;
+        let is_last = *left == 0;
+        is_last.then(|| {
+            self.shared.remove(&number);
+            number
+        })
+    }
+}
+
+impl Backlog {
+    /// Over a store that holds what is `known`.
+    pub(super) fn new(known: Known) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// About how much memory waits, bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Deliveries that never had to be written, so far.
+    pub(crate) const fn elided(&self) -> u64 {
+        self.elided
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.subscriptions.is_empty()
+            && self.wills.is_empty()
+            && self.received.is_empty()
+            && self.deliveries.is_empty()
+            && self.progress.is_empty()
+            && self.retained.is_empty()
+            && self.swept.is_empty()
+    }
+
+    /// Takes a change in.
+    pub(crate) fn add(&mut self, change: Change) {
+        match change {
+            Change::Queued {
+                session,
+                order,
+                message,
+                terms,
+                packet_id,
+            } => {
+                let bytes = ENTRY_BYTES + self.charge(&message);
+                self.bytes += bytes;
+                let record = DeliveryRecord::Queued {
+                    message,
+                    terms,
+                    packet_id,
+                };
+                self.deliveries
+                    .insert((session.serial, order), Waiting::New(record, bytes));
+            }
+            Change::Settled { session, order } => self.settle((session.serial, order)),
+            Change::Sent {
+                session,
+                order,
+                packet_id,
+            } => self.sent((session.serial, order), packet_id),
+            Change::Released {
+                session,
+                order,
+                packet_id,
+            } => self.release((session.serial, order), packet_id),
+            Change::Received { session, packet_id } => {
+                let key = (session.serial, packet_id);
+                self.received.remove(&key);
+                if !self.known.received.contains(&key) {
+                    self.received.insert(key, true);
+                    self.bytes += ENTRY_BYTES;
+                }
+            }
+            Change::Completed { session, packet_id } => {
+                let key = (session.serial, packet_id);
+                self.received.remove(&key);
+                if self.known.received.contains(&key) {
+                    self.received.insert(key, false);
+                    self.bytes += ENTRY_BYTES;
+                }
+            }
+            Change::Retained { message } => {
+                self.bytes += ENTRY_BYTES + self.charge(&message);
+                self.retained
+                    .insert(message.topic().as_str().into(), Some(message));
+            }
+            Change::RetainedCleared { topic } => {
+                self.bytes += ENTRY_BYTES;
+                self.retained.insert(topic, None);
+            }
+            of_session @ (Change::Session { .. }
+            | Change::SessionEnded { .. }
+            | Change::Will { .. }
+            | Change::WillGone { .. }
+            | Change::Subscribed { .. }
+            | Change::Unsubscribed { .. }) => self.add_of_session(of_session),
+        }
+    }
+
+    fn add_of_session(&mut self, change: Change) {
+        self.bytes += ENTRY_BYTES;
+        match change {
+            Change::Session {
+                session,
+                identity,
+                expiry_secs,
+                ends_at,
+            } => {
+                let record = SessionRecord {
+                    client_id: session.client_id,
+                    identity,
+                    expiry_secs,
+                    ends_at,
+                };
+                self.sessions.insert(session.serial, Some(record));
+            }
+            Change::SessionEnded { session } => self.end(session.serial),
+            Change::Will {
+                session,
+                message,
+                expiry_secs,
+                delay_secs,
+                due_at,
+            } => {
+                self.bytes += self.charge(&message);
+                let record = WillRecord {
+                    message,
+                    expiry_secs,
+                    delay_secs,
+                    due_at,
+                };
+                self.wills.insert(session.serial, Some(record));
+            }
+            Change::WillGone { session } => {
+                self.wills.insert(session.serial, None);
+            }
+            Change::Subscribed {
+                session,
+                filter,
+                options,
+                subscription_id,
+                owes_retained,
+            } => {
+                let record = SubscriptionRecord {
+                    options,
+                    subscription_id,
+                    owes_retained,
+                };
+                self.subscriptions.insert((session.serial, filter), Some(record));
+            }
+            Change::Unsubscribed { session, filter } => {
+                self.subscriptions.insert((session.serial, filter), None);
+            }
+            Change::Queued { .. }
+            | Change::Settled { .. }
+            | Change::Sent { .. }
+            | Change::Released { .. }
+            | Change::Received { .. }
+            | Change::Completed { .. }
+            | Change::Retained { .. }
+            | Change::RetainedCleared { .. } => {
+                unreachable!("invariant: everything about deliveries and topics was taken in before")
+            }
+        }
+    }
+
+    /// What a message is charged: nothing if the one before was the same.
+    fn charge(&mut self, message: &Message) -> usize {
+        let is_same = std::mem::replace(&mut self.charged, message.number()) == message.number();
+        if is_same { 0 } else { message.size() }
+    }
+
+    fn settle(&mut self, delivery: DeliveryName) {
+        self.progress.remove(&delivery);
+        match self.deliveries.remove(&delivery) {
+            Some(Waiting::New(_, bytes)) => {
+                self.bytes = self.bytes.saturating_sub(bytes);
+                self.elided += 1;
+            }
+            Some(Waiting::Released(_) | Waiting::Gone) | None => {
+                self.deliveries.insert(delivery, Waiting::Gone);
+                self.bytes += ENTRY_BYTES;
+            }
+        }
+        if self.known.progressed.contains(&delivery) {
+            self.progress.insert(delivery, None);
+        }
+    }
+
+    fn sent(&mut self, delivery: DeliveryName, id: u16) {
+        if let Some(Waiting::New(DeliveryRecord::Queued { packet_id, .. }, _)) =
+            self.deliveries.get_mut(&delivery)
+        {
+            *packet_id = Some(id);
+        } else {
+            self.bytes += ENTRY_BYTES;
+            self.progress.insert(delivery, Some(id));
+        }
+    }
+
+    /// The message is needed no more, and how far the delivery is stands in its own record from now on.
+    fn release(&mut self, delivery: DeliveryName, packet_id: u16) {
+        self.progress.remove(&delivery);
+        let released = match self.deliveries.remove(&delivery) {
+            Some(Waiting::New(_, bytes)) => {
+                self.bytes = self.bytes.saturating_sub(bytes) + ENTRY_BYTES;
+                Waiting::New(DeliveryRecord::Released { packet_id }, ENTRY_BYTES)
+            }
+            Some(Waiting::Released(_) | Waiting::Gone) | None => {
+                self.bytes += ENTRY_BYTES;
+                Waiting::Released(packet_id)
+            }
+        };
+        self.deliveries.insert(delivery, released);
+        if self.known.progressed.contains(&delivery) {
+            self.progress.insert(delivery, None);
+        }
+    }
+
+    /// What waits about a session goes, and so does what is stored about it: its deliveries later, by a sweep.
+    fn end(&mut self, serial: u64) {
+        self.wills.insert(serial, None);
+        self.sessions.insert(serial, None);
+        self.ended.push(serial);
+        remove_range(&mut self.received, (serial, 0)..=(serial, u16::MAX));
+        remove_range(&mut self.progress, all_of(serial));
+        for (_, waiting) in remove_range(&mut self.deliveries, all_of(serial)) {
+            if let Waiting::New(_, bytes) = waiting {
+                self.bytes = self.bytes.saturating_sub(bytes);
+                self.elided += 1;
+            }
+        }
+        let first = |serial: u64| (serial, Box::from(""));
+        remove_range(&mut self.subscriptions, first(serial)..first(serial + 1));
+    }
+
+    /// A key of a session that has ended.
+    pub(super) fn sweep(&mut self, shelf: Shelf, key: Bytes) {
+        self.swept.push((shelf, key));
+        self.bytes += ENTRY_BYTES;
+    }
+
+    /// Takes everything out, to be written as one.
+    pub(crate) fn take(&mut self) -> Batch {
+        let mut batch = Batch {
+            sessions: std::mem::take(&mut self.sessions),
+            subscriptions: std::mem::take(&mut self.subscriptions),
+            wills: std::mem::take(&mut self.wills),
+            received: std::mem::take(&mut self.received),
+            progress: std::mem::take(&mut self.progress),
+            retained: std::mem::take(&mut self.retained),
+            swept: std::mem::take(&mut self.swept),
+            ended: std::mem::take(&mut self.ended),
+            ..Batch::default()
+        };
+        self.take_deliveries(&mut batch);
+        let known = &mut self.known;
+        for (key, is_there) in &batch.received {
+            if *is_there {
+                known.received.insert(*key);
+            } else {
+                known.received.remove(key);
+            }
+        }
+        for (key, packet_id) in &batch.progress {
+            match packet_id {
+                Some(_) => known.progressed.insert(*key),
+                None => known.progressed.remove(key),
+            };
+        }
+        for serial in batch.ended.clone() {
+            self.forget(serial, &mut batch);
+        }
+        batch.bytes = std::mem::take(&mut self.bytes);
+        self.charged = 0;
+        batch
+    }
+
+    fn take_deliveries(&mut self, batch: &mut Batch) {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let mut waiting: HashMap<u64, u32> = HashMap::new();
+        for delivery in deliveries.values() {
+            if let Waiting::New(DeliveryRecord::Queued { message, .. }, _) = delivery {
+                *waiting.entry(message.number()).or_insert(0) += 1;
+            }
+        }
+        for (name, delivery) in deliveries {
+            let record = match delivery {
+                Waiting::New(
+                    DeliveryRecord::Queued {
+                        message,
+                        terms,
+                        packet_id,
+                    },
+                    _,
+                ) => {
+                    let number = message.number();
+                    let is_stored = self.known.shared.contains_key(&number);
+                    let place = if is_stored || waiting.get(&number).is_some_and(|deliveries| *deliveries > 1)
+                    {
+                        self.known.refer(name, number);
+                        if !is_stored {
+                            batch.messages.insert(number, Some(message));
+                        }
+                        MessagePlace::Shared(number)
+                    } else {
+                        MessagePlace::Inline(message)
+                    };
+                    Some(DeliveryRecord::Queued {
+                        message: place,
+                        terms,
+                        packet_id,
+                    })
+                }
+                Waiting::New(DeliveryRecord::Released { packet_id }, _) | Waiting::Released(packet_id) => {
+                    Some(DeliveryRecord::Released { packet_id })
+                }
+                Waiting::Gone => None,
+            };
+            let needs_message = matches!(record, Some(DeliveryRecord::Queued { .. }));
+            batch.deliveries.push((name, record));
+            if !needs_message && let Some(number) = self.known.release(name) {
+                batch.forget_message(number);
+            }
+        }
+    }
+
+    /// Nothing is known any more about a session that has ended.
+    fn forget(&mut self, serial: u64, batch: &mut Batch) {
+        let known = &mut self.known;
+        let referring: Vec<_> = known
+            .references
+            .range(all_of(serial))
+            .map(|(name, _)| *name)
+            .collect();
+        for name in referring {
+            if let Some(number) = known.release(name) {
+                batch.forget_message(number);
+            }
+        }
+        let progressed: Vec<_> = known.progressed.range(all_of(serial)).copied().collect();
+        progressed
+            .iter()
+            .for_each(|name| _ = known.progressed.remove(name));
+        let received = known.received.range((serial, 0)..=(serial, u16::MAX));
+        let received: Vec<_> = received.copied().collect();
+        received.iter().for_each(|name| _ = known.received.remove(name));
+    }
+}
+
+const fn all_of(serial: u64) -> RangeInclusive<DeliveryName> {
+    (serial, 0)..=(serial, u64::MAX)
+}
+
+fn remove_range<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, range: impl RangeBounds<K>) -> Vec<(K, V)> {
+    let keys: Vec<K> = map.range(range).map(|(key, _)| key.clone()).collect();
+    let removed = keys.into_iter();
+    removed
+        .filter_map(|key| map.remove(&key).map(|value| (key, value)))
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! What one commit of an organization writes, and its bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use cloudsignal_broker::{Message, OrgId};
+
+use super::backlog::DeliveryName;
+use super::keys::{KeyBytes, Kind};
+use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord, Writer};
+use crate::clock::Clock;
+use crate::store::{Shelf, ShelfWrites};
+
+/// What one commit of an organization writes. `None` removes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(super) sessions: BTreeMap<u64, Option<SessionRecord>>,
+    pub(super) subscriptions: BTreeMap<(u64, Box<str>), Option<SubscriptionRecord>>,
+    pub(super) wills: BTreeMap<u64, Option<WillRecord>>,
+    pub(super) received: BTreeMap<(u64, u16), bool>,
+    pub(super) deliveries: Vec<(DeliveryName, Option<DeliveryRecord<MessagePlace>>)>,
+    pub(super) progress: BTreeMap<DeliveryName, Option<u16>>,
+    pub(super) messages: BTreeMap<u64, Option<Arc<Message>>>,
+    pub(super) retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
+    /// Keys of sessions that have ended.
+    pub(super) swept: Vec<(Shelf, Bytes)>,
+    /// Sessions of which everything else that is stored can go after this.
+    pub(super) ended: Vec<u64>,
+    /// About how much memory it is, bytes.
+    pub(super) bytes: usize,
+}
+
+impl Batch {
+    /// Nobody needs a shared message any more.
+    pub(super) fn forget_message(&mut self, number: u64) {
+        self.messages.insert(number, None);
+    }
+
+    /// The bytes that are written.
+    pub(crate) fn encode(&self, org: &OrgId, clock: &Clock) -> ShelfWrites {
+        let writes = ShelfWrites::new(org);
+        let (mut out, mut key) = (Encoder { writes, clock }, KeyBytes::default());
+        for (serial, record) in &self.sessions {
+            let key = key.of(Kind::Session, *serial);
+            out.set(Shelf::Session, key, record.as_ref(), |writer, it| {
+                writer.session(it);
+            });
+        }
+        for ((serial, filter), record) in &self.subscriptions {
+            let key = key.subscription(*serial, filter);
+            out.set(Shelf::Session, key, *record, |writer, it| writer.subscription(it));
+        }
+        for (serial, record) in &self.wills {
+            let key = key.of(Kind::Will, *serial);
+            out.set(Shelf::Session, key, record.as_ref(), |writer, it| writer.will(it));
+        }
+        for (name, is_there) in &self.received {
+            let mark = is_there.then_some(());
+            out.set(Shelf::Session, key.received(*name), mark, |writer, ()| {
+                writer.mark();
+            });
+        }
+        for (name, packet_id) in &self.progress {
+            out.set(Shelf::Session, key.progress(*name), *packet_id, |writer, it| {
+                writer.packet_id(it);
+            });
+        }
+        for (number, message) in &self.messages {
+            out.message(Shelf::Message, key.number(*number), message.as_deref());
+        }
+        for (name, record) in &self.deliveries {
+            let key = key.delivery(*name);
+            out.set(Shelf::Queue, key, record.as_ref(), |writer, it| {
+                writer.delivery(it);
+            });
+        }
+        for (topic, message) in &self.retained {
+            out.message(Shelf::Retained, topic.as_bytes(), message.as_deref());
+        }
+        for (shelf, key) in &self.swept {
+            out.writes.delete(*shelf, key);
+        }
+        out.writes
+    }
+}
+
+struct Encoder<'a> {
+    writes: ShelfWrites,
+    clock: &'a Clock,
+}
+
+impl Encoder<'_> {
+    fn set<T>(&mut self, shelf: Shelf, key: &[u8], record: Option<T>, write: impl FnOnce(Writer<'_>, T)) {
+        let clock = self.clock;
+        match record {
+            Some(record) => self
+                .writes
+                .put(shelf, key, |bytes| write(Writer { bytes, clock }, record)),
+            None => self.writes.delete(shelf, key),
+        }
+    }
+
+    fn message(&mut self, shelf: Shelf, key: &[u8], message: Option<&Message>) {
+        self.set(shelf, key, message, |writer, message| writer.message(message));
+    }
+}

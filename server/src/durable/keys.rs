@@ -1,0 +1,154 @@
+//! Keys of stored state, each behind its organization. Numbers are big-endian, so that keys sort as numbers do.
+//!
+//! ```text
+//! shelf session    serial u64 | kind u8 | ...
+//!                    0                              the session itself
+//!                    1 | filter                     a subscription
+//!                    2 | order u64                  how far a QoS 2 delivery is
+//!                    3 | packet id u16              a QoS 2 publish from the client
+//!                    4                              a will
+//! shelf queue      serial u64 | order u64            a delivery
+//! shelf message    number u64                        a message that several deliveries share
+//! shelf retained   topic                             a retained message
+//! shelf quarantine shelf name | '/' | key            what could not be understood
+//! ```
+
+use crate::store::Shelf;
+
+/// Kinds of keys on the shelf of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Session,
+    Subscription,
+    Progress,
+    Received,
+    Will,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Session,
+        Self::Subscription,
+        Self::Progress,
+        Self::Received,
+        Self::Will,
+    ];
+
+    /// Stored: never change a number. The session comes first.
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Session => 0,
+            Self::Subscription => 1,
+            Self::Progress => 2,
+            Self::Received => 3,
+            Self::Will => 4,
+        }
+    }
+}
+
+/// A key that is being put together.
+#[derive(Debug, Default)]
+pub(super) struct KeyBytes(Vec<u8>);
+
+impl KeyBytes {
+    fn begin(&mut self) -> &mut Vec<u8> {
+        self.0.clear();
+        &mut self.0
+    }
+
+    /// What every key of this kind of a session begins with; the whole key of a session and of a will.
+    pub(super) fn of(&mut self, kind: Kind, serial: u64) -> &[u8] {
+        let key = self.begin();
+        key.extend_from_slice(&serial.to_be_bytes());
+        key.push(kind.byte());
+        &self.0
+    }
+
+    pub(super) fn subscription(&mut self, serial: u64, filter: &str) -> &[u8] {
+        self.of(Kind::Subscription, serial);
+        self.0.extend_from_slice(filter.as_bytes());
+        &self.0
+    }
+
+    pub(super) fn progress(&mut self, (serial, order): (u64, u64)) -> &[u8] {
+        self.of(Kind::Progress, serial);
+        self.0.extend_from_slice(&order.to_be_bytes());
+        &self.0
+    }
+
+    pub(super) fn received(&mut self, (serial, packet_id): (u64, u16)) -> &[u8] {
+        self.of(Kind::Received, serial);
+        self.0.extend_from_slice(&packet_id.to_be_bytes());
+        &self.0
+    }
+
+    pub(super) fn delivery(&mut self, (serial, order): (u64, u64)) -> &[u8] {
+        let key = self.begin();
+        key.extend_from_slice(&serial.to_be_bytes());
+        key.extend_from_slice(&order.to_be_bytes());
+        &self.0
+    }
+
+    pub(super) fn number(&mut self, number: u64) -> &[u8] {
+        self.begin().extend_from_slice(&number.to_be_bytes());
+        &self.0
+    }
+
+    pub(super) fn quarantine(&mut self, shelf: Shelf, key: &[u8]) -> &[u8] {
+        let bytes = self.begin();
+        bytes.extend_from_slice(shelf.name().as_bytes());
+        bytes.push(b'/');
+        bytes.extend_from_slice(key);
+        &self.0
+    }
+}
+
+/// The number that a key is.
+pub(super) fn parse_number(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.try_into().ok()?))
+}
+
+/// The two numbers that a key is.
+pub(super) fn parse_pair(key: &[u8]) -> Option<(u64, u64)> {
+    let (first, second) = key.split_first_chunk()?;
+    Some((u64::from_be_bytes(*first), parse_number(second)?))
+}
+
+/// What a key on the shelf of sessions names: whose it is, what it is, and which one.
+pub(super) fn parse_session(key: &[u8]) -> Option<(u64, Kind, &[u8])> {
+    let (serial, rest) = key.split_first_chunk()?;
+    let (byte, rest) = rest.split_first()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.byte() == *byte)?;
+    Some((u64::from_be_bytes(*serial), kind, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_were_written() {
+        let mut key = KeyBytes::default();
+        assert_eq!(
+            parse_session(key.subscription(7, "a/+")),
+            Some((7, Kind::Subscription, b"a/+".as_slice()))
+        );
+        assert_eq!(
+            parse_session(key.received((7, 9))),
+            Some((7, Kind::Received, 9_u16.to_be_bytes().as_slice()))
+        );
+        assert_eq!(parse_pair(key.delivery((1, 2))), Some((1, 2)));
+        assert_eq!(parse_number(key.number(5)), Some(5));
+        assert_eq!(parse_pair(&key.delivery((1, 2))[1..]), None);
+        assert_eq!(parse_session(b"1234567"), None);
+        assert_eq!(parse_session(b"12345678\x09"), None, "a kind that there is not");
+        assert_eq!(key.quarantine(Shelf::Queue, b"x"), b"queue/x");
+    }
+
+    #[test]
+    fn deliveries_sort_by_session_and_order() {
+        let (mut a, mut b) = (KeyBytes::default(), KeyBytes::default());
+        assert!(a.delivery((1, 256)) < b.delivery((2, 1)));
+        assert!(a.delivery((1, 255)) < b.delivery((1, 256)));
+    }
+}

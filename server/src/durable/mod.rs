@@ -1,0 +1,97 @@
+//! What organizations have to remember is stored here, and read back at the start.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`backlog`] | changes that are not stored yet; what cancels out is never written |
+//! | [`batch`] | what one commit writes, and its bytes |
+//! | [`pipeline`] | when the next commit is made, and what holds back when it takes long |
+//! | [`task`] | one per organization: acknowledges what is stored, retries what failed, sweeps |
+//! | [`restore`] | from the store to organizations, at the start |
+//! | [`quarantine`] | what could not be understood is put aside |
+//! | [`keys`], [`record`] | bytes of keys and of values |
+//!
+//! # What is promised
+//!
+//! An acknowledgement leaves after the changes that it promises are stored, at the level of durability that is
+//! configured. Changes of one turn are stored together or not at all, and in the order of turns.
+
+mod backlog;
+mod batch;
+mod keys;
+pub(crate) mod pipeline;
+mod quarantine;
+mod record;
+pub(crate) mod restore;
+pub(crate) mod task;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use cloudsignal_broker::{Org, OrgId};
+
+use crate::clock::Clock;
+use crate::store::Store;
+
+use backlog::Known;
+use pipeline::{Committer, Pipeline};
+use restore::Restored;
+
+/// Both parts of what stores the changes of an organization: the second is `None` if nothing is stored.
+pub(crate) type Stored = (Pipeline, Option<Arc<Committer>>);
+
+/// What an acknowledgement survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// The loss of power: the disk has the bytes.
+    #[default]
+    Disk,
+    /// The end of the process, however it comes: the system has the bytes.
+    Os,
+    /// Nothing: sessions, queues and retained messages live in memory only.
+    Memory,
+}
+
+/// Where organizations store what they have to remember, and how well.
+#[derive(Clone, Debug)]
+pub(crate) struct Durability {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    level: Level,
+}
+
+impl Durability {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, level: Level) -> Self {
+        Self { store, clock, level }
+    }
+
+    /// For an organization of which the store holds what is `known`.
+    fn pipeline(&self, org: &OrgId, known: Known) -> Stored {
+        let committer = Committer::new(org, Arc::clone(&self.store), self.clock.clone(), self.level);
+        let pipeline = match &committer {
+            Some(committer) => Pipeline::new(Arc::clone(committer), known),
+            None => Pipeline::memory(),
+        };
+        (pipeline, committer)
+    }
+
+    /// Whether anything is stored.
+    pub(crate) const fn is_kept(&self) -> bool {
+        match self.level {
+            Level::Disk | Level::Os => true,
+            Level::Memory => false,
+        }
+    }
+
+    /// An organization that was read back, and what stores its changes.
+    pub(crate) fn of(&self, restored: Restored) -> (Org, Stored) {
+        let Restored { org, known, .. } = restored;
+        let stored = self.pipeline(org.id(), known);
+        (org, stored)
+    }
+
+    /// For an organization of which the store holds nothing.
+    pub(crate) fn fresh(&self, org: &OrgId) -> Stored {
+        self.pipeline(org, Known::default())
+    }
+}

@@ -1,0 +1,336 @@
+//! From the store to an organization, at the start. Page by page: beside the organization itself, only what several
+//! deliveries share is held.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use cloudsignal_broker::{Message, Org, OrgId, Restoring, Unfit};
+use cloudsignal_core::Instant;
+
+use super::Durability;
+use super::backlog::{DeliveryName, Known};
+use super::keys::{Kind, parse_number, parse_pair, parse_session};
+use super::quarantine::set_aside;
+use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
+use crate::clock::Clock;
+use crate::store::{Commit, CommitError, Shelf, ShelfWrites, StoreError, StoreExt as _};
+
+/// Entries of one page.
+const PAGE_ENTRIES_MAX: usize = 4_096;
+/// Removals, and entries put aside, in one commit.
+const MENDS_MAX: usize = 4_096;
+/// How often a long start says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Damaged entries of an organization that are logged one by one.
+const DAMAGE_LINES_MAX: u64 = 10;
+
+/// What was read back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) sessions: u64,
+    pub(crate) subscriptions: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) retained: u64,
+    /// Left by sessions that had ended, and removed now.
+    pub(crate) orphans: u64,
+    /// Not understood, and put aside.
+    pub(crate) quarantined: u64,
+}
+
+impl Totals {
+    /// Whether nothing was stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        self.subscriptions += other.subscriptions;
+        self.deliveries += other.deliveries;
+        self.retained += other.retained;
+        self.orphans += other.orphans;
+        self.quarantined += other.quarantined;
+    }
+}
+
+/// An organization as it was stored.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) org: Org,
+    pub(super) known: Known,
+    pub(crate) totals: Totals,
+}
+
+/// Why an organization could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] CommitError),
+}
+
+/// What keeps an entry from being used.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("its key is damaged")]
+    Key,
+    #[error("{0}")]
+    Record(#[from] Damage),
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
+    #[error("its message is missing")]
+    NoMessage,
+}
+
+/// Reads an organization back into `fresh`, which must be a new one.
+///
+/// # Errors
+/// What the store answers.
+pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Restored, RestoreError> {
+    let id = fresh.id().clone();
+    let clock = &durability.clock;
+    let mut reading = Reading {
+        durability,
+        restoring: Restoring::new(fresh),
+        known: Known::default(),
+        totals: Totals::default(),
+        sessions: HashSet::new(),
+        messages: HashMap::new(),
+        progress: BTreeMap::new(),
+        mends: ShelfWrites::new(&id),
+        say_at: clock.now().after(PROGRESS_EVERY),
+        id,
+    };
+    // Messages come before the deliveries that share them, sessions before everything of theirs.
+    for shelf in [Shelf::Message, Shelf::Session, Shelf::Queue, Shelf::Retained] {
+        reading.read(shelf).await?;
+    }
+    reading.remove_leftovers().await?;
+    let Reading {
+        restoring,
+        known,
+        totals,
+        ..
+    } = reading;
+    Ok(Restored {
+        org: restoring.finish(clock.now()),
+        known,
+        totals,
+    })
+}
+
+struct Reading<'a> {
+    durability: &'a Durability,
+    id: OrgId,
+    restoring: Restoring,
+    known: Known,
+    totals: Totals,
+    /// Sessions that are there.
+    sessions: HashSet<u64>,
+    /// Messages that deliveries share, and how many do.
+    messages: HashMap<u64, (Arc<Message>, u32)>,
+    /// Packet ids of deliveries that are being sent.
+    progress: BTreeMap<DeliveryName, u16>,
+    /// Removals, and entries put aside, that are not written yet.
+    mends: ShelfWrites,
+    say_at: Instant,
+}
+
+impl Reading<'_> {
+    async fn read(&mut self, shelf: Shelf) -> Result<(), RestoreError> {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let store = &self.durability.store;
+            let page = store.shelf(shelf, &self.id, &[], after.as_deref(), PAGE_ENTRIES_MAX);
+            let page = page.await?;
+            for (key, value) in &page.entries {
+                let outcome = match shelf {
+                    Shelf::Message => self.message(key, value),
+                    Shelf::Session => self.of_session(key, value),
+                    Shelf::Queue => self.delivery(key, value),
+                    Shelf::Retained => self.retained(key, value),
+                    Shelf::Quarantine => Ok(()),
+                };
+                match outcome {
+                    Ok(()) => {}
+                    Err(Fault::Unfit(Unfit::NoSession)) => self.remove(shelf, key),
+                    Err(fault) => self.set_aside(shelf, key, value, &fault),
+                }
+                if self.mends.len() >= MENDS_MAX {
+                    self.mend().await?;
+                }
+            }
+            self.say_progress();
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    const fn clock(&self) -> &Clock {
+        &self.durability.clock
+    }
+
+    fn message(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let number = parse_number(key).ok_or(Fault::Key)?;
+        let message = Reader::new(value, self.clock())?.message()?;
+        self.messages.insert(number, (message, 0));
+        Ok(())
+    }
+
+    fn of_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let (serial, kind, name) = parse_session(key).ok_or(Fault::Key)?;
+        let reader = Reader::new(value, &self.durability.clock)?;
+        match kind {
+            Kind::Session => {
+                let it = reader.session(&self.id)?;
+                self.restoring
+                    .session(serial, &it.client_id, it.identity, it.expiry_secs, it.ends_at)?;
+                self.sessions.insert(serial);
+                self.totals.sessions += 1;
+            }
+            Kind::Subscription => {
+                let it = reader.subscription()?;
+                let filter = std::str::from_utf8(name).map_err(|_| Fault::Key)?;
+                let (options, id) = (it.options, it.subscription_id);
+                self.restoring
+                    .subscription(serial, filter, options, id, it.owes_retained)?;
+                self.totals.subscriptions += 1;
+            }
+            Kind::Progress => {
+                let order = parse_number(name).ok_or(Fault::Key)?;
+                self.progress.insert((serial, order), reader.packet_id()?);
+            }
+            Kind::Received => {
+                let packet_id = u16::from_be_bytes(name.try_into().map_err(|_| Fault::Key)?);
+                self.restoring.received(serial, packet_id)?;
+                self.known.note_received((serial, packet_id));
+            }
+            Kind::Will => {
+                let it = reader.will()?;
+                self.restoring
+                    .will(serial, it.message, it.expiry_secs, it.delay_secs, it.due_at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delivery(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let name @ (serial, order) = parse_pair(key).ok_or(Fault::Key)?;
+        if !self.sessions.contains(&serial) {
+            // Its message may be gone already.
+            return Err(Unfit::NoSession.into());
+        }
+        let record = Reader::new(value, self.clock())?.delivery()?;
+        let sent = self.progress.get(&name).copied();
+        match record {
+            DeliveryRecord::Queued {
+                message,
+                terms,
+                packet_id,
+            } => {
+                let (message, shared) = match message {
+                    MessagePlace::Inline(message) => (message, None),
+                    MessagePlace::Shared(number) => {
+                        let (message, _) = self.messages.get(&number).ok_or(Fault::NoMessage)?;
+                        (Arc::clone(message), Some(number))
+                    }
+                };
+                self.restoring
+                    .delivery(serial, order, message, terms, sent.or(packet_id))?;
+                if let Some(number) = shared {
+                    self.known.refer(name, number);
+                    if let Some((_, deliveries)) = self.messages.get_mut(&number) {
+                        *deliveries += 1;
+                    }
+                }
+            }
+            DeliveryRecord::Released { packet_id } => self.restoring.released(serial, order, packet_id)?,
+        }
+        if self.progress.remove(&name).is_some() {
+            self.known.note_progress(name);
+        }
+        self.totals.deliveries += 1;
+        Ok(())
+    }
+
+    fn retained(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let message = Reader::new(value, self.clock())?.message()?;
+        if message.topic().as_str().as_bytes() != key {
+            return Err(Fault::Key);
+        }
+        self.restoring.retained(message)?;
+        self.totals.retained += 1;
+        Ok(())
+    }
+
+    fn remove(&mut self, shelf: Shelf, key: &[u8]) {
+        self.totals.orphans += 1;
+        self.mends.delete(shelf, key);
+    }
+
+    fn set_aside(&mut self, shelf: Shelf, key: &[u8], value: &[u8], reason: &dyn Display) {
+        self.totals.quarantined += 1;
+        if self.totals.quarantined <= DAMAGE_LINES_MAX {
+            tracing::error!(
+                org = %self.id,
+                shelf = shelf.name(),
+                key = %key.escape_ascii(),
+                %reason,
+                "a stored entry cannot be used and is put aside"
+            );
+        }
+        set_aside(&mut self.mends, shelf, key, value, reason);
+    }
+
+    /// What nothing leads to any more.
+    async fn remove_leftovers(&mut self) -> Result<(), RestoreError> {
+        let mut key = super::keys::KeyBytes::default();
+        for name in std::mem::take(&mut self.progress).into_keys() {
+            self.remove(Shelf::Session, key.progress(name));
+        }
+        let mut unused: Vec<u64> = Vec::new();
+        for (number, (_, deliveries)) in &self.messages {
+            if *deliveries == 0 {
+                unused.push(*number);
+            }
+        }
+        for number in unused {
+            self.remove(Shelf::Message, key.number(number));
+            if self.mends.len() >= MENDS_MAX {
+                self.mend().await?;
+            }
+        }
+        self.mend().await
+    }
+
+    /// Writes removals and what was put aside. What is removed must be gone before its name is used again.
+    async fn mend(&mut self) -> Result<(), RestoreError> {
+        let mends = std::mem::replace(&mut self.mends, ShelfWrites::new(&self.id));
+        if !mends.is_empty() {
+            let commit = Commit::new().shelve(Arc::new(mends));
+            self.durability.store.write(commit).await?;
+        }
+        Ok(())
+    }
+
+    fn say_progress(&mut self) {
+        let now = self.clock().now();
+        if now >= self.say_at {
+            self.say_at = now.after(PROGRESS_EVERY);
+            let Totals {
+                sessions,
+                deliveries,
+                retained,
+                ..
+            } = self.totals;
+            tracing::info!(org = %self.id, sessions, deliveries, retained, "reading back");
+        }
+    }
+}
