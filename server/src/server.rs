@@ -384,10 +384,7 @@ async fn read_back(shell: &Shell) -> anyhow::Result<()> {
         "read back"
     );
     if quarantined > 0 {
-        tracing::error!(
-            quarantined,
-            "stored entries could not be used and were put aside; look at them with `cloudsignal store inspect`"
-        );
+        tracing::error!(quarantined, "stored entries could not be used and were put aside");
     }
     Ok(())
 }
