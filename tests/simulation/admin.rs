@@ -7,6 +7,7 @@ use cloudsignal_core::codec::ReasonCode;
 use crate::faults::Fault;
 use crate::host::{Host, Links};
 use crate::link::{Expected, Phase, Reply};
+use crate::model::quotas::Credit;
 use crate::model::session::Session;
 use crate::scene::Scene;
 
@@ -68,13 +69,20 @@ impl Host {
         self.finish(called, links, scene);
     }
 
-    /// The bounds on connections and sessions are lifted.
-    pub(crate) fn lift_bounds(&mut self) {
+    /// Whatever keeps clients out and messages back is lifted. Answers whether messages were kept back.
+    pub(crate) fn lift_bounds(&mut self) -> bool {
         let limits = &mut self.model.limits;
+        let kept_back = limits.deliver_messages_per_sec > 0 || limits.deliver_bytes_per_sec > 0;
         limits.connections_max = u32::MAX;
         limits.sessions_max = u32::MAX;
+        limits.connects_per_sec = 0;
+        limits.refused_publishes_per_sec = 0;
+        limits.deliver_messages_per_sec = 0;
+        limits.deliver_bytes_per_sec = 0;
+        self.model.connects = Credit::new(0);
         self.org.handle_limits(limits.clone());
         self.forget_quota();
+        kept_back
     }
 
     pub(crate) fn end_credential(

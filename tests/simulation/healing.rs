@@ -1,6 +1,6 @@
 //! The end of a run: everything that was broken heals, everybody comes home, and what is owed must arrive.
 
-use cloudsignal_core::Qos;
+use cloudsignal_core::{Duration, Qos};
 
 use crate::client::connecting::Manner;
 use crate::host::Host;
@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// Rounds after which everything must have come to rest.
 const ROUNDS_MAX: usize = 400;
+/// How long messages may wait for a rate that there is no more, in microseconds.
+const KEPT_BACK_MICROS: u64 = 20_000;
 /// Steps of one kind in a round.
 const STEPS_MAX: usize = 2_000;
 
@@ -23,10 +25,16 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.scene.log.note(format_args!("heals"));
         self.settings.haste = 100;
+        let mut kept_back = false;
         for host in &mut self.hosts {
-            host.lift_bounds();
+            kept_back |= host.lift_bounds();
         }
         self.serve_timers();
+        if kept_back {
+            // What waited for a rate is looked at again within this time.
+            self.scene.now = self.scene.now.after(Duration::from_micros(KEPT_BACK_MICROS));
+            self.serve_timers();
+        }
         for link in self.links.values_mut() {
             link.up.heal();
             link.down.heal();

@@ -51,6 +51,11 @@ pub(crate) struct Host {
     pub(crate) stored: u64,
     /// When publishes of the last second were accepted.
     accepted_at: VecDeque<Instant>,
+    /// When messages of the last second were sent for the first time.
+    sent_at: VecDeque<Instant>,
+    /// Publishes that were accepted, and with them all wills.
+    accepted: u64,
+    pub(crate) month_at_most: u64,
     /// The sessions before the call that is being judged.
     pub(crate) before: BTreeMap<String, Session>,
 }
@@ -96,6 +101,9 @@ impl Host {
             open_ticket: 1,
             stored: 0,
             accepted_at: VecDeque::new(),
+            sent_at: VecDeque::new(),
+            accepted: 0,
+            month_at_most: 0,
             before: BTreeMap::new(),
         }
     }
@@ -183,9 +191,9 @@ impl Host {
             let due: Vec<_> = wills.iter().map(|(session, will)| (session.key, *will)).collect();
             format!("wills: {published} were published, due are {due:?}")
         });
-        let limits = &self.model.limits;
-        let quota_is_near = limits.publish_messages_per_sec > 0 || limits.publish_bytes_per_sec > 0;
-        // Wills of one call may come in any order.
+        self.month_at_most += wills.len() as u64;
+        // No rate refuses a will, but it may be for too many. Wills of one call may come in any order.
+        let reaches_too_many = called.has_dropped(&self.org, DropReason::FanOut);
         let index = self.model.next_index();
         for (session, will) in wills {
             let publication = scene.publications[will.number].clone();
@@ -200,7 +208,7 @@ impl Host {
                 publisher: session.key,
                 index,
                 now: scene.now,
-                is_certain: !quota_is_near && !store_is_near,
+                is_certain: !reaches_too_many && !store_is_near,
                 before: &called.before,
             };
             self.model.route(&passing, &mut self.ledger);
@@ -227,6 +235,25 @@ impl Host {
         );
         scene.verdict.require(rate == 0 || count <= 2 * rate, || {
             format!("quota: {count} publishes were accepted within a second at {rate} per second")
+        });
+        (self.accepted, self.month_at_most) = (self.accepted + 1, self.month_at_most + 1);
+        let (accepted, month) = (self.accepted, self.model.limits.publish_messages_per_month);
+        scene.verdict.require(month == 0 || accepted <= month, || {
+            format!("quota: {accepted} publishes were accepted at {month} a month")
+        });
+    }
+
+    /// One more message was sent for the first time: in no second more than what a second brings and what was saved.
+    pub(crate) fn note_delivery(&mut self, scene: &mut Scene) {
+        self.sent_at.push_back(scene.now);
+        let is_old = |at: &mut Instant| scene.now.since(*at) >= Duration::from_secs(1);
+        while self.sent_at.pop_front_if(is_old).is_some() {}
+        let (count, rate) = (
+            self.sent_at.len(),
+            self.model.limits.deliver_messages_per_sec as usize,
+        );
+        scene.verdict.require(rate == 0 || count <= 2 * rate, || {
+            format!("quota: {count} messages were sent within a second at {rate} per second")
         });
     }
 

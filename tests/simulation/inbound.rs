@@ -197,7 +197,9 @@ impl Host {
             | Packet::PingResp => None,
         };
         if let Some(reply) = reply {
-            let ticket = self.ticket(&called);
+            // What else a call stored that ended the connection came after the reply.
+            let is_closed = self.model.events.closes.iter().any(|(closed, _)| *closed == conn);
+            let ticket = self.ticket(&called).filter(|_| !is_closed);
             let link = links.get_mut(&number).expect("invariant: at work on it");
             link.tap.expected.push_back(Expected { reply, ticket });
         }
@@ -226,6 +228,7 @@ impl Host {
         let (key, is_persistent) = (session.key, session.is_persistent());
         let is_v5 = session.conn.as_ref().is_some_and(|open| open.is_v5);
         let told = self.accept(key, number, &publication, called, scene);
+        let is_flood = self.note_refusal(conn, called, scene);
         let is_refused = matches!(told, Told::No(_)) && is_v5;
         if publish.qos == Qos::ExactlyOnce && !is_refused {
             let session = self.model.session_of_mut(conn).expect("invariant: it is open");
@@ -237,7 +240,21 @@ impl Host {
                 format!("changes: nothing was stored for the QoS 2 publish {packet_id} of session {key:x}")
             });
         }
+        if is_flood {
+            self.model.close(conn, ReasonCode::MessageRateTooHigh, scene.now);
+        }
         reply(told)
+    }
+
+    /// Whether the client goes on and on publishing what a rate refuses.
+    fn note_refusal(&mut self, conn: ConnId, called: &Called, scene: &Scene) -> bool {
+        if !called.has_dropped(&self.org, DropReason::PublishQuota) {
+            return false;
+        }
+        let per_sec_max = self.model.limits.refused_publishes_per_sec;
+        let session = self.model.session_of_mut(conn);
+        let open = session.and_then(|session| session.conn.as_mut());
+        open.is_some_and(|open| open.refuse(per_sec_max, scene.now))
     }
 
     /// Permission, quota, retained store, subscribers. Answers what the publisher must be told.
@@ -258,8 +275,14 @@ impl Host {
             return Told::No(ReasonCode::NotAuthorized);
         }
         let limits = &self.model.limits;
+        let is_large = publication.payload.len() > limits.payload_bytes_max as usize;
+        if is_large || self.model.fan_out(publisher, topic) > limits.fan_out_max as usize {
+            return Told::No(ReasonCode::QuotaExceeded);
+        }
         if called.has_dropped(&self.org, DropReason::PublishQuota) {
-            let has_quota = limits.publish_messages_per_sec > 0 || limits.publish_bytes_per_sec > 0;
+            let has_rate = limits.publish_messages_per_sec > 0 || limits.publish_bytes_per_sec > 0;
+            let month = limits.publish_messages_per_month;
+            let has_quota = has_rate || (month > 0 && self.month_at_most >= month);
             scene.verdict.require(has_quota, || {
                 "quota: a publish was refused without one".to_owned()
             });

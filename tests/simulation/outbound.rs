@@ -122,6 +122,9 @@ impl Host {
             members: &self.model.members,
         };
         let claim = self.ledger.sent(&sent, scene);
+        if !publish.dup {
+            self.note_delivery(scene);
+        }
         scene.log.note(format_args!(
             "org {} link {}: PUBLISH {number:?} {topic} {:?} id {:?} retain {} dup {} for {claim:?}",
             self.number, link.number, publish.qos, publish.packet_id, publish.retain, publish.dup

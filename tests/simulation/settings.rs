@@ -137,6 +137,59 @@ impl Settings {
     }
 }
 
+/// What the dice for tight bounds begin with: they are others than those of the run, so that a run without such
+/// bounds is what it would be if there were none.
+const TIGHT_SEED: u64 = 0x7161_6874_5F73_6431;
+
+impl Settings {
+    /// In some runs organizations have bounds that are felt.
+    pub(crate) fn tighten(&mut self, seed: u64) {
+        let mut random = Random::new(seed ^ TIGHT_SEED);
+        if random.chance(50) {
+            for limits in &mut self.limits {
+                tighten(limits, &mut random);
+            }
+        }
+    }
+}
+
+fn tighten(limits: &mut Limits, random: &mut Random) {
+    if random.chance(15) {
+        limits.connects_per_sec = *random.pick(&[1, 3]);
+    }
+    if random.chance(15) {
+        limits.all_subscriptions_max = *random.pick(&[1, 4]);
+    }
+    if random.chance(15) {
+        limits.wildcard_subscriptions_max = *random.pick(&[0, 1, 3]);
+    }
+    if random.chance(15) {
+        limits.fan_out_max = *random.pick(&[0, 1, 2]);
+    }
+    if random.chance(20) {
+        limits.deliver_messages_per_sec = *random.pick(&[1, 5, 30]);
+    }
+    if random.chance(15) {
+        limits.deliver_bytes_per_sec = *random.pick(&[20, 300]);
+    }
+    if random.chance(15) {
+        limits.all_queue_bytes_max = *random.pick(&[0, 600, 3_000]);
+    }
+    if random.chance(15) {
+        limits.inflight_bytes_max = *random.pick(&[1, 600]);
+    }
+    if random.chance(15) {
+        limits.payload_bytes_max = *random.pick(&[10, 300]);
+    }
+    if random.chance(10) {
+        limits.publish_messages_per_month = *random.pick(&[5, 40]);
+    }
+    if random.chance(30) {
+        limits.publish_messages_per_sec = *random.pick(&[1, 3]);
+        limits.refused_publishes_per_sec = *random.pick(&[1, 3, 1_000]);
+    }
+}
+
 /// Some runs never take a step, some take it often.
 fn weight(step: Step, random: &mut Random) -> u64 {
     let usual = step.usual_weight();

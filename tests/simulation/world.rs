@@ -26,7 +26,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, keeps_lines: bool, fault: Option<Fault>) -> Self {
         let mut scene = Scene::new(seed, keeps_lines, fault);
-        let settings = Settings::of(&mut scene.random);
+        let mut settings = Settings::of(&mut scene.random);
+        settings.tighten(seed);
         scene.log.note(format_args!("seed {seed}: {settings:?}"));
         let hosts = settings
             .limits

@@ -35,6 +35,7 @@ impl Model {
     /// A client comes: the reason it must be refused with, or what it must be told.
     pub(crate) fn connect(&mut self, arrival: &Arrival<'_>) -> Result<Welcome, ReasonCode> {
         self.admit(arrival)?;
+        self.admit_one_more(arrival)?;
         let connect = arrival.connect;
         let client_id = arrival
             .assigned
@@ -77,6 +78,7 @@ impl Model {
             id: arrival.conn,
             is_v5: connect.version.is_v5(),
             heard_at: arrival.now,
+            refused: (0, Instant::ZERO),
             silence_micros: u64::from(keep_alive_secs) * 1_500_000,
             ends_at: arrival.identity.expires_at.unwrap_or(Instant::MAX),
             will: arrival.will.map(|number| Will {
@@ -114,6 +116,20 @@ impl Model {
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(())
+    }
+
+    /// What concerns everybody who may come in; only who does come in counts for the rate.
+    fn admit_one_more(&mut self, arrival: &Arrival<'_>) -> Result<(), ReasonCode> {
+        let will = arrival.connect.will.as_ref();
+        let payload_bytes_max = self.limits.payload_bytes_max as usize;
+        if will.is_some_and(|will| will.payload.len() > payload_bytes_max) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        if self.connects.spend(arrival.now) {
+            Ok(())
+        } else {
+            Err(ReasonCode::ConnectionRateExceeded)
+        }
     }
 
     fn new_session(&mut self, client_id: &str, identity: &Identity) -> Session {

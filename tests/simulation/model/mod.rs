@@ -10,9 +10,11 @@
 //! | [`connecting`] | CONNECT, and all the ways in which a connection ends |
 //! | [`subscribing`] | SUBSCRIBE and UNSUBSCRIBE |
 //! | [`routing`] | who gets a message |
+//! | [`quotas`] | what the bounds let in |
 
 pub(crate) mod access;
 pub(crate) mod connecting;
+pub(crate) mod quotas;
 pub(crate) mod routing;
 pub(crate) mod session;
 pub(crate) mod subscribing;
@@ -22,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloudsignal_broker::{CloseCause, ConnId, Limits, Policy};
 use cloudsignal_core::Instant;
 
+use quotas::Credit;
 use session::{Session, Will};
 
 /// Names one life of a session in the whole run.
@@ -42,6 +45,8 @@ pub(crate) struct Model {
     /// Counts accepted messages: their order.
     index: u64,
     pub(crate) events: Events,
+    /// How many clients may come in.
+    pub(crate) connects: Credit,
 }
 
 /// What one call must have done beside its answer.
@@ -75,6 +80,7 @@ pub(crate) struct Keep {
 impl Model {
     pub(crate) fn new(number: usize, limits: Limits, policy: Policy) -> Self {
         Self {
+            connects: Credit::new(limits.connects_per_sec),
             limits,
             policy,
             sessions: BTreeMap::new(),

@@ -36,6 +36,8 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     pub(crate) is_v5: bool,
     pub(crate) heard_at: Instant,
+    /// Publishes that a rate refused within the running second, and since when it runs.
+    pub(crate) refused: (u32, Instant),
     /// How long it may be silent, in microseconds; 0 for ever.
     pub(crate) silence_micros: u64,
     pub(crate) ends_at: Instant,

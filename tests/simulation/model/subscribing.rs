@@ -26,6 +26,9 @@ impl Model {
         let mut done = Subscribed::default();
         for (at, wanted) in subscribe.filters.iter().enumerate() {
             let subscriptions_max = self.limits.subscriptions_max as usize;
+            let org_has_room = wanted
+                .filter
+                .is_ok_and(|filter| self.has_room_for(filter.as_str()));
             let policy = &self.policy;
             let session = self
                 .sessions
@@ -37,7 +40,7 @@ impl Model {
                 continue;
             };
             let is_new = !session.subscriptions.contains_key(filter.as_str());
-            let is_full = is_new && session.subscriptions.len() >= subscriptions_max;
+            let is_full = is_new && (session.subscriptions.len() >= subscriptions_max || !org_has_room);
             let granted = session.who.may_subscribe(policy, filter, wanted.qos);
             let Some(qos) = granted.filter(|_| !is_full && at < subscriptions_max) else {
                 let is_denied = granted.is_none() && at < subscriptions_max;

@@ -222,7 +222,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<usize, Stopped> {
         self.check_payload(publication)?;
-        self.check_fan_out(permit)?;
+        self.check_fan_out(permit, publication)?;
         if standing == Standing::Ordinary {
             self.check_storage(permit, publication)?;
         }
@@ -257,8 +257,13 @@ impl Org {
         Ok(())
     }
 
-    /// Nobody is looked for as long as all subscriptions together are not too many.
-    fn check_fan_out(&mut self, permit: &PublishPermit<'_>) -> Result<(), Stopped> {
+    /// Counts everybody whom the message would reach. Nobody is looked for as long as all subscriptions together
+    /// are not too many.
+    fn check_fan_out(
+        &mut self,
+        permit: &PublishPermit<'_>,
+        publication: &Publication<'_>,
+    ) -> Result<(), Stopped> {
         let fan_out_max = self.desk.limits.fan_out_max;
         if self.desk.counters.subscriptions_now <= u64::from(fan_out_max) {
             return Ok(());
@@ -273,7 +278,12 @@ impl Org {
         let matches = cache.lookup(trie, topic, |place| {
             sessions[place as usize].grants.allows_delivery(topic)
         });
-        if matches.sessions.len() + matches.groups.len() > fan_out_max as usize {
+        // With and without No Local, a session is there twice, and its own messages go one of the two ways.
+        let direct = matches.sessions.iter().filter(|found| {
+            let is_own = sessions[found.session as usize].serial == publication.publisher;
+            found.audience.includes(is_own)
+        });
+        if direct.count() + matches.groups.len() > fan_out_max as usize {
             return Err(Stopped::by(Quota::FanOut, DropReason::FanOut));
         }
         Ok(())

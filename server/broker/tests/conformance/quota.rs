@@ -2,7 +2,7 @@
 
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{Limits, Quota};
-use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_core::codec::{ReasonCode, SubscribeFilter};
 
 use crate::client::{MessageExt, QOS0, QOS1, filter, message, will};
 use crate::world::World;
@@ -249,6 +249,38 @@ fn a_publish_that_would_reach_too_many_reaches_nobody() {
     assert_eq!(world.exceeded(Quota::FanOut), 1);
     b.disconnect();
     assert_eq!(world.client("d").publish_qos1("x", "3", 1), ReasonCode::Success);
+}
+
+#[test]
+fn a_session_counts_once_however_it_subscribes_and_not_for_what_it_never_gets() {
+    let world = World::with_limits(|limits| limits.fan_out_max = 1);
+    let [a, b] = ["a", "b"].map(|id| world.client(id));
+    let no_local = SubscribeFilter {
+        no_local: true,
+        ..filter("x", QOS1)
+    };
+    a.subscribe("#", QOS1);
+    a.subscribe_it(no_local);
+    assert_eq!(
+        b.publish_qos1("x", "1", 1),
+        ReasonCode::Success,
+        "both ways lead to one"
+    );
+    b.subscribe_it(SubscribeFilter {
+        no_local: true,
+        ..filter("+", QOS1)
+    });
+    assert_eq!(
+        b.publish_qos1("x", "2", 2),
+        ReasonCode::Success,
+        "its own it never gets"
+    );
+    assert_eq!(
+        a.publish_qos1("x", "3", 1),
+        ReasonCode::QuotaExceeded,
+        "two get it"
+    );
+    assert_eq!(world.exceeded(Quota::FanOut), 1);
 }
 
 #[test]
