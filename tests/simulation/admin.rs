@@ -224,7 +224,8 @@ impl Host {
                 if rights_changed {
                     self.ledger.forget_denied(&self.model);
                 }
-                let ticket = self.ticket(&called);
+                // What the session is from now on is noted; AUTH does not wait for it.
+                let ticket = self.ticket_beside_session(&called);
                 if let Some(link) = links.get_mut(&number) {
                     let reply = Reply::Auth;
                     link.tap.expected.push_back(Expected { reply, ticket });

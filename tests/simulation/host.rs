@@ -135,22 +135,15 @@ impl Host {
 
     /// The ticket that a reply to this call waits for. Nothing is promised about messages that left a queue.
     pub(crate) fn ticket(&self, called: &Called) -> Option<u64> {
-        let promises = |change: &&Change| match change {
-            Change::Settled { .. } | Change::Sent { .. } | Change::Will { .. } | Change::WillGone { .. } => {
-                false
-            }
-            // When its connection ends, nobody is told.
-            Change::Session { ends_at, .. } => ends_at.is_none(),
-            Change::Subscribed { owes_retained, .. } => *owes_retained,
-            Change::SessionEnded { .. }
-            | Change::Unsubscribed { .. }
-            | Change::Queued { .. }
-            | Change::Released { .. }
-            | Change::Received { .. }
-            | Change::Completed { .. }
-            | Change::Retained { .. }
-            | Change::RetainedCleared { .. } => true,
-        };
+        called
+            .changes()
+            .find(|change| is_promise(change))
+            .map(|_| self.open_ticket)
+    }
+
+    /// As [`Host::ticket`], for a reply that does not wait for the session itself.
+    pub(crate) fn ticket_beside_session(&self, called: &Called) -> Option<u64> {
+        let promises = |change: &&Change| is_promise(change) && !matches!(change, Change::Session { .. });
         called.changes().find(promises).map(|_| self.open_ticket)
     }
 
@@ -554,5 +547,23 @@ impl Host {
         let now = scene.now;
         let called = self.call(|org, sink| org.handle_stored(Ticket(stored), now, sink));
         self.finish(called, links, scene);
+    }
+}
+
+/// Whether somebody may be told only once the change is stored.
+const fn is_promise(change: &Change) -> bool {
+    match change {
+        Change::Settled { .. } | Change::Sent { .. } | Change::Will { .. } | Change::WillGone { .. } => false,
+        // When its connection ends, nobody is told.
+        Change::Session { ends_at, .. } => ends_at.is_none(),
+        Change::Subscribed { owes_retained, .. } => *owes_retained,
+        Change::SessionEnded { .. }
+        | Change::Unsubscribed { .. }
+        | Change::Queued { .. }
+        | Change::Released { .. }
+        | Change::Received { .. }
+        | Change::Completed { .. }
+        | Change::Retained { .. }
+        | Change::RetainedCleared { .. } => true,
     }
 }

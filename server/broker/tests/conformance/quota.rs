@@ -257,9 +257,9 @@ fn a_session_counts_once_however_it_subscribes_and_not_for_what_it_never_gets() 
     let [a, b] = ["a", "b"].map(|id| world.client(id));
     let no_local = SubscribeFilter {
         no_local: true,
-        ..filter("x", QOS1)
+        ..filter("x", QOS0)
     };
-    a.subscribe("#", QOS1);
+    a.subscribe("#", QOS0);
     a.subscribe_it(no_local);
     assert_eq!(
         b.publish_qos1("x", "1", 1),
@@ -268,13 +268,14 @@ fn a_session_counts_once_however_it_subscribes_and_not_for_what_it_never_gets() 
     );
     b.subscribe_it(SubscribeFilter {
         no_local: true,
-        ..filter("+", QOS1)
+        ..filter("+", QOS0)
     });
     assert_eq!(
         b.publish_qos1("x", "2", 2),
         ReasonCode::Success,
         "its own it never gets"
     );
+    assert_eq!(a.payloads(), ["1", "2"]);
     assert_eq!(
         a.publish_qos1("x", "3", 1),
         ReasonCode::QuotaExceeded,
