@@ -17,7 +17,7 @@ pub(crate) enum Timer {
     WillDelay(u32),
     /// When a session has more retained messages to hand out than one turn allows.
     Resume(u32),
-    /// When the store is told what a restart has changed of a session.
+    /// When a session that was read back is looked at.
     Restored(u32),
     /// When the next round of `$SYS` messages is due.
     Sys,

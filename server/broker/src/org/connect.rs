@@ -336,6 +336,7 @@ impl Org {
         let Some(&place) = self.by_client_id.get(client_id) else {
             return;
         };
+        self.review_restored(place, now, sink);
         let session = &self.sessions[place as usize];
         let (expires_at, will_at) = (session.expires_at, session.will_at);
         if will_at <= now {

@@ -133,7 +133,7 @@ impl Restoring {
         let client_id: Arc<str> = client_id.into();
         let grants = Grants::new(&org.policy, &identity, &client_id);
         let mut session = Session::new(serial, client_id, identity, grants);
-        (session.expiry_secs, session.stored) = (expiry_secs, true);
+        (session.expiry_secs, session.stored, session.is_restored) = (expiry_secs, true, true);
         let place = org.insert_session(session);
         org.last_serial = org.last_serial.max(serial);
         self.places.insert(serial, place);
@@ -310,6 +310,11 @@ impl Restoring {
         for place in connected {
             org.disconnect_restored(place, now);
         }
+        let Org { sessions, desk, .. } = &mut org;
+        for (place, session) in sessions.iter().filter(|(_, it)| it.outbound.queue_len() > 0) {
+            let place = u32::try_from(place).expect("invariant: limits count in 32 bits");
+            desk.timers.arm(now, Timer::Restored(place));
+        }
         if let Some(filter) = sys {
             org.start_sys(filter.as_ref(), now);
         }
@@ -357,18 +362,24 @@ impl Org {
             let secs = will.delay_secs.min(session.expiry_secs).max(RETURN_GRACE_SECS);
             self.delay_will(place, now.after_secs(secs));
         }
-        let session = &self.sessions[place as usize];
-        if session.expires_at < Instant::MAX || session.will_at < Instant::MAX {
-            self.desk.timers.arm(now, Timer::Restored(place));
-        }
+        self.desk.timers.arm(now, Timer::Restored(place));
     }
 
-    /// The store is told when a session that was connected ends.
-    pub(super) fn note_restored(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
+    /// The first look at a session that was read back: what it may no longer have is dropped, for the policy may
+    /// have changed meanwhile; and the store is told when it ends.
+    pub(super) fn review_restored(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
         // It may have ended meanwhile, and its place may be another's.
-        let Some(session) = self.sessions.get(place as usize).filter(|it| it.is_persistent()) else {
+        let session = self.sessions.get_mut(place as usize);
+        let is_due = session.is_some_and(|session| core::mem::take(&mut session.is_restored));
+        if !is_due {
             return;
-        };
+        }
+        self.drop_forbidden(place, now, sink);
+        let session = &self.sessions[place as usize];
+        let was_told = session.expires_at == Instant::MAX && session.will_at == Instant::MAX;
+        if was_told || !session.is_persistent() {
+            return;
+        }
         let changes = [Some(session.change()), session.will_change()];
         let mut turn = Turn {
             desk: &mut self.desk,

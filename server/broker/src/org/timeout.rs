@@ -61,7 +61,7 @@ impl Org {
                 self.sessions[place as usize].resume_at = Instant::MAX;
                 self.pump(place, now, sink);
             }
-            Timer::Restored(place) => self.note_restored(place, now, sink),
+            Timer::Restored(place) => self.review_restored(place, now, sink),
             Timer::Sys => self.publish_sys(now, sink),
             Timer::Deliveries => self.feed_starved(now, sink),
         }

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) expiry_secs: u32,
     /// Whether the store knows of it.
     pub(crate) stored: bool,
+    /// Whether it was read back and nobody has looked yet at what that changed.
+    pub(crate) is_restored: bool,
     /// Who opened it last; permissions follow from it, also while it is away.
     pub(crate) identity: Arc<Identity>,
     pub(crate) grants: Grants,
@@ -81,6 +83,7 @@ impl Session {
             identity,
             expiry_secs: 0,
             stored: false,
+            is_restored: false,
             grants,
             subscriptions: Subscriptions::default(),
             outbound: Outbound::default(),

@@ -482,3 +482,23 @@ fn bounds_that_were_lowered_take_nothing_away() {
     }
     assert_eq!(seen, ["sent", "sent", "sent", "queued", "queued", "queued"]);
 }
+
+#[test]
+fn what_may_no_longer_be_delivered_after_a_restart_is_not() {
+    let world = World::new();
+    for name in ["waits", "returns"] {
+        let client = lasting(&world, name);
+        client.subscribe("x", QOS1);
+        client.cut();
+    }
+    world.client("b").publish_qos1("x", "secret", 1);
+    world.crash_under(cloudsignal_broker::Policy::deny_all());
+    assert_eq!(
+        world.session("waits").map(|it| it.3),
+        Some(0),
+        "it is not kept for it"
+    );
+    back(&world, "returns").expect_nothing();
+    let stored = world.inner().disk.lines(true).join(" ");
+    assert!(!stored.contains("payload"), "{stored}");
+}

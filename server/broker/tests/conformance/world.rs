@@ -180,9 +180,15 @@ impl World {
 
     /// The process dies and is started again: what was not stored is lost, and every connection with it.
     pub(crate) fn crash(&self) {
+        let policy = self.inner().policy.clone();
+        self.crash_under(policy);
+    }
+
+    /// The same, and the access rules are others from then on.
+    pub(crate) fn crash_under(&self, policy: Policy) {
         let inner = &mut *self.inner();
-        let (limits, policy) = (inner.org.limits().clone(), inner.policy.clone());
-        let org = Org::new(OrgId::new("org_test"), limits, policy, SEED);
+        inner.policy = policy.clone();
+        let org = Org::new(OrgId::new("org_test"), inner.org.limits().clone(), policy, SEED);
         inner.org = inner.disk.restore(org, inner.now);
         inner.unstored.clear();
         inner.tape.unsealed.clear();
