@@ -311,7 +311,7 @@ impl Restoring {
             org.disconnect_restored(place, now);
         }
         let Org { sessions, desk, .. } = &mut org;
-        for (place, session) in sessions.iter().filter(|(_, it)| it.outbound.queue_len() > 0) {
+        for (place, _) in sessions.iter().filter(|(_, it)| it.outbound.queue_len() > 0) {
             let place = u32::try_from(place).expect("invariant: limits count in 32 bits");
             desk.timers.arm(now, Timer::Restored(place));
         }
