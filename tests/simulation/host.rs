@@ -362,7 +362,7 @@ impl Host {
                 order,
                 message,
                 packet_id,
-                ..
+                terms,
             } => {
                 let number = scene.number_of(message.payload());
                 scene.log.note(format_args!(
@@ -371,6 +371,15 @@ impl Host {
                     session.client_id,
                     message.number()
                 ));
+                let key = self
+                    .model
+                    .sessions
+                    .get(&*session.client_id)
+                    .map(|session| session.key);
+                if let (Some(key), Some(number), Some(_)) = (key, number, packet_id.filter(|_| terms.retain))
+                {
+                    self.ledger.step_begun(key, message.topic().as_str(), number);
+                }
             }
             Change::Settled { session, order } => scene.log.note(format_args!(
                 "org {}: settled for {}: order {order}",

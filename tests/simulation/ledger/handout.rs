@@ -1,6 +1,6 @@
 //! Retained messages for a new subscription: each matching topic once, with what is retained when its turn comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudsignal_core::{Qos, TopicFilter, TopicName};
 
@@ -18,6 +18,8 @@ pub(crate) struct Handout {
     pub(crate) due: BTreeMap<String, Keep>,
     /// Unsubscribed, or asked for anew.
     pub(crate) is_over: bool,
+    /// Messages whose delivery has begun: they come even when the walk is over. [MQTT-3.10.4-3]
+    pub(crate) begun: BTreeSet<usize>,
 }
 
 impl Handout {
@@ -35,6 +37,16 @@ impl Handout {
             id,
             due,
             is_over: false,
+            begun: BTreeSet::new(),
+        }
+    }
+
+    /// The delivery of a retained message began, perhaps because of this walk.
+    pub(crate) fn note_begun(&mut self, topic: &str, number: usize) {
+        let name = TopicName::parse(topic).expect("invariant: a topic of the run");
+        let filter = TopicFilter::parse(&self.filter).expect("invariant: a filter of the run");
+        if !self.is_over && filter.matches(name) {
+            self.begun.insert(number);
         }
     }
 

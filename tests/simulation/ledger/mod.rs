@@ -129,6 +129,13 @@ impl Ledger {
         self.handouts.push(handout);
     }
 
+    /// The delivery of a retained message to a session began: it has a packet id, and leaves when that is stored.
+    pub(crate) fn step_begun(&mut self, session: SessionKey, topic: &str, number: usize) {
+        for &at in self.handouts_of.get(&session).into_iter().flatten() {
+            self.handouts[at].note_begun(topic, number);
+        }
+    }
+
     /// The walk for a filter ends: the filter is gone, or asked for anew.
     pub(crate) fn end_handout(&mut self, session: SessionKey, filter: &str) {
         for &at in self.handouts_of.get(&session).into_iter().flatten() {

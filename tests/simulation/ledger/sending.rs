@@ -211,7 +211,7 @@ impl Ledger {
 
     /// The walks that may hand out the topic now, whether they must or the topic got its message after they began.
     fn fitting_steps(&self, sent: &Sent<'_>, number: usize, fit: Fit, scene: &Scene) -> Vec<usize> {
-        let Some(accepted) = self.accepted.get(&number).filter(|_| sent.is_retained_now) else {
+        let Some(accepted) = self.accepted.get(&number) else {
             return Vec::new();
         };
         let ids: Vec<u32> = sent.packet.properties.subscription_ids.iter().collect();
@@ -221,7 +221,8 @@ impl Ledger {
             let handout = &self.handouts[at];
             let ids_agree = !sent.is_v5 || handout.id.as_slice() == ids;
             let qos = scene.publications[number].qos.min(handout.qos);
-            handout.may_give(sent.topic, accepted.index) && sent.packet.qos == qos && ids_agree
+            let may_give = sent.is_retained_now && handout.may_give(sent.topic, accepted.index);
+            (may_give || handout.begun.contains(&number)) && sent.packet.qos == qos && ids_agree
         };
         let walks = places.into_iter().flatten().copied();
         walks.filter(|_| is_in_time).filter(fits).collect()

@@ -12,6 +12,7 @@ use crate::authz::{CompiledPolicy, Grants};
 use crate::identity::{Credential, Identity};
 use crate::limits::Limits;
 use crate::policy::Policy;
+use crate::session::Pending;
 use crate::sink::{ConnId, DropReason, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -37,17 +38,21 @@ impl Org {
         let Self { sessions, desk, .. } = self;
         let session = &mut sessions[place as usize];
         let (grants, mut gone) = (&session.grants, Vec::new());
-        if grants.is_open() || session.outbound.queue_len() == 0 {
+        if grants.is_open() || !session.outbound.holds_back() {
             return;
         }
         let mut known = KnownTopics::default();
-        session.outbound.retain_queue(desk, |pending| {
+        let mut keep = |pending: &Pending| {
             let allowed = known.ask(pending.message.topic(), |topic| grants.allows_delivery(topic));
             if !allowed {
                 gone.push((pending.qos, pending.order));
             }
             allowed
-        });
+        };
+        session
+            .outbound
+            .retain_untried(desk, session.conn.as_deref_mut(), &mut keep);
+        session.outbound.retain_queue(desk, keep);
         let mut turn = Turn { desk, now, sink };
         for (qos, order) in gone {
             turn.desk.counters.drop_one(DropReason::DeliveryDenied);

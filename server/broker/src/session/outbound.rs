@@ -571,6 +571,39 @@ impl Outbound {
         }
     }
 
+    /// Whether anything waits that no connection has sent.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.queue.is_empty() || self.window.iter().any(|entry| !entry.tried)
+    }
+
+    /// Keeps of the messages that have a packet id, and that no connection has sent, those that `keep` says.
+    pub(crate) fn retain_untried(
+        &mut self,
+        desk: &mut Desk,
+        mut conn: Option<&mut Connection>,
+        mut keep: impl FnMut(&Pending) -> bool,
+    ) {
+        let mut at = 0;
+        while let Some(entry) = self.window.get(at) {
+            let stays = match &entry.stage {
+                Stage::Published(pending) => entry.tried || keep(pending),
+                Stage::Released(_) => true,
+            };
+            if stays {
+                at += 1;
+                continue;
+            }
+            match conn.as_deref_mut() {
+                Some(conn) => self.close_window(desk, conn, at),
+                None => {
+                    let size = entry.size();
+                    self.window.remove(at);
+                    self.forget_window(desk, size);
+                }
+            }
+        }
+    }
+
     fn close_window(&mut self, desk: &mut Desk, conn: &mut Connection, at: usize) {
         let entry = self.window.remove(at).expect("invariant: just found");
         self.forget_window(desk, entry.size());

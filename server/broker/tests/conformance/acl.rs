@@ -328,3 +328,22 @@ fn a_will_is_asked_about_when_it_is_published() {
     late.cut();
     watcher.expect_nothing();
 }
+
+#[test]
+fn what_waits_for_its_packet_id_to_be_stored_is_no_longer_sent_when_it_is_no_longer_allowed() {
+    let world = World::new();
+    let a = world.connect("a").resume().expiry(1_000).go();
+    let b = world.client("b");
+    for name in ["secret/x", "open/x"] {
+        a.subscribe(name, QOS2);
+    }
+    world.withhold_store();
+    b.publish_it(message("secret/x", "no").at(QOS2, 1));
+    b.publish_it(message("open/x", "yes").at(QOS2, 2));
+    b.publish_it(message("secret/x", "neither").at(QOS1, 3));
+    change(&world, all_but(vec![deny("secret/#", Actions::BOTH)]));
+    change(&world, Policy::permit_all());
+    while world.store_one() {}
+    assert_eq!(a.payloads(), ["yes"], "it does not come back either");
+    assert_eq!(world.dropped(DropReason::DeliveryDenied), 2);
+}
