@@ -9,13 +9,12 @@ use cloudsignal_broker::counters::Counters;
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{CloseCause, ConnId, Limits, Org, OrgId, Policy, Ticket};
 use cloudsignal_core::codec::ReasonCode;
-use cloudsignal_core::{Duration, Instant, TopicName};
+use cloudsignal_core::{Instant, TopicName};
 
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::link::{Link, Phase};
 use crate::model::Model;
-use crate::model::routing::Passing;
 use crate::model::session::Session;
 use crate::recorder::{Effect, Recorder};
 use crate::scene::Scene;
@@ -50,11 +49,11 @@ pub(crate) struct Host {
     /// Everything up to this ticket is stored.
     pub(crate) stored: u64,
     /// When publishes of the last second were accepted.
-    accepted_at: VecDeque<Instant>,
+    pub(crate) accepted_at: VecDeque<Instant>,
     /// When messages of the last second were sent for the first time.
-    sent_at: VecDeque<Instant>,
+    pub(crate) sent_at: VecDeque<Instant>,
     /// Publishes that were accepted, and with them all wills.
-    accepted: u64,
+    pub(crate) accepted: u64,
     pub(crate) month_at_most: u64,
     /// The sessions before the call that is being judged.
     pub(crate) before: BTreeMap<String, Session>,
@@ -175,102 +174,6 @@ impl Host {
         }
         self.check_sessions(scene);
         self.check_retained(scene);
-    }
-
-    fn publish_wills(&mut self, called: &Called, scene: &mut Scene) {
-        let wills = std::mem::take(&mut self.model.events.wills);
-        let published = self.org.counters().wills - called.counted.wills;
-        scene.verdict.require(published == wills.len() as u64, || {
-            let due: Vec<_> = wills.iter().map(|(session, will)| (session.key, *will)).collect();
-            format!("wills: {published} were published, due are {due:?}")
-        });
-        self.month_at_most += wills.len() as u64;
-        // No rate refuses a will, but it may be for too many. Wills of one call may come in any order.
-        let reaches_too_many = called.has_dropped(&self.org, DropReason::FanOut);
-        let index = self.model.next_index();
-        for (session, will) in wills {
-            let publication = scene.publications[will.number].clone();
-            let (topic, qos, retain) = (&publication.topic, publication.qos, publication.retain);
-            if !session.who.may_publish(&self.model.policy, topic, qos, retain) {
-                continue;
-            }
-            let store_is_near = retain && self.is_retained_bounded();
-            let passing = Passing {
-                number: will.number,
-                publication: &publication,
-                publisher: session.key,
-                index,
-                now: scene.now,
-                is_certain: !reaches_too_many && !store_is_near,
-                before: &called.before,
-            };
-            self.model.route(&passing, &mut self.ledger);
-            if retain {
-                self.keep(&passing, false);
-            }
-        }
-    }
-
-    /// Whether the retained store may be full.
-    pub(crate) fn is_retained_bounded(&self) -> bool {
-        let limits = &self.model.limits;
-        limits.retained_messages_max < 1_000 || limits.retained_bytes_max < 1_000_000
-    }
-
-    /// One more publish was accepted: in no second more than what a second brings and what was saved.
-    pub(crate) fn note_quota(&mut self, scene: &mut Scene) {
-        self.accepted_at.push_back(scene.now);
-        let is_old = |at: &mut Instant| scene.now.since(*at) >= Duration::from_secs(1);
-        while self.accepted_at.pop_front_if(is_old).is_some() {}
-        let (count, rate) = (
-            self.accepted_at.len(),
-            self.model.limits.publish_messages_per_sec as usize,
-        );
-        scene.verdict.require(rate == 0 || count <= 2 * rate, || {
-            format!("quota: {count} publishes were accepted within a second at {rate} per second")
-        });
-        (self.accepted, self.month_at_most) = (self.accepted + 1, self.month_at_most + 1);
-        let (accepted, month) = (self.accepted, self.model.limits.publish_messages_per_month);
-        scene.verdict.require(month == 0 || accepted <= month, || {
-            format!("quota: {accepted} publishes were accepted at {month} a month")
-        });
-    }
-
-    /// One more message was sent for the first time: in no second more than what a second brings and what was saved.
-    pub(crate) fn note_delivery(&mut self, scene: &mut Scene) {
-        self.sent_at.push_back(scene.now);
-        let is_old = |at: &mut Instant| scene.now.since(*at) >= Duration::from_secs(1);
-        while self.sent_at.pop_front_if(is_old).is_some() {}
-        let (count, rate) = (
-            self.sent_at.len(),
-            self.model.limits.deliver_messages_per_sec as usize,
-        );
-        scene.verdict.require(rate == 0 || count <= 2 * rate, || {
-            format!("quota: {count} messages were sent within a second at {rate} per second")
-        });
-    }
-
-    /// The bounds were set anew, and with them what was saved.
-    pub(crate) fn forget_quota(&mut self) {
-        self.accepted_at.clear();
-    }
-
-    /// The message is the retained one of its topic, or clears it.
-    pub(crate) fn keep(&mut self, passing: &Passing<'_>, is_certain: bool) {
-        let accepted = self.ledger.accepted[&passing.number];
-        let keep = (!passing.publication.payload.is_empty()).then_some(crate::model::Keep {
-            number: passing.number,
-            index: accepted.index,
-            expires_at: accepted.expires_at,
-        });
-        let topic = &passing.publication.topic;
-        let before = self.model.may_be_retained(topic);
-        if before.iter().flatten().any(|keep| keep.expires_at <= passing.now) {
-            self.ledger.forget_retained(topic);
-        }
-        self.ledger
-            .forget_large_retained(passing.publication, &self.model);
-        self.model.retain(topic, keep, is_certain);
     }
 
     /// Where a topic may have lost its retained message, no subscription waits for one.

@@ -1,19 +1,17 @@
 //! What a client's bytes do: decoded as the shell decodes them, handed to the organization, and judged.
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{CloseCause, ConnId};
 use cloudsignal_core::Qos;
 use cloudsignal_core::codec::{
-    Ack, Connect, Decoded, Disconnect, Packet, Publish, ReasonCode, Subscribe, Unsubscribe,
+    Ack, Connect, Decoded, Disconnect, Packet, ReasonCode, Subscribe, Unsubscribe,
 };
 
 use crate::host::{Called, Host, Links};
 use crate::ledger::window::Acknowledged;
 use crate::ledger::{Claim, Ledger};
-use crate::link::{Expected, Phase, Reply, Told};
+use crate::link::{Expected, Phase, Reply};
 use crate::model::connecting::Arrival;
-use crate::model::routing::Passing;
 use crate::recorder::Effect;
 use crate::scene::Scene;
 
@@ -204,131 +202,6 @@ impl Host {
             link.tap.expected.push_back(Expected { reply, ticket });
         }
         self.finish(called, links, scene);
-    }
-
-    fn publish(
-        &mut self,
-        conn: ConnId,
-        publish: &Publish<'_>,
-        number: usize,
-        called: &Called,
-        scene: &mut Scene,
-    ) -> Option<Reply> {
-        let publication = scene.publications[number].clone();
-        let packet_id = publish.packet_id.map_or(0, std::num::NonZeroU16::get);
-        let reply = |told| match publish.qos {
-            Qos::AtMostOnce => None,
-            Qos::AtLeastOnce => Some(Reply::PubAck(packet_id, told)),
-            Qos::ExactlyOnce => Some(Reply::PubRec(packet_id, told)),
-        };
-        let session = self.model.session_of_mut(conn).expect("invariant: it is open");
-        if publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id) {
-            return reply(Told::Yes); // It was routed when it came first. [MQTT-4.3.3-10]
-        }
-        let (key, is_persistent) = (session.key, session.is_persistent());
-        let is_v5 = session.conn.as_ref().is_some_and(|open| open.is_v5);
-        let told = self.accept(key, number, &publication, called, scene);
-        let is_flood = self.note_refusal(conn, called, scene);
-        let is_refused = matches!(told, Told::No(_)) && is_v5;
-        if publish.qos == Qos::ExactlyOnce && !is_refused {
-            let session = self.model.session_of_mut(conn).expect("invariant: it is open");
-            session.received.insert(packet_id);
-            let is_told = called
-                .changes()
-                .any(|change| matches!(change, Change::Received { packet_id: id, .. } if *id == packet_id));
-            scene.verdict.require(is_told || !is_persistent, || {
-                format!("changes: nothing was stored for the QoS 2 publish {packet_id} of session {key:x}")
-            });
-        }
-        if is_flood {
-            self.model.close(conn, ReasonCode::MessageRateTooHigh, scene.now);
-        }
-        reply(told)
-    }
-
-    /// Whether the client goes on and on publishing what a rate refuses.
-    fn note_refusal(&mut self, conn: ConnId, called: &Called, scene: &Scene) -> bool {
-        if !called.has_dropped(&self.org, DropReason::PublishQuota) {
-            return false;
-        }
-        let per_sec_max = self.model.limits.refused_publishes_per_sec;
-        let session = self.model.session_of_mut(conn);
-        let open = session.and_then(|session| session.conn.as_mut());
-        open.is_some_and(|open| open.refuse(per_sec_max, scene.now))
-    }
-
-    /// Permission, quota, retained store, subscribers. Answers what the publisher must be told.
-    fn accept(
-        &mut self,
-        publisher: u64,
-        number: usize,
-        publication: &crate::scene::Publication,
-        called: &Called,
-        scene: &mut Scene,
-    ) -> Told {
-        let session = self.model.by_key(publisher).expect("invariant: it publishes");
-        let (topic, retain) = (&publication.topic, publication.retain);
-        if !session
-            .who
-            .may_publish(&self.model.policy, topic, publication.qos, retain)
-        {
-            return Told::No(ReasonCode::NotAuthorized);
-        }
-        let limits = &self.model.limits;
-        let is_large = publication.payload.len() > limits.payload_bytes_max as usize;
-        if is_large || self.model.fan_out(publisher, topic) > limits.fan_out_max as usize {
-            return Told::No(ReasonCode::QuotaExceeded);
-        }
-        if called.has_dropped(&self.org, DropReason::PublishQuota) {
-            let has_rate = limits.publish_messages_per_sec > 0 || limits.publish_bytes_per_sec > 0;
-            let month = limits.publish_messages_per_month;
-            let has_quota = has_rate || (month > 0 && self.month_at_most >= month);
-            scene.verdict.require(has_quota, || {
-                "quota: a publish was refused without one".to_owned()
-            });
-            return Told::No(ReasonCode::QuotaExceeded);
-        }
-        self.note_quota(scene);
-        if called.has_dropped(&self.org, DropReason::RetainedFull) {
-            let is_near = self.is_retained_bounded();
-            scene.verdict.require(is_near && retain, || {
-                "quota: the retained store is not full".to_owned()
-            });
-            return Told::No(ReasonCode::QuotaExceeded);
-        }
-        let passing = Passing {
-            number,
-            publication,
-            publisher,
-            index: self.model.next_index(),
-            now: scene.now,
-            is_certain: true,
-            before: &called.before,
-        };
-        let found = self.model.route(&passing, &mut self.ledger);
-        if retain {
-            self.check_retained_stored(&passing, called, scene);
-            self.keep(&passing, true);
-        }
-        if found { Told::Yes } else { Told::Nobody }
-    }
-
-    fn check_retained_stored(&self, passing: &Passing<'_>, called: &Called, scene: &mut Scene) {
-        let topic = passing.publication.topic.as_str();
-        let may_be = self.model.may_be_retained(topic);
-        let is_told = called.changes().any(|change| match change {
-            Change::Retained { message } => {
-                message.topic().as_str() == topic && !passing.publication.payload.is_empty()
-            }
-            Change::RetainedCleared { topic: cleared } => {
-                **cleared == *topic && passing.publication.payload.is_empty()
-            }
-            _ => false,
-        });
-        let clears_nothing = passing.publication.payload.is_empty() && may_be == [None];
-        scene.verdict.require(is_told || clears_nothing, || {
-            format!("changes: nothing was stored for the retained message of {topic}")
-        });
     }
 
     fn acknowledged(

@@ -10,7 +10,7 @@
 //! | [`world`], [`healing`] | a run and its end |
 //! | [`net`], [`link`] | the wires |
 //! | [`client`] | a correct client that does random things |
-//! | [`host`], [`inbound`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
+//! | [`host`], [`inbound`], [`accepting`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
 //! | [`model`], [`ledger`], [`shelf`] | the judge: what must be, what is owed, what is stored |
 //! | [`faults`] | faults planted on purpose, to hear the alarm |
 //! | [`log`], [`scene`] | event log, and what everybody has at hand |
@@ -23,6 +23,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "a run says what it did, and how to repeat it")]
 
+mod accepting;
 mod admin;
 mod client;
 mod faults;
