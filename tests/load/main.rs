@@ -31,11 +31,22 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     seconds: u64,
     pid: Option<u32>,
+    /// The subscribers' sessions.
+    pub(crate) session: Session,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
 }
 
-const USAGE: &str = "load HOST:PORT [--pairs 50] [--qos 0|1] [--window 64] [--payload BYTES] [--rate PER_SEC] \
+/// What becomes of the subscribers' sessions at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// They end with their connections.
+    Clean,
+    /// They stay, and so the broker stores what they have to get.
+    Persistent,
+}
+
+const USAGE: &str = "load HOST:PORT [--pairs 50] [--qos 0|1] [--window 64] [--session clean|persistent] [--payload BYTES] [--rate PER_SEC] \
     [--seconds 5] [--pid BROKER] [--username NAME --password SECRET]";
 
 impl Plan {
@@ -49,6 +60,7 @@ impl Plan {
             rate: None,
             seconds: 5,
             pid: None,
+            session: Session::Clean,
             username: None,
             password: None,
         };
@@ -70,6 +82,13 @@ impl Plan {
                 "--rate" => rate = Some(value.parse::<f64>()?),
                 "--seconds" => plan.seconds = value.parse()?,
                 "--pid" => plan.pid = Some(value.parse()?),
+                "--session" => {
+                    plan.session = match value.as_str() {
+                        "clean" => Session::Clean,
+                        "persistent" => Session::Persistent,
+                        other => bail!("--session is clean or persistent, not {other}"),
+                    }
+                }
                 "--username" => plan.username = Some(value),
                 "--password" => plan.password = Some(value),
                 unknown => bail!("{unknown} is unknown; {USAGE}"),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 
-use crate::Plan;
+use crate::{Plan, Session};
 
 /// How long to wait for messages that are still on their way when the time is up.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ struct Link {
 }
 
 impl Link {
-    async fn connect(plan: &Plan, client_id: &str) -> Result<Self> {
+    async fn connect(plan: &Plan, client_id: &str, session: Session) -> Result<Self> {
         let stream = TcpStream::connect(&plan.address)
             .await
             .context("is the broker running?")?;
@@ -76,7 +76,8 @@ impl Link {
             inbox: Vec::new(),
         };
         let mut connect = Connect::new(Version::V311, client_id);
-        connect.clean_start = true;
+        // In this version a clean start is a clean session.
+        connect.clean_start = session == Session::Clean;
         connect.username = plan.username.as_deref();
         connect.password = plan.password.as_deref().map(str::as_bytes);
         let mut out = Vec::new();
@@ -136,7 +137,7 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) async fn connect(plan: &Plan, number: usize) -> Result<Self> {
         let topic = format!("load/{number}/x");
-        let mut subscriber = Link::connect(plan, &format!("load-sub-{number}")).await?;
+        let mut subscriber = Link::connect(plan, &format!("load-sub-{number}"), plan.session).await?;
         let filter = SubscribeFilter::new(TopicFilter::parse(&topic)?, plan.qos);
         let mut out = Vec::new();
         Subscribe::new(PacketId::MIN, vec![filter]).encode(Version::V311, &mut out)?;
@@ -145,7 +146,7 @@ impl Pair {
             .read_until(|packet| matches!(packet, Packet::SubAck(_)))
             .await?;
         Ok(Self {
-            publisher: Link::connect(plan, &format!("load-pub-{number}")).await?,
+            publisher: Link::connect(plan, &format!("load-pub-{number}"), Session::Clean).await?,
             subscriber,
             topic,
             plan: plan.clone(),

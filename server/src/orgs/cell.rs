@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
 
-use cloudsignal_broker::change::Change;
+use cloudsignal_broker::change::{Change, Storage};
 use cloudsignal_broker::{CloseCause, ConnId, Org, OrgId, Sink, Ticket};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
@@ -195,8 +195,7 @@ impl OrgCell {
                 TakenIn::Waiting => {}
             }
         }
-        let is_awaited = true;
-        effects.after.submission = effects.pipeline.next(is_awaited);
+        effects.after.submission = effects.pipeline.next(org.is_awaited());
         let due = org.poll_timeout().unwrap_or(Instant::MAX);
         if self.due_micros.swap(due.as_micros(), Ordering::Relaxed) != due.as_micros() {
             self.alarm.set(due);
@@ -245,6 +244,9 @@ impl OrgCell {
         let finished = self.hold(now, None, |org, effects| {
             let finished = effects.pipeline.finished();
             if let Some(finished) = &finished {
+                if finished.has_recovered {
+                    org.handle_storage(Storage::Working);
+                }
                 release(org, finished.stored, now, effects);
             }
             (finished, Handover::Fair)
@@ -255,7 +257,8 @@ impl OrgCell {
     /// The commit under way failed and will be tried again. Answers whether that is news.
     pub(crate) fn note_failure(&self) -> bool {
         let now = self.history.clock().now();
-        let is_news = self.hold(now, None, |_org, effects| {
+        let is_news = self.hold(now, None, |org, effects| {
+            org.handle_storage(Storage::Failing);
             (effects.pipeline.failed(), Handover::Free)
         });
         is_news.unwrap_or(false)
