@@ -17,10 +17,12 @@ pub(crate) enum Fault {
     RetainedForgotten,
     /// A token that is not good is taken for one that is.
     TokenMistaken,
+    /// The store loses a message that it said it had; it shows when the process dies.
+    StoreForgets,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::MessageLost,
         Self::StoredTooEarly,
         Self::Qos2Repeated,
@@ -28,6 +30,7 @@ impl Fault {
         Self::PacketRepeated,
         Self::RetainedForgotten,
         Self::TokenMistaken,
+        Self::StoreForgets,
     ];
 
     /// How a verdict about it may begin.
@@ -41,6 +44,7 @@ impl Fault {
             Self::PacketRepeated => &["delivered unasked:", "sent twice:", "reply:"],
             Self::RetainedForgotten => &["retained:"],
             Self::TokenMistaken => &["renewal:"],
+            Self::StoreForgets => &["lost:", "retained:", "delivered twice:", "changes:"],
         }
     }
 }

@@ -3,6 +3,8 @@
 use cloudsignal_core::{Duration, Qos};
 
 use crate::client::connecting::Manner;
+use crate::disk::Disk;
+use crate::faults::Fault;
 use crate::host::Host;
 use crate::ledger::direct::Due;
 use crate::ledger::flagged::Place;
@@ -157,6 +159,7 @@ impl World {
 impl Host {
     fn check_end(&self, scene: &mut Scene) {
         self.shelf.check(&self.model, scene);
+        self.check_disk(scene);
         let everybody_is_here = self.model.sessions.values().all(|session| session.conn.is_some());
         if everybody_is_here {
             self.shelf.check_settled(scene);
@@ -173,7 +176,8 @@ impl Host {
                 .by_key(session)
                 .is_some_and(|session| session.conn.is_some());
             let is_shared = matches!(entry.claim, crate::ledger::Claim::Group(_));
-            scene.verdict.require(!stands || is_shared || entry.is_large, || {
+            let is_excused = is_shared || entry.is_large || entry.may_be_forgotten;
+            scene.verdict.require(!stands || is_excused, || {
                 format!("liveness: session {session:x} never acknowledged {packet_id}: {entry:?}")
             });
         }
@@ -181,11 +185,32 @@ impl Host {
         self.check_flagged_arrived(scene);
     }
 
+    /// What the store has on its disk is what the organization has.
+    fn check_disk(&self, scene: &mut Scene) {
+        let survival = self.survival.as_ref();
+        let Some(survival) = survival.filter(|_| scene.fault != Some(Fault::StoreForgets)) else {
+            return;
+        };
+        let (mut there, mut stored) = (Disk::default(), survival.disk.clone());
+        self.org.snapshot(&mut |change| {
+            if let Err(wrong) = there.apply(&change) {
+                scene.verdict.fail(|| format!("changes: {wrong}"));
+            }
+        });
+        // One that ends with the connection that it has is no longer told of.
+        stored.sessions.retain(|_, session| session.expiry_secs > 0);
+        let (there, stored) = (there.lines(false), stored.lines(false));
+        scene.verdict.require(there == stored, || {
+            format!("changes: {stored:#?} is stored, there is {there:#?}")
+        });
+    }
+
     /// Everything owed has arrived, give or take what was dropped and counted.
     fn check_paid(&self, scene: &mut Scene) {
         use cloudsignal_broker::sink::DropReason;
 
-        let dropped = self.org.counters().dropped[DropReason::QueueFull.index()];
+        let before = self.survival.as_ref().map_or(0, |survival| survival.dropped);
+        let dropped = before + self.org.counters().dropped[DropReason::QueueFull.index()];
         let mut missing = self.check_flagged_paid(scene);
         for due in &self.ledger.dues {
             if due.is_flagged() || !self.must_be_paid(due, scene) {

@@ -11,6 +11,7 @@ use cloudsignal_broker::{CloseCause, ConnId, Limits, Org, OrgId, Policy, Ticket}
 use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::{Instant, TopicName};
 
+use crate::crash::Survival;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::link::{Link, Phase};
@@ -57,6 +58,8 @@ pub(crate) struct Host {
     pub(crate) month_at_most: u64,
     /// The sessions before the call that is being judged.
     pub(crate) before: BTreeMap<String, Session>,
+    /// Where it may crash: what it comes back from.
+    pub(crate) survival: Option<Survival>,
 }
 
 /// A call that was made and is not judged yet.
@@ -84,13 +87,15 @@ impl Called {
 }
 
 impl Host {
-    pub(crate) fn new(number: usize, limits: Limits, policy: Policy, seed: u64) -> Self {
+    pub(crate) fn new(number: usize, limits: Limits, policy: Policy, seed: u64, may_crash: bool) -> Self {
         let id = OrgId::new(&format!("org_{number}"));
+        let model = Model::new(number, limits.clone(), policy.clone());
         Self {
+            survival: may_crash.then(|| Survival::new(model.clone())),
             number,
-            org: Org::new(id, limits.clone(), policy.clone(), seed),
+            org: Org::new(id, limits, policy, seed),
             recorder: Recorder::default(),
-            model: Model::new(number, limits, policy),
+            model,
             ledger: Ledger::default(),
             shelf: Shelf::default(),
             conns: BTreeMap::new(),
@@ -120,6 +125,7 @@ impl Host {
     /// Calls the organization. The model is told afterwards, by whoever called.
     pub(crate) fn call(&mut self, act: impl FnOnce(&mut Org, &mut Recorder)) -> Called {
         self.model.begin();
+        self.ledger.open_ticket = self.open_ticket;
         let counted = self.org.counters().clone();
         act(&mut self.org, &mut self.recorder);
         self.org.invariants();
@@ -369,7 +375,7 @@ impl Host {
     }
 
     /// The sessions are those that the model has.
-    fn check_sessions(&self, scene: &mut Scene) {
+    pub(crate) fn check_sessions(&self, scene: &mut Scene) {
         let actual: BTreeMap<_, _> = self
             .org
             .sessions()
@@ -397,7 +403,7 @@ impl Host {
     }
 
     /// The retained messages are the last accepted ones.
-    fn check_retained(&mut self, scene: &mut Scene) {
+    pub(crate) fn check_retained(&mut self, scene: &mut Scene) {
         for topic in TOPICS {
             let name = TopicName::parse(topic).expect("invariant: a topic of the run");
             let actual = self
@@ -434,8 +440,22 @@ impl Host {
         if sealed.is_some() {
             self.sealed
                 .push_back((self.open_ticket, std::mem::take(&mut self.turn)));
+            if let Some(survival) = &mut self.survival {
+                survival.sealed(self.open_ticket, &self.model, &self.ledger.windows);
+            }
             self.open_ticket += 1;
         }
+    }
+
+    /// The process has died: what was under way to the store is lost, and tickets begin anew.
+    pub(crate) fn forget_turn(&mut self) {
+        self.turn.clear();
+        self.sealed.clear();
+        (self.open_ticket, self.stored) = (1, 0);
+        self.conns.clear();
+        self.asked.clear();
+        self.recorder = Recorder::default();
+        self.before.clear();
     }
 
     /// The store has caught up with some of the groups, at most `groups`.
@@ -446,8 +466,14 @@ impl Host {
             };
             for change in &changes {
                 self.shelf.apply(change, scene);
+                if let Some(survival) = &mut self.survival {
+                    survival.write(change, scene);
+                }
             }
             self.stored = ticket;
+            if let Some(survival) = &mut self.survival {
+                survival.stored(ticket);
+            }
         }
         let mut stored = self.stored;
         if scene.fault == Some(Fault::StoredTooEarly) && scene.random.chance(20) {

@@ -12,6 +12,7 @@
 //! | [`client`] | a correct client that does random things |
 //! | [`host`], [`inbound`], [`accepting`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
 //! | [`model`], [`ledger`], [`shelf`] | the judge: what must be, what is owed, what is stored |
+//! | [`crash`], [`disk`] | the process dies and is started again from what was stored |
 //! | [`faults`] | faults planted on purpose, to hear the alarm |
 //! | [`log`], [`scene`] | event log, and what everybody has at hand |
 //!
@@ -26,6 +27,9 @@
 mod accepting;
 mod admin;
 mod client;
+mod crash;
+#[path = "../../server/broker/tests/conformance/disk.rs"]
+mod disk;
 mod faults;
 mod healing;
 mod host;
@@ -46,7 +50,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use faults::Fault;
-use world::World;
+use world::{Crashes, World};
 
 /// Seeds of an ordinary test run.
 const SEEDS_DEFAULT: u64 = 200;
@@ -63,8 +67,8 @@ struct Outcome {
     lines: Vec<String>,
 }
 
-fn run(seed: u64, keeps_lines: bool, fault: Option<Fault>) -> Outcome {
-    let mut world = World::new(seed, keeps_lines, fault);
+fn run(seed: u64, keeps_lines: bool, fault: Option<Fault>, crashes: Crashes) -> Outcome {
+    let mut world = World::new(seed, keeps_lines, fault, crashes);
     let finished = catch_unwind(AssertUnwindSafe(|| {
         world.run();
         if world.scene.verdict.wrong().is_none() {
@@ -99,11 +103,11 @@ fn number_from(name: &str) -> Option<u64> {
     )
 }
 
-fn judge(seeds: impl IntoIterator<Item = u64>) {
+fn judge(seeds: impl IntoIterator<Item = u64>, crashes: Crashes) {
     let (mut runs, mut steps, mut events) = (0, 0, 0);
     let mut failures = Vec::new();
     for seed in seeds {
-        let outcome = run(seed, false, None);
+        let outcome = run(seed, false, None, crashes);
         (runs, steps, events) = (runs + 1, steps + outcome.steps, events + outcome.events);
         if let Some(wrong) = outcome.wrong {
             println!("seed {seed}: {wrong}\n    cargo xtask sim --seed {seed}");
@@ -116,8 +120,17 @@ fn judge(seeds: impl IntoIterator<Item = u64>) {
 
 #[test]
 fn what_is_promised_holds_whatever_happens() {
+    judge_or_replay(Crashes::Never);
+}
+
+#[test]
+fn what_is_promised_survives_crashes() {
+    judge_or_replay(Crashes::Now);
+}
+
+fn judge_or_replay(crashes: Crashes) {
     if let Some(seed) = number_from("CS_SIM_SEED") {
-        let outcome = run(seed, true, None);
+        let outcome = run(seed, true, None, crashes);
         for line in &outcome.lines {
             println!("{line}");
         }
@@ -126,7 +139,7 @@ fn what_is_promised_holds_whatever_happens() {
     }
     let first = number_from("CS_SIM_FROM").unwrap_or(1);
     let count = number_from("CS_SIM_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    judge(first..first + count);
+    judge(first..first + count, crashes);
 }
 
 #[test]
@@ -136,23 +149,33 @@ fn seeds_that_once_failed_pass() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_whitespace().next())
         .map(|seed| seed.parse().expect("a seed at the beginning of the line"));
-    judge(seeds);
+    judge(seeds, Crashes::Never);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_events() {
     for seed in 1..=5 {
-        let (first, second) = (run(seed, false, None), run(seed, false, None));
+        let (first, second) = (
+            run(seed, false, None, Crashes::Now),
+            run(seed, false, None, Crashes::Now),
+        );
         assert_eq!(first, second, "seed {seed}");
         assert!(first.events > 0);
     }
-    assert_ne!(run(1, false, None).digest, run(2, false, None).digest);
+    let digest = |seed| run(seed, false, None, Crashes::Never).digest;
+    assert_ne!(digest(1), digest(2));
 }
 
 #[test]
 fn the_alarm_rings_for_every_planted_fault() {
     for fault in Fault::ALL {
-        let wrong = (1..=CANARY_SEEDS_MAX).find_map(|seed| run(seed, false, Some(fault)).wrong);
+        let crashes = if fault == Fault::StoreForgets {
+            Crashes::Now
+        } else {
+            Crashes::Never
+        };
+        let mut runs = (1..=CANARY_SEEDS_MAX).map(|seed| run(seed, false, Some(fault), crashes));
+        let wrong = runs.find_map(|outcome| outcome.wrong);
         let wrong = wrong.unwrap_or_else(|| panic!("{fault:?} was not seen within {CANARY_SEEDS_MAX} seeds"));
         let is_about_it = fault.verdicts().iter().any(|begin| wrong.starts_with(begin));
         assert!(is_about_it, "{fault:?} was seen as {wrong:?}");

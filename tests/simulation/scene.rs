@@ -23,6 +23,7 @@ pub(crate) struct Publication {
 /// The common things of a run.
 #[derive(Debug)]
 pub(crate) struct Scene {
+    pub(crate) seed: u64,
     pub(crate) now: Instant,
     pub(crate) random: Random,
     pub(crate) log: EventLog,
@@ -36,6 +37,7 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(seed: u64, keeps_lines: bool, fault: Option<Fault>) -> Self {
         Self {
+            seed,
             now: Instant::from_micros(1_000_000),
             random: Random::new(seed),
             log: EventLog::new(keeps_lines),

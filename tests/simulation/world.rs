@@ -1,6 +1,7 @@
 //! A run: organizations, clients, the wires between them, and one random thing after the other.
 
 use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_tests::random::Random;
 
 use crate::client::Client;
 use crate::client::connecting::{Manner, intrude};
@@ -12,6 +13,9 @@ use crate::scene::Scene;
 use crate::settings::{Settings, policy};
 use crate::steps::{STEPS, Step};
 
+/// Where organizations crash, about one does after so many steps.
+const STEPS_BETWEEN_CRASHES: u64 = 150;
+
 /// Everything of one run.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -21,10 +25,19 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) clients: Vec<Client>,
     last_link: u32,
+    /// Says when an organization crashes, if any does: apart from the others, so that a seed means the same steps.
+    dice: Option<Random>,
+}
+
+/// Whether organizations crash in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crashes {
+    Never,
+    Now,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, keeps_lines: bool, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(seed: u64, keeps_lines: bool, fault: Option<Fault>, crashes: Crashes) -> Self {
         let mut scene = Scene::new(seed, keeps_lines, fault);
         let mut settings = Settings::of(&mut scene.random);
         settings.tighten(seed);
@@ -34,7 +47,15 @@ impl World {
             .iter()
             .zip(&settings.policies)
             .enumerate()
-            .map(|(number, (limits, policy))| Host::new(number, limits.clone(), policy.clone(), seed))
+            .map(|(number, (limits, policy))| {
+                Host::new(
+                    number,
+                    limits.clone(),
+                    policy.clone(),
+                    seed,
+                    crashes == Crashes::Now,
+                )
+            })
             .collect();
         let clients = settings
             .clients
@@ -49,6 +70,7 @@ impl World {
             links: Links::new(),
             clients,
             last_link: 0,
+            dice: (crashes == Crashes::Now).then(|| Random::new(!seed)),
         }
     }
 
@@ -58,10 +80,25 @@ impl World {
             let at = self.scene.random.weighted(&self.settings.weights);
             let step = STEPS[at.expect("invariant: some weight is not 0")];
             self.step(step);
+            self.crash();
             self.sweep();
             if self.scene.verdict.wrong().is_some() {
                 return;
             }
+        }
+    }
+
+    /// Perhaps an organization crashes.
+    fn crash(&mut self) {
+        let is_time = |dice: &mut Random| dice.between(1, STEPS_BETWEEN_CRASHES) == 1;
+        if let Some(dice) = self
+            .dice
+            .as_mut()
+            .filter(|_| self.scene.verdict.wrong().is_none())
+            && is_time(dice)
+        {
+            let org = dice.index(self.hosts.len());
+            self.hosts[org].crash(&mut self.links, &mut self.scene);
         }
     }
 

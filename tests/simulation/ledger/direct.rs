@@ -19,6 +19,8 @@ pub(crate) struct Due {
     pub(crate) retain: bool,
     /// Sorted.
     pub(crate) ids: Vec<u32>,
+    /// The ticket under which it was accepted; 0 once it has survived a crash.
+    pub(crate) ticket: u64,
     pub(crate) expires_at: Instant,
     /// Whether it must arrive; else it only may.
     pub(crate) is_owed: bool,

@@ -54,6 +54,13 @@ impl AllFlagged {
         None
     }
 
+    /// The broker has died: what it sent may never have arrived.
+    pub(crate) fn forget_under_way(&mut self) {
+        for flagged in self.sent.iter_mut().filter(|flagged| flagged.received == 0) {
+            flagged.qos = Qos::AtMostOnce;
+        }
+    }
+
     /// Finds an entry for a PUBLISH; those that have one already may move to another.
     fn make_room(&mut self, at: usize, seen: &mut BTreeSet<Place>) -> bool {
         for place in self.sent[at].places.clone() {

@@ -85,22 +85,41 @@ pub(crate) struct Ledger {
     groups_of: BTreeMap<Tag, Vec<usize>>,
     handouts_of: BTreeMap<SessionKey, Vec<usize>>,
     ended_links: BTreeSet<u32>,
+    /// The ticket of what is accepted now.
+    pub(crate) open_ticket: u64,
+    /// Sessions that have survived a crash.
+    pub(crate) restored: BTreeSet<SessionKey>,
     /// The place of the last message sent, by session, topic and QoS.
     last_sent: BTreeMap<(SessionKey, String, Qos), u64>,
 }
 
 impl Ledger {
-    pub(crate) fn owe(&mut self, due: Due) {
+    pub(crate) fn owe(&mut self, mut due: Due) {
+        due.ticket = self.open_ticket;
+        self.owe_again(due);
+    }
+
+    /// What was owed before comes back.
+    pub(crate) fn owe_again(&mut self, due: Due) {
         let key = (due.session, due.tag.clone());
         self.dues_of.entry(key).or_default().push(self.dues.len());
         self.dues.push(due);
+    }
+
+    /// After a crash, what was sent and not settled is sent again in its order.
+    pub(crate) fn forget_order(&mut self) {
+        self.last_sent.clear();
     }
 
     /// Whether the same message, accepted twice, arrived for an entry that need not have been paid.
     pub(crate) fn has_spare(&self, due: &Due) -> bool {
         let places = self.dues_of.get(&(due.session, due.tag.clone()));
         let mut same = places.into_iter().flatten().map(|&at| &self.dues[at]);
-        same.any(|other| other.received > 0 && (other.may_be_dropped || !other.is_owed))
+        let may_repeat = self.restored.contains(&due.session);
+        same.any(|other| {
+            let need_not = other.may_be_dropped || !other.is_owed;
+            (other.received > 0 && need_not) || (other.received > 1 && may_repeat)
+        })
     }
 
     /// As [`Ledger::has_spare`], for a shared group.
@@ -169,7 +188,13 @@ impl Ledger {
                 .is_some_and(|session| session.may_receive(&model.policy, topic))
         };
         for due in self.dues.iter_mut().filter(|due| due.may_be_sent()) {
-            if !may_receive(due.session, &due.topic) {
+            if may_receive(due.session, &due.topic) {
+                continue;
+            }
+            // What may have been sent before a crash may be sent again.
+            if due.ticket == 0 {
+                due.is_owed = false;
+            } else {
                 due.void();
             }
         }

@@ -71,7 +71,8 @@ impl Ledger {
     }
 
     fn first(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Claim {
-        scene.verdict.require(sent.is_allowed, || {
+        // What may have been sent before a crash may be sent again.
+        scene.verdict.require(sent.is_allowed || sent.packet.dup, || {
             format!("not permitted: {} was sent {:?}", who(sent), sent.tag)
         });
         let claim = self
@@ -256,13 +257,16 @@ impl Ledger {
             serial: 0,
             is_released: false,
             is_large: sent.session.packet_bytes_max.is_some(),
+            may_be_forgotten: false,
         };
         let Some(old) = self.windows.open(sent.session.key, packet_id, entry) else {
             return;
         };
         // A shared message that went to another member, or one too large for a new connection, frees its id.
         let was_given_up = old.link != sent.link
-            && (old.is_large || (matches!(old.claim, Claim::Group(_)) && old.qos == Qos::AtLeastOnce));
+            && (old.is_large
+                || old.may_be_forgotten
+                || (matches!(old.claim, Claim::Group(_)) && old.qos == Qos::AtLeastOnce));
         scene.verdict.require(was_given_up, || {
             format!(
                 "packet id: {} was sent {:?} under {packet_id}, which {:?} still has",
@@ -278,6 +282,13 @@ impl Ledger {
     fn repeated(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Claim {
         let key = sent.session.key;
         let packet_id = sent.packet.packet_id.map_or(0, std::num::NonZeroU16::get);
+        if self.restored.contains(&key) {
+            // It had its packet id when the broker died, and may not have left.
+            let entry = self.windows.get(key, packet_id);
+            if entry.is_none_or(|entry| entry.may_be_forgotten && entry.tag != sent.tag) {
+                return self.first(sent, scene);
+            }
+        }
         let Some(entry) = self.windows.get(key, packet_id) else {
             scene.verdict.fail(|| {
                 format!(
@@ -290,6 +301,7 @@ impl Ledger {
         };
         let claim = entry.claim.clone();
         let is_same = entry.tag == sent.tag && entry.qos == sent.packet.qos;
+        let may_be_late = entry.may_be_forgotten;
         let is_sound = is_same && !entry.is_released && entry.link != sent.link;
         let entry = entry.clone();
         scene.verdict.require(is_sound, || {
@@ -300,7 +312,7 @@ impl Ledger {
             )
         });
         let in_order = self.windows.repeat(key, packet_id, sent.link);
-        scene.verdict.require(in_order, || {
+        scene.verdict.require(in_order || may_be_late, || {
             format!(
                 "out of order: {} was sent {:?} again too late",
                 who(sent),
@@ -312,9 +324,12 @@ impl Ledger {
             let holder = holder.filter(|holder| holder.session == key);
             // Messages without payload look all the same.
             let is_known = matches!(sent.tag, Tag::Number(_));
-            scene.verdict.require(holder.is_some() || !is_known, || {
-                format!("shared twice: {} was sent {:?} again", who(sent), sent.tag)
-            });
+            let is_restored = self.restored.contains(&key);
+            scene
+                .verdict
+                .require(holder.is_some() || !is_known || is_restored, || {
+                    format!("shared twice: {} was sent {:?} again", who(sent), sent.tag)
+                });
             if let Some(holder) = holder {
                 holder.link = sent.link;
                 holder.may_have_left = false;
@@ -328,6 +343,10 @@ impl Ledger {
         let Tag::Number(number) = sent.tag else { return };
         // What it was accepted with; twice, perhaps, and it may be either.
         let ends: Vec<Instant> = match claim {
+            Claim::Direct(_) if self.restored.contains(&sent.session.key) => {
+                let same = &self.dues_of[&(sent.session.key, sent.tag.clone())];
+                same.iter().map(|&at| self.dues[at].expires_at).collect()
+            }
             Claim::Direct(at) => vec![self.dues[*at].expires_at],
             Claim::Group(at) => {
                 let same = self.groups_of[&sent.tag].iter().map(|&other| &self.groups[other]);

@@ -1,7 +1,7 @@
 //! Packet ids towards clients: which exchange each one belongs to, from the first PUBLISH to the last
 //! acknowledgement that the broker got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudsignal_core::Qos;
 
@@ -22,10 +22,12 @@ pub(crate) struct InFlight {
     pub(crate) is_released: bool,
     /// The client's largest packet may be smaller.
     pub(crate) is_large: bool,
+    /// After a crash: at QoS 1 the message may be sent again under another packet id.
+    pub(crate) may_be_forgotten: bool,
 }
 
 /// The exchanges of all sessions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
     open: BTreeMap<SessionKey, BTreeMap<u16, InFlight>>,
     last_serial: u64,
@@ -47,6 +49,26 @@ pub(crate) enum Acknowledged {
 impl Windows {
     pub(crate) fn forget(&mut self, session: SessionKey) {
         self.open.remove(&session);
+    }
+
+    /// The broker has died: exchanges are as far as they were `then`, and those at QoS 2 that have begun since were
+    /// stored before they began.
+    pub(crate) fn crash(&mut self, then: &Self, restored: &BTreeSet<SessionKey>) {
+        let mut open = BTreeMap::new();
+        for &session in restored {
+            let mut window = then.open.get(&session).cloned().unwrap_or_default();
+            for (packet_id, entry) in self.open.remove(&session).unwrap_or_default() {
+                if entry.qos == Qos::ExactlyOnce && !window.contains_key(&packet_id) {
+                    let is_released = false;
+                    window.insert(packet_id, InFlight { is_released, ..entry });
+                }
+            }
+            for entry in window.values_mut() {
+                entry.may_be_forgotten |= entry.qos == Qos::AtLeastOnce;
+            }
+            open.insert(session, window);
+        }
+        self.open = open;
     }
 
     pub(crate) fn get(&self, session: SessionKey, packet_id: u16) -> Option<&InFlight> {

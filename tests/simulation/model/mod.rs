@@ -31,7 +31,7 @@ use session::{Session, Will};
 pub(crate) type SessionKey = u64;
 
 /// What the judge knows of one organization.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
@@ -50,7 +50,7 @@ pub(crate) struct Model {
 }
 
 /// What one call must have done beside its answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
     /// Connections that the broker must have closed, and why.
     pub(crate) closes: Vec<(ConnId, CloseCause)>,

@@ -10,7 +10,7 @@ use super::{Model, SessionKey};
 const MICROS_PER_SEC: u128 = 1_000_000;
 
 /// So much per second, and a second's worth may come at once. 0 is no limit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Credit {
     per_sec: u128,
     /// What is saved, in millionths.

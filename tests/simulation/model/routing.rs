@@ -102,6 +102,7 @@ impl Model {
                 && has_payload
                 && qos > Qos::AtMostOnce
                 && fits(session, publication),
+            ticket: 0,
             may_be_dropped: false,
             sent: false,
             is_void: false,
