@@ -165,10 +165,11 @@ impl Director<'_> {
     fn stumble(&mut self) {
         let may = self.settings.endings != Endings::StopsOnly;
         if may && self.dice.chance(STUMBLES_PERCENT) {
-            self.ledger.with(|books| books.tally.stumbles += 1);
             let moment = Duration::from_millis(self.dice.below(STUMBLE_MILLIS_MAX));
             self.trace.say("SIGKILL while it starts");
-            self.broker.stumble(moment);
+            if self.broker.stumble(moment).is_some() {
+                self.ledger.with(|books| books.tally.stumbles += 1);
+            }
         }
     }
 

@@ -22,9 +22,11 @@ pub(crate) trait Broker {
     /// Starts it, on the data that there is, and awaits that it lets clients in. Gives its MQTT address.
     fn start(&mut self) -> SocketAddr;
 
-    /// Starts it and ends it by `SIGKILL` after a moment, however far it has come. Brokers of which nobody knows how
-    /// to do that are not disturbed.
-    fn stumble(&mut self, _moment: Duration) {}
+    /// Starts it and ends it by `SIGKILL` after a moment, however far it has come. `None` from those of which nobody
+    /// knows how to do that: they are not disturbed.
+    fn stumble(&mut self, _moment: Duration) -> Option<()> {
+        None
+    }
 
     /// Ends it: `SIGKILL`, nothing is flushed, nobody is told. The process is gone afterwards.
     fn kill(&mut self);

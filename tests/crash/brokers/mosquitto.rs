@@ -105,12 +105,13 @@ impl Broker for Mosquitto {
         self.addr
     }
 
-    fn stumble(&mut self, moment: Duration) {
+    fn stumble(&mut self, moment: Duration) -> Option<()> {
         let mut process = self.launch();
         // sleep: the moment at which it is killed while it starts, by the seed
         thread::sleep(moment);
         process.kill().expect("our own child can be killed");
         process.wait().expect("a killed child ends");
+        Some(())
     }
 
     fn kill(&mut self) {

@@ -51,8 +51,9 @@ impl Broker for Ours {
         addr
     }
 
-    fn stumble(&mut self, moment: Duration) {
+    fn stumble(&mut self, moment: Duration) -> Option<()> {
         self.process().stumble(moment);
+        Some(())
     }
 
     fn kill(&mut self) {
