@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::brokers::Broker;
 use crate::directory::Directory;
 use crate::fault::Kind;
-use crate::ledger::Ledger;
+use crate::ledger::{Books, Ledger};
 use crate::member::{Member, Orders, Stage};
 use crate::plan::Plan;
 use crate::reader;
@@ -75,18 +75,22 @@ pub(crate) fn run(broker: &mut dyn Broker, settings: Settings) -> Report {
         settings,
     };
     director.run();
-    let (tally, faults) = director
-        .ledger
-        .with(|books| (books.tally.clone(), books.faults.clone()));
-    Report {
-        broker: director.broker.name(),
-        settings: director.settings,
-        tally,
-        faults,
-    }
+    director.report()
 }
 
 impl Director<'_> {
+    /// What there is to tell so far.
+    fn report(&self) -> Report {
+        let told = |books: &mut Books| (books.tally.clone(), books.faults.clone());
+        let (tally, faults) = self.ledger.with(told);
+        Report {
+            broker: self.broker.name(),
+            settings: self.settings,
+            tally,
+            faults,
+        }
+    }
+
     fn run(&mut self) {
         let mut addr = self.start();
         let mut members = JoinSet::new();
@@ -214,8 +218,9 @@ impl Director<'_> {
         self.order(Some(addr), Stage::Rest(self.rests));
         self.await_rest();
         self.await_quiet();
-        self.ledger.with(|books| books.reckon());
+        self.ledger.with(Books::reckon);
         self.look_at_retained(addr);
+        self.report().write_down();
     }
 
     fn await_rest(&self) {

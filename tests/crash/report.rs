@@ -1,6 +1,6 @@
 //! What a run says when it is over.
 
-use std::fmt;
+use std::{env, fmt, fs};
 
 use crate::fault::{Faults, Kind};
 use crate::settings::Settings;
@@ -13,6 +13,17 @@ pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) tally: Tally,
     pub(crate) faults: Faults,
+}
+
+impl Report {
+    /// For who waits for a long run: the report so far in a file, after each reckoning, if `CS_TEST_CRASH_REPORT`
+    /// names one.
+    pub(crate) fn write_down(&self) {
+        if let Some(path) = env::var_os("CS_TEST_CRASH_REPORT") {
+            let written = fs::write(&path, self.to_string());
+            written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
 }
 
 impl fmt::Display for Report {
