@@ -54,7 +54,7 @@ mod trace;
 
 use std::time::Duration;
 
-use brokers::{Autosave, Cut, Mosquitto};
+use brokers::{Autosave, Cut, Mosquitto, Ours};
 use fault::Kind;
 use plan::Sharing;
 use settings::{Endings, Settings};
@@ -80,6 +80,16 @@ fn short(endings: Endings, sharing: Sharing) -> Settings {
         patience: Duration::from_secs(2),
         endings,
         sharing,
+    }
+}
+
+#[test]
+fn the_alarm_rings_for_our_broker_when_it_is_told_to_store_nothing() {
+    let settings = short(Endings::KillsOnly, Sharing::Tried);
+    let report = director::run(&mut Ours::new("DURABILITY_LEVEL=memory"), settings);
+    println!("{report}");
+    for kind in [Kind::Lost, Kind::Session, Kind::Retained] {
+        assert!(report.faults.count(kind) > 0, "no {}", kind.name());
     }
 }
 

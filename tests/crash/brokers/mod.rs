@@ -60,7 +60,7 @@ pub(crate) enum Api {
 pub(crate) fn from_environment() -> Box<dyn Broker> {
     let name = env::var("CS_TEST_CRASH_BROKER").unwrap_or_else(|_| "ours".to_owned());
     match name.as_str() {
-        "ours" => Box::new(Ours::new()),
+        "ours" => Box::new(Ours::from_environment()),
         "cut" => Box::new(Cut::new()),
         "mosquitto" => Box::new(Mosquitto::new(Autosave::from_environment())),
         "external" => Box::new(External::from_environment()),

@@ -15,24 +15,34 @@ use crate::member::Login;
 pub(crate) struct Ours {
     /// `None` before the first start.
     process: Option<Process>,
+    settings: String,
 }
 
 impl Ours {
-    pub(crate) const fn new() -> Self {
-        Self { process: None }
+    /// With settings beside the default ones: `LIMITS_INFLIGHT_MAX=20 …`, named as the broker's own environment
+    /// variables are, without `CLOUDSIGNAL_`.
+    pub(crate) fn new(settings: &str) -> Self {
+        Self {
+            process: None,
+            settings: settings.to_owned(),
+        }
     }
 
-    /// Settings beside the default ones: `CS_TEST_CRASH_SET="LIMITS_INFLIGHT_MAX=20 …"`, named as the broker's own
-    /// environment variables are, without `CLOUDSIGNAL_`.
-    fn options() -> BrokerOptions {
-        let settings = env::var("CS_TEST_CRASH_SET").unwrap_or_default();
+    /// With the settings that `CS_TEST_CRASH_SET` names.
+    pub(crate) fn from_environment() -> Self {
+        Self::new(&env::var("CS_TEST_CRASH_SET").unwrap_or_default())
+    }
+
+    fn options(&self) -> BrokerOptions {
         let options = BrokerOptions::default();
-        settings.split_whitespace().fold(options, |options, setting| {
-            let (key, value) = setting
-                .split_once('=')
-                .unwrap_or_else(|| panic!("CS_TEST_CRASH_SET has NAME=VALUE, not {setting:?}"));
-            options.with_text(key, value)
-        })
+        self.settings
+            .split_whitespace()
+            .fold(options, |options, setting| {
+                let (key, value) = setting
+                    .split_once('=')
+                    .unwrap_or_else(|| panic!("a setting is NAME=VALUE, not {setting:?}"));
+                options.with_text(key, value)
+            })
     }
 
     fn process(&mut self) -> &mut Process {
@@ -43,7 +53,7 @@ impl Ours {
 impl Broker for Ours {
     fn start(&mut self) -> SocketAddr {
         let process = match self.process.take() {
-            None => Self::options().start(),
+            None => self.options().start(),
             Some(process) => process.start_again(),
         };
         let addr = process.addr(Listener::Mqtt);
@@ -88,7 +98,6 @@ impl Broker for Ours {
     }
 
     fn name(&self) -> String {
-        let settings = env::var("CS_TEST_CRASH_SET").unwrap_or_default();
-        format!("cloudsignal {settings}").trim_end().to_owned()
+        format!("cloudsignal {}", self.settings).trim_end().to_owned()
     }
 }
