@@ -13,9 +13,9 @@ use cloudsignal_core::{Instant, Qos};
 use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::host::{Host, Links};
-use crate::ledger::Ledger;
 use crate::ledger::handout::Handout;
 use crate::ledger::window::Windows;
+use crate::ledger::{Accepted, Ledger};
 use crate::link::Phase;
 use crate::model::quotas::Credit;
 use crate::model::session::Session;
@@ -180,6 +180,11 @@ impl Ledger {
         }
         self.windows.crash(then, &restored);
         self.forget_order();
+        for keep in model.retained.values().flat_map(|kept| &kept.now).flatten() {
+            // It may have been accepted again since, and that is lost.
+            let (index, expires_at) = (keep.index, keep.expires_at);
+            self.accepted.insert(keep.number, Accepted { index, expires_at });
+        }
         self.crash_dues(&restored, stored);
         self.crash_groups();
         self.crash_handouts(model);
