@@ -2,13 +2,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`backlog`] | changes that are not stored yet; what cancels out is never written |
-//! | [`batch`] | what one commit writes, and its bytes |
-//! | [`pipeline`] | when the next commit is made, and what holds back when it takes long |
-//! | [`task`] | one per organization: acknowledges what is stored, retries what failed, sweeps |
-//! | [`restore`] | from the store to organizations, at the start |
-//! | [`quarantine`] | what could not be understood is put aside |
-//! | [`keys`], [`record`] | bytes of keys and of values |
+//! | `backlog` | changes that are not stored yet; what cancels out is never written |
+//! | `batch` | what one commit writes, and its bytes |
+//! | `pipeline` | when the next commit is made, and what holds back when it takes long |
+//! | `task` | one per organization: acknowledges what is stored, retries what failed, sweeps |
+//! | `restore` | from the store to organizations, at the start |
+//! | `quarantine` | what could not be understood is put aside |
+//! | `keys`, `record` | bytes of keys and of values |
 //!
 //! # What is promised
 //!

@@ -2,7 +2,7 @@
 //!
 //! One journal; a batch is one entry in it, checked by its sum when it is read back, so after a crash
 //! it is there as a whole or not at all. `apply` returns after `fdatasync` of the journal. If that ever
-//! fails the engine refuses all further writes: what reached the disk is not known then. [`Engine::reopen`] closes it,
+//! fails the engine refuses all further writes: what reached the disk is not known then. `Engine::reopen` closes it,
 //! writes the journal's bytes once more, and reads it back.
 
 use std::fs::File;
