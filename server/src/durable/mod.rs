@@ -18,6 +18,8 @@
 mod backlog;
 mod batch;
 mod keys;
+#[cfg(test)]
+mod outage;
 pub(crate) mod pipeline;
 mod quarantine;
 mod record;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::{Meters, Store};
 
 use backlog::Known;
 use pipeline::{Committer, Pipeline};
@@ -73,6 +75,11 @@ impl Durability {
             None => Pipeline::memory(),
         };
         (pipeline, committer)
+    }
+
+    /// What the store counts.
+    pub(crate) fn meters(&self) -> &Meters {
+        self.store.meters()
     }
 
     /// Whether anything is stored.

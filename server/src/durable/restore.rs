@@ -277,6 +277,7 @@ impl Reading<'_> {
 
     fn set_aside(&mut self, shelf: Shelf, key: &[u8], value: &[u8], reason: &dyn Display) {
         self.totals.quarantined += 1;
+        self.durability.store.meters().quarantined.inc();
         if self.totals.quarantined <= DAMAGE_LINES_MAX {
             tracing::error!(
                 org = %self.id,

@@ -28,6 +28,7 @@ use crate::net::sources;
 use crate::net::sources::Sources;
 use crate::net::transport::Transport;
 use crate::orgs::Orgs;
+use crate::store::Meters;
 
 /// Every series of the process.
 #[derive(Debug)]
@@ -141,6 +142,7 @@ impl Metrics {
         metrics.register_process();
         metrics.register_transports();
         metrics.register_logins();
+        metrics.register_store(orgs.meters());
         let orgs_max = orgs_max as usize;
         let collector = per_org::Collected::new(Arc::clone(orgs), Arc::clone(sources), orgs_max);
         metrics.registry.register_collector(Box::new(collector));
@@ -177,6 +179,26 @@ impl Metrics {
             Unit::Seconds,
             self.turn_seconds.clone(),
         );
+    }
+
+    fn register_store(&mut self, meters: &Meters) {
+        let registry = &mut self.registry;
+        let help = "Commits that were stored";
+        registry.register("store_commits", help, meters.commits.clone());
+        let help = "Groups of commits that were written with one sync";
+        registry.register("store_groups", help, meters.groups.clone());
+        let help = "Entries, records and removals that were stored";
+        registry.register("store_records", help, meters.records.clone());
+        let help = "Bytes of keys and values that were stored";
+        registry.register_with_unit("store_written", help, Unit::Bytes, meters.bytes.clone());
+        let help = "Time to write a group, its sync included";
+        registry.register_with_unit("store_group", help, Unit::Seconds, meters.group_seconds.clone());
+        let help = "Groups that could not be written";
+        registry.register("store_failures", help, meters.failures.clone());
+        let help = "1 while the store cannot write, 0 otherwise";
+        registry.register("store_failing", help, meters.failing.clone());
+        let help = "Stored entries that could not be used when they were read back, and were put aside";
+        registry.register("store_quarantined", help, meters.quarantined.clone());
     }
 
     fn register_transports(&mut self) {

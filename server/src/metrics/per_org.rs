@@ -194,6 +194,27 @@ impl Collected {
         }
     }
 
+    fn encode_unstored(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (mut bytes, mut elided, mut failing) = (0, 0, 0);
+        for cell in self.orgs.cells() {
+            let unstored = cell.unstored();
+            bytes += unstored.bytes as u64;
+            elided += unstored.elided;
+            failing += u64::from(unstored.is_failing);
+        }
+        let help = "Bytes that wait to be stored, or are being written, of all organizations";
+        encode_gauge(encoder, "unstored_bytes", help, bytes)?;
+        let help = "Organizations whose last commit could not be written";
+        encode_gauge(encoder, "orgs_not_stored", help, failing)?;
+        let help = "Deliveries that were acknowledged before they had to be stored";
+        let kind = MetricType::Counter;
+        encode_value(
+            kind,
+            elided,
+            encoder.encode_descriptor("deliveries_elided", help, None, kind)?,
+        )
+    }
+
     /// The busiest organizations by name, and the sum of the others.
     fn counters(&self) -> Vec<(String, Counters)> {
         let cells = self.orgs.cells();
@@ -289,6 +310,7 @@ impl Collector for Collected {
         )?;
         let help = "Bytes that clients which are not let in yet have sent";
         encode_gauge(&mut encoder, "opening_bytes", help, self.sources.opening_bytes())?;
+        self.encode_unstored(&mut encoder)?;
         let counters = self.counters();
         for (name, help, kind, read) in SINGLES {
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;

@@ -31,7 +31,7 @@ use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
 use crate::durable::Stored;
-use crate::durable::pipeline::{Committer, Finished, Pipeline, TakenIn};
+use crate::durable::pipeline::{Committer, Finished, Pipeline, TakenIn, Unstored};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
@@ -292,6 +292,11 @@ impl OrgCell {
 
     pub(crate) const fn committer(&self) -> Option<&Arc<Committer>> {
         self.committer.as_ref()
+    }
+
+    /// What waits to be stored.
+    pub(crate) fn unstored(&self) -> Unstored {
+        self.held.lock().pipeline.unstored()
     }
 
     /// Looks at the organization without a turn.

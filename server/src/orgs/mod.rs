@@ -24,6 +24,7 @@ use crate::config::{Config, ConnectionLog};
 use crate::durable::restore::{self, RestoreError, Totals};
 use crate::durable::{Durability, Level, Stored, task};
 use crate::history::History;
+use crate::store::Meters;
 use crate::usage::Usage;
 
 use cell::{Handover, OrgCell};
@@ -220,6 +221,11 @@ impl Orgs {
         let mut ids = self.directory.org_ids();
         ids.extend(self.dev_anonymous.clone());
         ids
+    }
+
+    /// What the store counts.
+    pub(crate) fn meters(&self) -> &Meters {
+        self.durability.meters()
     }
 
     /// What organizations have used.

@@ -21,6 +21,8 @@ pub struct Meters {
     pub group_seconds: Histogram,
     /// Groups that could not be written.
     pub failures: Counter,
+    /// Entries that could not be used when they were read back.
+    pub quarantined: Counter,
     /// 1 while the store cannot write, 0 otherwise.
     pub failing: Gauge,
 }
@@ -34,6 +36,7 @@ impl Default for Meters {
             bytes: Counter::default(),
             group_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
             failures: Counter::default(),
+            quarantined: Counter::default(),
             failing: Gauge::default(),
         }
     }

@@ -1,0 +1,251 @@
+//! Stores that fail: nothing is acknowledged that is not there, everything is once it is, and nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use cloudsignal_broker::{Access, ConnId, Credential, Identity, Limits, Org, OrgId, Policy};
+use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
+use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
+
+use super::restore::restore;
+use super::{Durability, Level, task};
+use crate::clock::{Clock, WallTime};
+use crate::config::ConnectionLog;
+use crate::history::History;
+use crate::net::origin::Origin;
+use crate::net::outbox::{Batch, Outbox};
+use crate::orgs::cell::{Handover, OrgCell};
+use crate::store::{
+    Commit, CommitError, Done, Entry, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf, ShelfPage,
+    Store, StoreExt, Table, Watch, memory,
+};
+
+/// What becomes of a commit that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Nothing of it is there.
+    Before,
+    /// It is there, and nobody knows.
+    After,
+    /// It is turned away at the door.
+    Busy,
+}
+
+/// A store that fails one commit.
+#[derive(Debug)]
+struct Flaky {
+    inner: Arc<dyn Store>,
+    commits: AtomicUsize,
+    fails_at: usize,
+    failure: Failure,
+}
+
+impl Store for Flaky {
+    fn commit(&self, commit: Commit, done: Done) {
+        if self.commits.fetch_add(1, Ordering::SeqCst) + 1 != self.fails_at {
+            return self.inner.commit(commit, done);
+        }
+        let failed = || CommitError::Failed("the disk is full".into());
+        match self.failure {
+            Failure::Before => done(Err(failed())),
+            Failure::After => self.inner.commit(commit, Box::new(move |_| done(Err(failed())))),
+            Failure::Busy => done(Err(CommitError::Busy)),
+        }
+    }
+
+    fn get(&self, table: Table, key: &Key) -> Reading<Option<Entry>> {
+        self.inner.get(table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &Prefix, after: Option<&Key>, entries_max: usize) -> Reading<Page> {
+        self.inner.scan(table, prefix, after, entries_max)
+    }
+
+    fn read(&self, org: &OrgId, from: Seq, records_max: usize) -> Reading<Vec<LogRecord>> {
+        self.inner.read(org, from, records_max)
+    }
+
+    fn shelf(
+        &self,
+        shelf: Shelf,
+        org: &OrgId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        entries_max: usize,
+    ) -> Reading<ShelfPage> {
+        self.inner.shelf(shelf, org, prefix, after, entries_max)
+    }
+
+    fn watch(&self, table: Table, prefix: Prefix) -> Watch {
+        self.inner.watch(table, prefix)
+    }
+
+    fn committed(&self) -> watch::Receiver<Seq> {
+        self.inner.committed()
+    }
+
+    fn meters(&self) -> &Meters {
+        self.inner.meters()
+    }
+}
+
+fn org() -> OrgId {
+    OrgId::new("org_test")
+}
+
+fn fresh() -> Org {
+    Org::new(org(), Limits::default(), Policy::permit_all(), 1)
+}
+
+struct Bench {
+    clock: Clock,
+    inner: Arc<dyn Store>,
+    cell: Arc<OrgCell>,
+}
+
+struct Client {
+    outbox: Arc<Outbox>,
+    conn: ConnId,
+}
+
+impl Bench {
+    fn new(fails_at: usize, failure: Failure) -> Self {
+        let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
+        let inner: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+        let flaky = Arc::new(Flaky {
+            inner: Arc::clone(&inner),
+            commits: AtomicUsize::new(0),
+            fails_at,
+            failure,
+        });
+        let stored = Durability::new(flaky, clock.clone(), Level::Disk).fresh(&org());
+        let committer = stored.1.clone().unwrap();
+        let history = History::new(Arc::clone(&inner), clock.clone());
+        let cell = OrgCell::new(fresh(), stored, Arc::default(), ConnectionLog::Debug, history);
+        let cell = Arc::new(cell);
+        tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
+        Self { clock, inner, cell }
+    }
+
+    fn connect(&self, client_id: &str, expiry_secs: u32) -> Client {
+        let (outbox, now) = (Outbox::new(), self.clock.now());
+        let mut connect = Connect::new(Version::V5, client_id);
+        connect.session_expiry_secs = Some(expiry_secs);
+        let identity = Identity {
+            org: org(),
+            username: "ada".into(),
+            principal: "ada".into(),
+            credential: Credential::Anonymous,
+            claims: Vec::new(),
+            expires_at: None,
+            access: Access::Full,
+            scope: None,
+        };
+        let conn = self.cell.hold(now, None, |org, effects| {
+            let conn = effects.admit(&outbox, Origin::unknown());
+            org.handle_connect(conn, &connect, identity, now, effects);
+            (conn, Handover::Free)
+        });
+        let conn = conn.unwrap();
+        Client { outbox, conn }
+    }
+
+    fn send(&self, client: &Client, packet: &Packet<'_>) {
+        let now = self.clock.now();
+        self.cell.hold(now, None, |org, effects| {
+            org.handle_packet(client.conn, packet, now, effects);
+            ((), Handover::Free)
+        });
+    }
+
+    /// Deliveries that are in the store.
+    async fn queued(&self) -> usize {
+        let page = self.inner.shelf(Shelf::Queue, &org(), &[], None, usize::MAX);
+        page.await.unwrap().entries.len()
+    }
+}
+
+/// The first byte of the next packet: its kind.
+async fn next_kind(client: &Client) -> u8 {
+    let deadline = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let mut batch = Batch::default();
+            client.outbox.take(0, &mut batch);
+            if let Some(first) = batch.bytes.first() {
+                return *first;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    deadline.await.expect("an answer comes")
+}
+
+fn publish(id: u16) -> Packet<'static> {
+    let mut publish = Publish::new(TopicName::parse("a").unwrap(), b"kept");
+    (publish.qos, publish.packet_id) = (Qos::AtLeastOnce, PacketId::new(id));
+    Packet::Publish(publish)
+}
+
+/// Whichever commit fails, before or after it is there: every acknowledgement finds what it promises in the store.
+#[tokio::test]
+async fn an_acknowledgement_never_runs_ahead_of_the_store() {
+    for fails_at in 1..=5 {
+        for failure in [Failure::Before, Failure::After, Failure::Busy] {
+            let bench = Bench::new(fails_at, failure);
+            let away = bench.connect("away", u32::MAX);
+            assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
+            let filter = SubscribeFilter::new(TopicFilter::parse("a").unwrap(), Qos::AtLeastOnce);
+            bench.send(
+                &away,
+                &Packet::Subscribe(Subscribe::new(PacketId::MIN, vec![filter])),
+            );
+            assert_eq!(next_kind(&away).await, 0x90, "SUBACK");
+            let publisher = bench.connect("publisher", 0);
+            assert_eq!(next_kind(&publisher).await, 0x20, "CONNACK");
+            let mut acknowledged = 0;
+            for id in 1..=3 {
+                bench.send(&publisher, &publish(id));
+                assert_eq!(next_kind(&publisher).await, 0x40, "PUBACK");
+                acknowledged += 1;
+                let queued = bench.queued().await;
+                assert!(
+                    queued >= acknowledged,
+                    "{queued} stored, {acknowledged} acknowledged"
+                );
+            }
+            while !bench.cell.write_out() {
+                tokio::task::yield_now().await;
+            }
+            let durability = Durability::new(Arc::clone(&bench.inner), bench.clock.clone(), Level::Disk);
+            let restored = restore(&durability, fresh()).await.unwrap();
+            let totals = restored.totals;
+            assert_eq!(
+                (totals.sessions, totals.subscriptions, totals.deliveries),
+                (1, 1, 3)
+            );
+        }
+    }
+}
+
+/// While a commit fails, nobody hears anything that it promises, and what needs no storage goes on.
+#[tokio::test]
+async fn while_the_store_fails_only_those_wait_who_need_it() {
+    let bench = Bench::new(1, Failure::Before);
+    let away = bench.connect("away", u32::MAX);
+    let clean = bench.connect("clean", 0);
+    let mut batch = Batch::default();
+    clean.outbox.take(0, &mut batch);
+    assert_eq!(batch.bytes.first(), Some(&0x20), "CONNACK at once");
+    let mut batch = Batch::default();
+    away.outbox.take(0, &mut batch);
+    assert!(batch.bytes.is_empty(), "the session is not stored");
+    assert_eq!(next_kind(&away).await, 0x20, "CONNACK, once it is");
+    let barrier = bench.inner.write(Commit::new());
+    barrier.await.unwrap();
+    let page = bench.inner.shelf(Shelf::Session, &org(), &[], None, 9);
+    assert_eq!(page.await.unwrap().entries.len(), 1);
+    assert!(!bench.cell.unstored().is_failing, "it has recovered");
+}
