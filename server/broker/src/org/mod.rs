@@ -4,7 +4,9 @@
 //! Decode bytes into packets, call the `handle_*` that fits what happened, and do what it wrote into
 //! the sink. At the end of a turn (one lock hold, one batch) call [`Org::seal`]; when it gives a
 //! ticket, store the changes of the turn and then call [`Org::handle_stored`] with it. Ask
-//! [`Org::poll_timeout`] when to call [`Org::handle_timeout`].
+//! [`Org::poll_timeout`] when to call [`Org::handle_timeout`]. [`Org::is_awaited`] says whether anybody waits for the
+//! store; when the store fails, [`Org::handle_storage`] says so. After a restart an organization is read back by
+//! [`Restoring`](restore::Restoring).
 //!
 //! A turn never fails and never panics on input. Same calls, same seed: same effects.
 
