@@ -33,14 +33,17 @@ use std::sync::Arc;
 use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
-use crate::store::{Meters, Store};
+use crate::store::{Commit, Meters, Shelf, ShelfWrites, Store, StoreExt as _};
 
 use backlog::Known;
 use pipeline::{Committer, Pipeline};
-use restore::Restored;
+use restore::{RestoreError, Restored};
 
 /// Both parts of what stores the changes of an organization: the second is `None` if nothing is stored.
 pub(crate) type Stored = (Pipeline, Option<Arc<Committer>>);
+
+/// Entries of an organization that is gone, removed in one commit.
+const ERASE_ENTRIES_MAX: usize = 4_096;
 
 /// What an acknowledgement survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +91,32 @@ impl Durability {
             Level::Disk | Level::Os => true,
             Level::Memory => false,
         }
+    }
+
+    /// Removes everything that an organization has stored. Answers how many entries that were.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(crate) async fn erase(&self, org: &OrgId) -> Result<u64, RestoreError> {
+        let mut entries = 0;
+        for shelf in Shelf::ALL {
+            let mut after = None;
+            loop {
+                let page = self
+                    .store
+                    .shelf(shelf, org, &[], after.as_deref(), ERASE_ENTRIES_MAX);
+                let page = page.await?;
+                let mut writes = ShelfWrites::new(org);
+                page.entries.iter().for_each(|(key, _)| writes.delete(shelf, key));
+                entries += writes.len() as u64;
+                self.store.write(Commit::new().shelve(Arc::new(writes))).await?;
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(entries)
     }
 
     /// An organization that was read back, and what stores its changes.

@@ -12,11 +12,15 @@ use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 
 use super::restore::restore;
 use super::{Durability, Level, task};
+use crate::accounts::acl::Preset;
+use crate::accounts::{Command, Directory, Outcome};
+use crate::authn::password::{HashCost, PasswordPool};
 use crate::clock::{Clock, WallTime};
-use crate::config::ConnectionLog;
+use crate::config::{Config, ConnectionLog};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::net::outbox::{Batch, Outbox};
+use crate::orgs::Orgs;
 use crate::orgs::cell::{Handover, OrgCell};
 use crate::store::{
     Commit, CommitError, Done, Entry, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf, ShelfPage,
@@ -135,7 +139,7 @@ impl Bench {
         let mut connect = Connect::new(Version::V5, client_id);
         connect.session_expiry_secs = Some(expiry_secs);
         let identity = Identity {
-            org: org(),
+            org: self.cell.id().clone(),
             username: "ada".into(),
             principal: "ada".into(),
             credential: Credential::Anonymous,
@@ -227,6 +231,70 @@ async fn an_acknowledgement_never_runs_ahead_of_the_store() {
                 (1, 1, 3)
             );
         }
+    }
+}
+
+/// The organizations of a process at level `disk`.
+async fn orgs(store: &Arc<dyn Store>, clock: &Clock) -> (Directory, Arc<Orgs>) {
+    let passwords = PasswordPool::start(HashCost::LEAST, 1).unwrap();
+    let directory = Directory::open(Arc::clone(store), clock.clone(), passwords);
+    let directory = directory.await.unwrap();
+    let history = History::new(Arc::clone(store), clock.clone());
+    let orgs = Orgs::new(&Config::default(), directory.clone(), history, Level::Disk);
+    orgs.restore().await.unwrap();
+    (directory, orgs)
+}
+
+async fn entries(store: &dyn Store, org: &OrgId) -> usize {
+    let mut entries = 0;
+    for shelf in Shelf::ALL {
+        let page = store.shelf(shelf, org, &[], None, usize::MAX);
+        entries += page.await.unwrap().entries.len();
+    }
+    entries
+}
+
+#[tokio::test]
+async fn a_broken_organization_comes_back_as_it_was_stored_and_a_deleted_one_leaves_nothing() {
+    let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
+    let inner: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+    let (directory, orgs) = orgs(&inner, &clock).await;
+    let create = Command::OrgCreate {
+        name: "Acme".into(),
+        preset: Preset::PermitAll,
+    };
+    let Ok(Outcome::OrgCreated { org, .. }) = directory.execute(create).await else {
+        panic!("an organization can be made");
+    };
+    let id = OrgId::new(&org.id);
+    let cell = orgs.enter(&id).unwrap();
+    let bench = Bench { clock, inner, cell };
+    let away = bench.connect("away", u32::MAX);
+    assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
+    let answer: Option<()> = bench
+        .cell
+        .hold(bench.clock.now(), None, |_, _| panic!("on purpose"));
+    assert_eq!(answer, None);
+    assert!(orgs.enter(&id).is_none(), "it is being read back");
+    let revived = loop {
+        tokio::task::yield_now().await;
+        if let Some(cell) = orgs.enter(&id) {
+            break cell;
+        }
+    };
+    let sessions = revived.read(|org| {
+        org.sessions()
+            .map(|it| it.client_id.to_owned())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(sessions, ["away"]);
+    assert!(entries(&*bench.inner, &id).await > 0);
+    drop(revived);
+    let delete = Command::OrgDelete { org: org.id.clone() };
+    directory.execute(delete).await.unwrap();
+    orgs.forget(&id);
+    while entries(&*bench.inner, &id).await > 0 {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -159,16 +159,7 @@ impl Orgs {
     /// Writes everything that waits to be stored, and answers when it is.
     pub(crate) async fn write_out(&self) {
         for cell in self.cells() {
-            let Some(committer) = cell.committer() else {
-                continue;
-            };
-            loop {
-                let acknowledged = committer.acknowledged();
-                if cell.write_out() {
-                    break;
-                }
-                acknowledged.await;
-            }
+            write_out(&cell).await;
         }
     }
 
@@ -195,8 +186,28 @@ impl Orgs {
 
     /// Drops an organization that exists no more. Its connections were closed before.
     pub(crate) fn forget(&self, id: &OrgId) {
-        if self.dev_anonymous.as_ref() != Some(id) {
-            self.cells.write().remove(id);
+        if self.dev_anonymous.as_ref() == Some(id) {
+            return;
+        }
+        let removed = self.cells.write().remove(id);
+        let (Some(cell), Some(me)) = (removed, self.me.upgrade()) else {
+            return;
+        };
+        if self.durability.is_kept() && !self.exists(id) {
+            tokio::spawn(me.erase(cell));
+        }
+    }
+
+    /// Removes everything that an organization has stored.
+    async fn erase(self: Arc<Self>, cell: Arc<OrgCell>) {
+        // What is under way would come back after it.
+        write_out(&cell).await;
+        let id = cell.id();
+        match self.durability.erase(id).await {
+            Ok(entries) => tracing::info!(org = %id, entries, "what the organization had stored was removed"),
+            Err(error) => {
+                tracing::error!(org = %id, %error, "what the organization had stored is still in the store");
+            }
         }
     }
 
@@ -240,6 +251,20 @@ impl Orgs {
 
     pub(crate) fn alarm(&self) -> Arc<Alarm> {
         Arc::clone(&self.alarm)
+    }
+}
+
+/// Writes everything of an organization that waits to be stored, and answers when it is.
+async fn write_out(cell: &OrgCell) {
+    let Some(committer) = cell.committer() else {
+        return;
+    };
+    loop {
+        let acknowledged = committer.acknowledged();
+        if cell.write_out() {
+            return;
+        }
+        acknowledged.await;
     }
 }
 
