@@ -186,7 +186,7 @@ impl Ledger {
             self.accepted.insert(keep.number, Accepted { index, expires_at });
         }
         self.crash_dues(&restored, stored);
-        self.crash_groups();
+        self.crash_groups(&restored);
         self.crash_handouts(model);
         self.forget_denied(model);
         self.restored.extend(restored);
@@ -214,9 +214,11 @@ impl Ledger {
     }
 
     /// Who of a group has a message, and whether it was handed over, may be as it was.
-    fn crash_groups(&mut self) {
+    fn crash_groups(&mut self, restored: &BTreeSet<SessionKey>) {
         for due in &mut self.groups {
             (due.is_owed, due.may_repeat) = (false, true);
+            // A member whose session has died with the broker holds nothing.
+            due.holder.take_if(|holder| !restored.contains(&holder.session));
             if let Some(holder) = &mut due.holder {
                 holder.is_done = false;
             }

@@ -456,6 +456,7 @@ impl Host {
         self.asked.clear();
         self.recorder = Recorder::default();
         self.before.clear();
+        self.sent_at.clear();
     }
 
     /// The store has caught up with some of the groups, at most `groups`.

@@ -152,6 +152,16 @@ fn seeds_that_once_failed_pass() {
     judge(seeds, Crashes::Never);
 }
 
+/// Seeds in which the judge, or the broker, was wrong about what comes back.
+const CRASH_SEEDS: [u64; 11] = [
+    39, 248, 415, 2_085, 2_543, 3_280, 3_807, 4_722, 10_384, 10_582, 11_741,
+];
+
+#[test]
+fn seeds_that_once_failed_after_a_crash_pass() {
+    judge(CRASH_SEEDS, Crashes::Now);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_events() {
     for seed in 1..=5 {

@@ -301,7 +301,8 @@ impl Ledger {
         };
         let claim = entry.claim.clone();
         let is_same = entry.tag == sent.tag && entry.qos == sent.packet.qos;
-        let may_be_late = entry.may_be_forgotten;
+        // After a crash what was sent at QoS 1 has another packet id, and is new to the judge.
+        let may_be_late = entry.may_be_forgotten || self.restored.contains(&key);
         let is_sound = is_same && !entry.is_released && entry.link != sent.link;
         let entry = entry.clone();
         scene.verdict.require(is_sound, || {
