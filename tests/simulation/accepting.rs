@@ -213,6 +213,7 @@ impl Host {
     /// The bounds were set anew, and with them what was saved.
     pub(crate) fn forget_quota(&mut self) {
         self.accepted_at.clear();
+        self.sent_at.clear();
     }
 
     /// The message is the retained one of its topic, or clears it.
