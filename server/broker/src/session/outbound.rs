@@ -636,7 +636,7 @@ impl Outbound {
     ) {
         let mut taken_bytes = 0;
         self.window.retain(|entry| match &entry.stage {
-            Stage::Published(pending) if pending.qos == Qos::AtLeastOnce => {
+            Stage::Published(pending) if pending.qos == Qos::AtLeastOnce || !entry.tried => {
                 let is_taken = pending.group.as_ref().is_some_and(|group| take(group, pending));
                 taken_bytes += if is_taken { entry.size() } else { 0 };
                 !is_taken

@@ -584,3 +584,33 @@ fn what_does_not_fit_is_refused_alone() {
         (1, 1, 0)
     );
 }
+
+#[test]
+fn a_shared_qos_2_message_that_has_not_left_goes_to_another_member() {
+    // [MQTT-4.8.2-4]: only what is being sent stays with its member.
+    let world = World::new();
+    let a = lasting(&world, "a");
+    a.subscribe("$share/g/x", QOS2);
+    world.withhold_store();
+    world.client("p").publish_it(message("x", "hello").at(QOS2, 1));
+    a.expect_nothing();
+    let b = lasting_later(&world, "b");
+    b.send(&Packet::Subscribe(Subscribe::new(
+        id(1),
+        vec![filter("$share/g/x", QOS2)],
+    )));
+    a.cut();
+    settle(&world);
+    let publishes = b.read_all();
+    let is_it =
+        |packet: &Packet<'_>| matches!(packet, Packet::Publish(publish) if publish.payload == b"hello");
+    assert_eq!(publishes.iter().filter(|packet| is_it(packet)).count(), 1);
+    let a = lasting_later(&world, "a");
+    settle(&world);
+    assert!(!a.read_all().iter().any(is_it), "it has gone");
+}
+
+/// A client whose CONNACK waits for the store.
+fn lasting_later(world: &World, name: &str) -> Client {
+    world.connect(name).resume().expiry(1_000).send()
+}
