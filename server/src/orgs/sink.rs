@@ -31,7 +31,7 @@ pub(crate) struct Effects<'a> {
     pub(super) after: &'a mut Afterwards,
     /// The connection whose task is at work: it looks at its outbox by itself.
     pub(super) current: Option<ConnId>,
-    /// Messages and answers that were appended in this hold.
+    /// Messages, answers and changes that were appended in this hold.
     pub(super) sends: usize,
     /// Which lines somebody wants to read.
     pub(super) log: ConnectionLog,
@@ -125,7 +125,7 @@ impl Effects<'_> {
         told
     }
 
-    /// Messages and answers that were appended in this hold.
+    /// Messages, answers and changes that were appended in this hold.
     pub(crate) const fn sends(&self) -> usize {
         self.sends
     }
@@ -217,6 +217,8 @@ impl Sink for Effects<'_> {
     }
 
     fn store(&mut self, change: Change) {
+        // A delivery to a session that is away costs the hold as much as one to a client.
+        self.sends += 1;
         self.changes.push(change);
     }
 
