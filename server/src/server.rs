@@ -231,6 +231,8 @@ impl Server {
         let (orgs, clock) = (&self.shell.orgs, &self.shell.clock);
         self.tasks
             .push(tokio::spawn(timekeeper::run(Arc::clone(orgs), clock.clone())));
+        let turns = orgs.turns();
+        self.tasks.push(tokio::spawn(async move { turns.run().await }));
         self.tasks.push(tokio::spawn(orgs.history().clone().run()));
         let usage = orgs.usage().clone();
         self.tasks.push(tokio::spawn(usage.run(Arc::clone(orgs))));

@@ -97,6 +97,8 @@ fn limits() -> Limits {
     Limits {
         connections_max: CONNECTIONS_MAX,
         publish_messages_per_sec: MESSAGES_PER_SEC,
+        // Nobody rests for what it was refused: no time passes by itself here.
+        refused_publishes_per_sec: 1_000_000,
         queue_messages_max: 50,
         // Both ways that a payload can leave are taken.
         shared_payload_bytes_min: 100,

@@ -124,6 +124,16 @@ impl Client {
         self.wire.send(&bytes);
     }
 
+    /// Sends bytes as they are.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.wire.send(bytes);
+    }
+
+    /// Reads whatever comes, until the connection ends.
+    pub(crate) fn swallow(mut self) {
+        self.wire.swallow();
+    }
+
     /// Publishes at QoS 2, to the end of the exchange.
     pub(crate) fn publish_twice_sure(&mut self, topic: &str, payload: &[u8]) {
         let mut body = field(topic.as_bytes());

@@ -160,6 +160,12 @@ impl Wire {
         panic!("more than {bytes_max} bytes came");
     }
 
+    /// Reads and forgets everything until the connection ends.
+    pub fn swallow(&mut self) {
+        let mut chunk = vec![0; 65_536];
+        while !matches!(self.stream.read(&mut chunk), Ok(0) | Err(_)) {}
+    }
+
     /// Says that nothing more will be sent; what the broker sends can still be read.
     pub fn finish(&self) {
         drop(self.stream.shutdown(Shutdown::Write));

@@ -36,6 +36,7 @@ pub mod org;
 pub mod policy;
 pub mod quota;
 mod random;
+mod refusals;
 mod router;
 pub mod scope;
 mod session;

@@ -221,29 +221,6 @@ impl Meter {
     }
 }
 
-/// Publishes of one client that were refused by a rate, within the running second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refusals {
-    count: u32,
-    since: Instant,
-    is_exceeded: bool,
-}
-
-impl Refusals {
-    /// One more. Beyond `per_sec_max` it is exceeded for good; 0 never is.
-    pub(crate) fn add(&mut self, per_sec_max: u32, now: Instant) {
-        if now.since(self.since).as_micros() >= 1_000_000 {
-            (self.count, self.since) = (0, now);
-        }
-        self.count = self.count.saturating_add(1);
-        self.is_exceeded |= per_sec_max > 0 && self.count > per_sec_max;
-    }
-
-    pub(crate) const fn is_exceeded(&self) -> bool {
-        self.is_exceeded
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::format;
@@ -284,23 +261,5 @@ mod tests {
             Err(Quota::PublishMessages)
         );
         assert_eq!(meter.month_messages, 2);
-    }
-
-    #[test]
-    fn refusals_are_counted_by_the_second() {
-        let mut refusals = Refusals::default();
-        let at = Instant::from_micros;
-        for (micros, per_sec_max) in [
-            (5_000_000, 2),
-            (5_900_000, 2),
-            (6_000_000, 2),
-            (6_100_000, 2),
-            (6_200_000, 0),
-        ] {
-            refusals.add(per_sec_max, at(micros));
-            assert!(!refusals.is_exceeded(), "at {micros}");
-        }
-        refusals.add(3, at(6_300_000));
-        assert!(refusals.is_exceeded());
     }
 }

@@ -40,6 +40,13 @@ pub trait Sink {
     /// [`Org::handle_verified`](crate::Org::handle_verified). At most one question per connection is open.
     fn verify(&mut self, conn: ConnId, token: &[u8]);
 
+    /// Nothing more is to be read from `conn` until `until`, which is at most half a second away: it publishes what
+    /// a rate refuses. What was read already is handled as always, and answers leave at once. A sink that does not
+    /// read may ignore it.
+    fn rest(&mut self, conn: ConnId, until: Instant) {
+        let _ = (conn, until);
+    }
+
     /// A change that must be stored before [`Org::handle_stored`](crate::Org::handle_stored) is
     /// called with the ticket that [`Org::seal`](crate::Org::seal) gives at the end of the turn.
     fn store(&mut self, change: Change);

@@ -128,7 +128,14 @@ impl Bench {
         let stored = Durability::new(flaky, clock.clone(), Level::Disk).fresh(&org());
         let committer = stored.1.clone().unwrap();
         let history = History::new(Arc::clone(&inner), clock.clone());
-        let cell = OrgCell::new(fresh(), stored, Arc::default(), ConnectionLog::Debug, history);
+        let cell = OrgCell::new(
+            fresh(),
+            stored,
+            Arc::default(),
+            Arc::default(),
+            ConnectionLog::Debug,
+            history,
+        );
         let cell = Arc::new(cell);
         tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
         Self { clock, inner, cell }

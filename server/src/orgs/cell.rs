@@ -36,6 +36,7 @@ use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
 use crate::orgs::timekeeper::Alarm;
+use crate::orgs::turns::Turns;
 use crate::store::Shelf;
 
 /// Effects after which a hold should end, so that others get their turn.
@@ -53,6 +54,9 @@ pub(crate) struct OrgCell {
     /// It is being read back from the store.
     is_reviving: AtomicBool,
     alarm: Arc<Alarm>,
+    turns: Arc<Turns>,
+    /// As [`Turns::company`] knows it.
+    number: u64,
     log: ConnectionLog,
     history: History,
     /// `None`: nothing is stored.
@@ -88,6 +92,7 @@ impl OrgCell {
         org: Org,
         (pipeline, committer): Stored,
         alarm: Arc<Alarm>,
+        turns: Arc<Turns>,
         log: ConnectionLog,
         history: History,
     ) -> Self {
@@ -104,6 +109,8 @@ impl OrgCell {
             is_broken: AtomicBool::new(false),
             is_reviving: AtomicBool::new(false),
             alarm,
+            number: turns.company.number(),
+            turns,
             log,
             history,
             committer,
@@ -112,6 +119,11 @@ impl OrgCell {
 
     pub(crate) const fn id(&self) -> &OrgId {
         &self.id
+    }
+
+    /// Whether other organizations are at work these seconds, too.
+    pub(crate) fn has_company(&self, now: Instant) -> bool {
+        self.turns.company.is_here(now)
     }
 
     /// Whether a turn has panicked.
@@ -143,6 +155,9 @@ impl OrgCell {
         current: Option<ConnId>,
         act: impl FnOnce(&mut Org, &mut Effects<'_>) -> (R, Handover),
     ) -> Option<R> {
+        if current.is_some() {
+            self.turns.company.note(self.number, now);
+        }
         let mut after = AFTERWARDS.take();
         let mut held = self.held.lock();
         let answer = if self.is_broken() {
@@ -157,7 +172,7 @@ impl OrgCell {
             Some((_, Handover::Fair)) => MutexGuard::unlock_fair(held),
             None => self.give_up(held, now, &mut after),
         }
-        after.run(&self.id, self.log, &self.history);
+        after.run(&self.id, self.log, &self.history, &self.turns, now);
         AFTERWARDS.set(after);
         answer.map(|(answer, _)| answer)
     }
@@ -185,6 +200,7 @@ impl OrgCell {
             after,
             current,
             sends: 0,
+            rest_until: None,
             log: self.log,
             now,
         };
@@ -229,6 +245,7 @@ impl OrgCell {
             after,
             current: None,
             sends: 0,
+            rest_until: None,
             log: self.log,
             now,
         };
@@ -355,7 +372,14 @@ mod tests {
         let clock = Clock::manual(WallTime::ZERO);
         let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
         let in_memory = (Pipeline::memory(), None);
-        OrgCell::new(org, in_memory, Arc::default(), ConnectionLog::Debug, history)
+        OrgCell::new(
+            org,
+            in_memory,
+            Arc::default(),
+            Arc::default(),
+            ConnectionLog::Debug,
+            history,
+        )
     }
 
     fn identity() -> Identity {

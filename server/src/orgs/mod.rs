@@ -4,13 +4,17 @@
 //! |---|---|
 //! | [`cell`] | who holds `&mut Org`, and for how long |
 //! | [`sink`] | what an organization's effects do |
+//! | [`company`] | whether there is more than one at work |
+//! | [`turns`] | who is woken when there are many |
 //! | [`timekeeper`] | when an organization's time-outs are served |
 //! | [`live`] | what the directory decides, applied to open connections |
 
 pub(crate) mod cell;
+pub(crate) mod company;
 pub(crate) mod live;
 pub(crate) mod sink;
 pub(crate) mod timekeeper;
+pub(crate) mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -29,6 +33,7 @@ use crate::usage::Usage;
 
 use cell::{Handover, OrgCell};
 use timekeeper::Alarm;
+use turns::Turns;
 
 /// The organizations that somebody has entered. At most as many as the directory has.
 #[derive(Debug)]
@@ -37,6 +42,7 @@ pub(crate) struct Orgs {
     cells: RwLock<BTreeMap<OrgId, Arc<OrgCell>>>,
     directory: Directory,
     alarm: Arc<Alarm>,
+    turns: Arc<Turns>,
     /// What the server allows every organization.
     allowance: Allowance,
     log: ConnectionLog,
@@ -57,6 +63,7 @@ impl Orgs {
             cells: RwLock::default(),
             directory,
             alarm: Arc::default(),
+            turns: Arc::default(),
             allowance: config.allowance(),
             log: config.log.connections,
             history,
@@ -99,8 +106,9 @@ impl Orgs {
 
     fn cell(&self, org: Org, stored: Stored) -> Arc<OrgCell> {
         let committer = stored.1.clone();
-        let (alarm, history) = (Arc::clone(&self.alarm), self.history.clone());
-        let cell = Arc::new(OrgCell::new(org, stored, alarm, self.log, history));
+        let (alarm, turns) = (Arc::clone(&self.alarm), Arc::clone(&self.turns));
+        let history = self.history.clone();
+        let cell = Arc::new(OrgCell::new(org, stored, alarm, turns, self.log, history));
         if let Some(committer) = committer {
             tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
         }
@@ -251,6 +259,10 @@ impl Orgs {
 
     pub(crate) fn alarm(&self) -> Arc<Alarm> {
         Arc::clone(&self.alarm)
+    }
+
+    pub(crate) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 }
 

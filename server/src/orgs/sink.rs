@@ -19,6 +19,7 @@ use crate::history::record::{code_of, protocol_name};
 use crate::history::{EndReason, EndedConnection, History};
 use crate::net::origin::Origin;
 use crate::net::outbox::Outbox;
+use crate::orgs::turns::Turns;
 
 /// The effects of one hold.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Effects<'a> {
     pub(super) current: Option<ConnId>,
     /// Messages, answers and changes that were appended in this hold.
     pub(super) sends: usize,
+    /// Until when the connection at work is not to be read.
+    pub(super) rest_until: Option<Instant>,
     /// Which lines somebody wants to read.
     pub(super) log: ConnectionLog,
     pub(super) now: Instant,
@@ -130,6 +133,11 @@ impl Effects<'_> {
         self.sends
     }
 
+    /// Until when the connection at work is not to be read.
+    pub(crate) const fn rest_until(&self) -> Option<Instant> {
+        self.rest_until
+    }
+
     /// What goes into the history.
     fn note_end(&mut self, report: &Report<'_>) {
         let &Report::Disconnected {
@@ -216,6 +224,12 @@ impl Sink for Effects<'_> {
         self.wake_later(conn, waker);
     }
 
+    fn rest(&mut self, conn: ConnId, until: Instant) {
+        if self.current == Some(conn) {
+            self.rest_until = Some(until);
+        }
+    }
+
     fn store(&mut self, change: Change) {
         // A delivery to a session that is away costs the hold as much as one to a client.
         self.sends += 1;
@@ -230,7 +244,14 @@ impl Sink for Effects<'_> {
 
 impl Afterwards {
     /// Does it: wakes connections and whoever waits for the store, writes lines and history.
-    pub(super) fn run(&mut self, org: &OrgId, log: ConnectionLog, history: &History) {
+    pub(super) fn run(
+        &mut self,
+        org: &OrgId,
+        log: ConnectionLog,
+        history: &History,
+        turns: &Turns,
+        now: Instant,
+    ) {
         let clock = history.clock();
         if let Some(submission) = self.submission.take() {
             submission.send();
@@ -247,9 +268,7 @@ impl Afterwards {
             });
             history.note(org, ended);
         }
-        for waker in self.wakes.drain(..) {
-            waker.wake();
-        }
+        turns.wake(org, &mut self.wakes, now);
         for line in self.lines.drain(..) {
             line.write(org, log);
         }

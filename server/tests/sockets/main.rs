@@ -8,6 +8,7 @@
 //! | [`proxied`] | PROXY headers |
 //! | [`encrypted`] | TLS versions, certificate reload, client certificates |
 //! | [`bounds`] | limits on connections, clients that do not read |
+//! | [`fair`] | clients that make others wait |
 //! | [`life`] | metrics, health, drain |
 //! | [`decisions`] | every decision about a credential, and the code its connections end with |
 //! | [`live`] | decisions of administrators reach open connections |
@@ -19,6 +20,7 @@ mod bounds;
 mod broker;
 mod decisions;
 mod encrypted;
+mod fair;
 mod life;
 mod live;
 mod opening;

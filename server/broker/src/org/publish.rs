@@ -176,6 +176,9 @@ impl Org {
         let conn = session.conn.as_deref_mut();
         if let Some(conn) = conn.filter(|_| stopped.dropped == DropReason::PublishQuota) {
             conn.refusals.add(per_sec_max, now);
+            if let Some(until) = conn.refusals.rest_until(now) {
+                sink.rest(conn.id, until);
+            }
         }
         let turn = Turn {
             desk: &mut self.desk,

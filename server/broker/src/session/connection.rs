@@ -14,7 +14,7 @@ use super::Will;
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::org::auth::AuthState;
-use crate::quota::Refusals;
+use crate::refusals::Refusals;
 use crate::sink::{CloseCause, ConnId, Sink, Ticket};
 use crate::turn::Turn;
 

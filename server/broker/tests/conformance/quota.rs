@@ -334,6 +334,49 @@ fn a_client_that_does_not_slow_down_is_sent_away() {
     assert_eq!(world.exceeded(Quota::RefusedPublishes), 2);
 }
 
+#[test]
+fn a_flood_is_read_slowly_and_is_not_taken_for_silence() {
+    // A client that is not read cannot show that it lives. [MQTT-3.1.2-22]
+    let world = World::with_limits(|limits| {
+        limits.publish_messages_per_sec = 100;
+        limits.refused_publishes_per_sec = 0;
+    });
+    let flooder = world.connect("flooder").keep_alive(1).go();
+    let (begin, mut reads) = (world.inner().now, 0);
+    while world.inner().now < begin.after_secs(10) {
+        for _ in 0..512 {
+            flooder.publish("x", "!");
+        }
+        reads += 1;
+        let now = world.inner().now;
+        let (_, until) = world.inner().tape.rests.pop_first().expect("most were refused");
+        let rest_micros = until.as_micros() - now.as_micros();
+        assert!((10_000..=500_000).contains(&rest_micros), "{rest_micros}");
+        world.advance_micros(rest_micros);
+    }
+    assert_eq!(flooder.closed(), None);
+    assert!(reads <= 26, "{reads}");
+    let published = world.counters().messages_published;
+    assert!(
+        (1_050..=1_100).contains(&published),
+        "{published}: the whole quota, and no more"
+    );
+}
+
+#[test]
+fn whoever_is_refused_now_and_then_is_read_all_the_time() {
+    let world = World::with_limits(|limits| limits.publish_messages_per_sec = 1);
+    let client = world.client("a");
+    for _ in 0..100 {
+        for _ in 0..10 {
+            client.publish("x", "!");
+        }
+        world.advance_micros(100_000);
+    }
+    assert!(world.inner().tape.rests.is_empty());
+    assert_eq!(client.closed(), None);
+}
+
 // Delivering.
 
 #[test]

@@ -61,6 +61,8 @@ pub(crate) struct Tape {
     closing: Vec<ConnId>,
     /// Tokens that the machine wants to be checked.
     pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
+    /// Until when a connection is not to be read. The stories read on unless they ask.
+    pub(crate) rests: BTreeMap<ConnId, Instant>,
     pub(crate) changes: Vec<Change>,
     /// Those of the turn at work.
     pub(crate) unsealed: Vec<Change>,
@@ -404,6 +406,10 @@ impl Sink for Tape {
 
     fn verify(&mut self, conn: ConnId, token: &[u8]) {
         self.asked.push((conn, token.to_vec()));
+    }
+
+    fn rest(&mut self, conn: ConnId, until: Instant) {
+        self.rests.insert(conn, until);
     }
 
     fn store(&mut self, change: Change) {

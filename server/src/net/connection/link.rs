@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -17,6 +17,7 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::Packet;
 
 use super::Peer;
+use super::portion::{Portion, READ_BYTES_MAX};
 use super::serving::Checking;
 use super::writing::Writing;
 use crate::metrics::TransportMetrics;
@@ -26,8 +27,6 @@ use crate::net::shell::Shell;
 use crate::net::transport::Transport;
 use crate::net::websocket::{End, WebSocket};
 
-/// What one round reads at most.
-const READ_BYTES_MAX: usize = 64 * 1_024;
 /// A WebSocket connection that does not take its pongs is not read from here on.
 const CONTROL_BYTES_MAX: usize = 16 * 1_024;
 /// What a thread keeps for the payloads of WebSocket messages.
@@ -47,6 +46,12 @@ pub(super) struct Link {
     /// A token of an open connection that is being checked.
     pub(super) checking: Option<Checking>,
     waker: Option<Waker>,
+    /// What it reads at once.
+    pub(super) portion: Portion,
+    /// Work since the task was polled, as far as somebody else may mind.
+    pub(super) work_in_poll: usize,
+    /// Runs while the client is not read because of what it was refused.
+    pub(super) resting: Option<Pin<Box<Sleep>>>,
     /// Runs while output waits that the client does not take.
     stalled: Option<Pin<Box<Sleep>>>,
     /// When output last moved.
@@ -107,7 +112,7 @@ pub(super) struct Flushed {
 impl Scratch {
     fn new() -> Box<Self> {
         Box::new(Self {
-            raw: vec![0; READ_BYTES_MAX].into_boxed_slice(),
+            raw: vec![0; READ_BYTES_MAX as usize].into_boxed_slice(),
             plain: Vec::new(),
             packets: Vec::new(),
             turns: 0,
@@ -152,6 +157,9 @@ impl Link {
             metrics,
             checking: None,
             waker: None,
+            portion: Portion::default(),
+            work_in_poll: 0,
+            resting: None,
             stalled: None,
             moved_at: Instant::ZERO,
             unsent_bytes: 0,
@@ -201,7 +209,8 @@ impl Link {
                 packets,
                 turns,
             } = scratch;
-            let (bytes, filled) = self.fill(cx, raw)?;
+            let portion = raw.get_mut(..self.portion.bytes()).unwrap_or_default();
+            let (bytes, filled) = self.fill(cx, portion)?;
             if bytes == 0 {
                 return Ok(filled);
             }
@@ -245,6 +254,15 @@ impl Link {
             }
         }
         Ok((buf.filled().len(), filled))
+    }
+
+    /// Ready: the client may be read again.
+    pub(super) fn poll_rested(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(rest) = &mut self.resting {
+            ready!(rest.as_mut().poll(cx));
+            self.resting = None;
+        }
+        Poll::Ready(())
     }
 
     /// Reads and throws away. Answers how many bytes.

@@ -11,6 +11,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`link`] | the bytes: transport, WebSocket frames, inbox, outbox |
+//! | [`portion`] | how many of them are read at once |
 //! | [`opening`] | until the client is let in or refused |
 //! | [`serving`] | while it is in |
 //! | [`closing`] | from the decision to close until the socket is closed |
@@ -19,13 +20,14 @@
 mod closing;
 mod link;
 mod opening;
+mod portion;
 mod serving;
 mod writing;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -42,8 +44,9 @@ use crate::orgs::cell::{Handover, OrgCell};
 use closing::Closing;
 use link::Link;
 use opening::Opening;
+use portion::PORTION_WORK;
 
-/// Rounds of read, turn and write in one poll, after which other tasks get theirs.
+/// Rounds of read, turn and write in one poll, after which other tasks get theirs. A portion of work ends it earlier.
 const ROUNDS_PER_POLL_MAX: usize = 8;
 
 /// Who is at the other end.
@@ -134,8 +137,10 @@ impl Future for Connection {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.get_mut();
         connection.link.register(cx.waker());
+        connection.link.work_in_poll = 0;
         for _ in 0..ROUNDS_PER_POLL_MAX {
             match connection.round(cx) {
+                Ok(Round::Again) if connection.link.work_in_poll >= PORTION_WORK => break,
                 Ok(Round::Again) => {}
                 Ok(Round::Wait) => return Poll::Pending,
                 Ok(Round::LetIn(cell, conn)) => connection.stage = Stage::Open(cell, conn),
@@ -150,9 +155,16 @@ impl Future for Connection {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        let_others_go_first(cx);
         Poll::Pending
     }
+}
+
+/// The task is polled again once the worker has run what is ready and has looked for new events of the network.
+/// Waking it right here would leave those events for later, and with them whoever is quiet.
+fn let_others_go_first(cx: &mut Context<'_>) {
+    // The first poll of it only does this.
+    let _pending = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 impl Drop for Connection {

@@ -3,23 +3,38 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::slice;
 use std::task::{Context, Poll};
 
-use cloudsignal_broker::{CloseCause, ConnId};
+use tokio::time::sleep;
+
+use cloudsignal_broker::{CloseCause, ConnId, Org};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::{DecodeError, Packet};
 
 use super::Round;
 use super::link::{Filled, Link, Scratch};
+use super::portion::{PACKET_WORK, Portion};
 use crate::accounts::Secret;
 use crate::net::inbox::Packets;
 use crate::net::shell::Answer;
 use crate::orgs::cell::{Handover, OrgCell, SENDS_PER_HOLD_MAX};
+use crate::orgs::sink::Effects;
 
 /// Packets that are decoded before the organization's lock is taken for them.
 const PACKETS_PER_HOLD_MAX: usize = 128;
 /// One turn in so many is timed.
 const TIMED_ONE_IN: u32 = 64;
+
+/// What one turn was.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    began: Instant,
+    /// As a [`Portion`] counts it.
+    work: usize,
+    /// Until when the client is not to be read.
+    rest_until: Option<Instant>,
+}
 
 /// The check of a token that an open connection has shown. One at a time; everything else goes on meanwhile.
 pub(super) struct Checking(Answer);
@@ -34,14 +49,23 @@ impl Link {
     /// One round of an open connection.
     pub(super) fn serve(&mut self, cell: &OrgCell, conn: ConnId, cx: &mut Context<'_>) -> io::Result<Round> {
         let mut filled = Filled::Drained;
-        if self.may_read() && !cell.pauses(conn, cx.waker()) {
+        if self.may_read() && self.poll_rested(cx).is_ready() && !cell.pauses(conn, cx.waker()) {
             filled = self.read(cx, |link, bytes, packets, turns| {
                 *turns = turns.wrapping_add(1);
-                let started = link.turn(cell, conn, bytes, packets);
+                let turn = link.turn(cell, conn, bytes, packets);
+                if cell.has_company(turn.began) {
+                    link.portion.learn(bytes.len(), turn.work);
+                    link.work_in_poll += turn.work;
+                } else {
+                    link.portion = Portion::LARGEST;
+                }
+                if let Some(until) = turn.rest_until {
+                    link.resting = Some(Box::pin(sleep(until.since(turn.began))));
+                }
                 if turns.is_multiple_of(TIMED_ONE_IN) {
                     link.shell
                         .metrics
-                        .turn_took(link.shell.clock.now().since(started));
+                        .turn_took(link.shell.clock.now().since(turn.began));
                 }
             })?;
         }
@@ -114,21 +138,24 @@ impl Link {
     }
 
     /// Decodes all whole packets and gives them to the organization, a bounded number per hold.
-    /// Answers when it began.
     fn turn(
         &mut self,
         cell: &OrgCell,
         conn: ConnId,
         bytes: &[u8],
         scratch: &mut Vec<Packet<'static>>,
-    ) -> Instant {
-        let now = self.shell.clock.now();
+    ) -> Turn {
+        let mut turn = Turn {
+            began: self.shell.clock.now(),
+            work: 0,
+            rest_until: None,
+        };
         self.inbox.read(bytes, |stream| {
             let mut packets = recycle(mem::take(scratch));
             loop {
                 let error = decode_some(stream, &mut packets);
                 let has_more = packets.len() == PACKETS_PER_HOLD_MAX && error.is_none();
-                let held = hand_over(cell, conn, &packets, error, now);
+                let held = hand_over(cell, conn, &packets, error, &mut turn);
                 packets.clear();
                 if held.is_none() || !has_more {
                     break;
@@ -136,7 +163,7 @@ impl Link {
             }
             *scratch = recycle(packets);
         });
-        now
+        turn
     }
 }
 
@@ -157,26 +184,42 @@ fn hand_over(
     conn: ConnId,
     packets: &[Packet<'_>],
     error: Option<DecodeError>,
-    now: Instant,
+    turn: &mut Turn,
 ) -> Option<()> {
+    let now = turn.began;
+    turn.work += PACKET_WORK * packets.len();
     let mut left = packets.iter();
     loop {
-        let is_done = cell.hold(now, Some(conn), |org, effects| {
-            for packet in left.by_ref() {
-                org.handle_packet(conn, packet, now, effects);
-                if effects.sends() >= SENDS_PER_HOLD_MAX {
-                    return (false, Handover::Fair);
-                }
-            }
-            if let Some(error) = &error {
+        let handover = cell.hold(now, Some(conn), |org, effects| {
+            let handover = hand_some(org, conn, &mut left, now, effects);
+            if let (Handover::Free, Some(error)) = (handover, &error) {
                 org.handle_decode_error(conn, error, now, effects);
             }
-            (true, Handover::Free)
+            turn.work += effects.sends();
+            turn.rest_until = effects.rest_until().or(turn.rest_until);
+            (handover, handover)
         })?;
-        if is_done {
+        if handover == Handover::Free {
             return Some(());
         }
     }
+}
+
+/// What fits into one hold. Fair: there is more.
+fn hand_some(
+    org: &mut Org,
+    conn: ConnId,
+    left: &mut slice::Iter<'_, Packet<'_>>,
+    now: Instant,
+    effects: &mut Effects<'_>,
+) -> Handover {
+    for packet in left {
+        org.handle_packet(conn, packet, now, effects);
+        if effects.sends() >= SENDS_PER_HOLD_MAX {
+            return Handover::Fair;
+        }
+    }
+    Handover::Free
 }
 
 /// An empty list with the memory of another one, whose packets borrowed from something else.

@@ -58,6 +58,7 @@ fn crowd(count: usize) -> OrgCell {
         org,
         (Pipeline::memory(), None),
         Arc::default(),
+        Arc::default(),
         ConnectionLog::Debug,
         history,
     );
