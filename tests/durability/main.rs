@@ -281,6 +281,37 @@ async fn what_ended_or_was_settled_before_a_kill_is_gone() {
 }
 
 #[tokio::test]
+async fn the_longest_topics_and_filters_are_there_after_a_kill() {
+    let broker = BrokerOptions::default().with_anonymous_clients().start();
+    let long = "x".repeat(usize::from(u16::MAX));
+    let (mut away, _) = Client::connect(&broker, "away", u32::MAX).await;
+    away.subscribe(&long).await;
+    drop(away);
+    let (mut publisher, _) = Client::connect(&broker, "publisher", 0).await;
+    publisher.publish(&long, "kept", Qos::AtLeastOnce, 1, true).await;
+    assert_eq!(publisher.next().await, Got::PubAck(1));
+    let broker = restart(broker);
+
+    let (mut away, _) = Client::connect(&broker, "away", u32::MAX).await;
+    assert!(matches!(
+        away.next().await,
+        Got::Message {
+            is_retained: false,
+            ..
+        }
+    ));
+    let (mut curious, _) = Client::connect(&broker, "curious", 0).await;
+    curious.subscribe(&long).await;
+    assert!(matches!(
+        curious.next().await,
+        Got::Message {
+            is_retained: true,
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
 async fn at_memory_nothing_is_kept_over_a_restart() {
     let options = BrokerOptions::default().with_anonymous_clients();
     let broker = options.with_text("DURABILITY_LEVEL", "memory").start();

@@ -50,7 +50,9 @@ impl Batch {
         }
         for ((serial, filter), record) in &self.subscriptions {
             let key = key.subscription(*serial, filter);
-            out.set(Shelf::Session, key, *record, |writer, it| writer.subscription(it));
+            out.set(Shelf::Session, key, *record, |writer, it| {
+                writer.subscription(filter, it);
+            });
         }
         for (serial, record) in &self.wills {
             let key = key.of(Kind::Will, *serial);
@@ -77,7 +79,7 @@ impl Batch {
             });
         }
         for (topic, message) in &self.retained {
-            out.message(Shelf::Retained, topic.as_bytes(), message.as_deref());
+            out.message(Shelf::Retained, key.retained(topic), message.as_deref());
         }
         for (shelf, key) in &self.swept {
             out.writes.delete(*shelf, key);

@@ -3,17 +3,25 @@
 //! ```text
 //! shelf session    serial u64 | kind u8 | ...
 //!                    0                              the session itself
-//!                    1 | filter                     a subscription
+//!                    1 | name of the filter         a subscription
 //!                    2 | order u64                  how far a QoS 2 delivery is
 //!                    3 | packet id u16              a QoS 2 publish from the client
 //!                    4                              a will
 //! shelf queue      serial u64 | order u64            a delivery
 //! shelf message    number u64                        a message that several deliveries share
-//! shelf retained   topic                             a retained message
+//! shelf retained   name of the topic                 a retained message
 //! shelf quarantine shelf name | '/' | key            what could not be understood
 //! ```
+//!
+//! The name of a topic or filter is its text; if that is long, which engines do not take in a key, a NUL, which no text
+//! of MQTT holds, and its SHA-256. The whole text stands in the record.
+
+use sha2::{Digest as _, Sha256};
 
 use crate::store::Shelf;
+
+/// Longest topic or filter that is its own name, bytes. Engines take keys of less than 64 KiB.
+const NAME_BYTES_MAX: usize = 1_024;
 
 /// Kinds of keys on the shelf of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +74,21 @@ impl KeyBytes {
 
     pub(super) fn subscription(&mut self, serial: u64, filter: &str) -> &[u8] {
         self.of(Kind::Subscription, serial);
-        self.0.extend_from_slice(filter.as_bytes());
+        self.name(filter)
+    }
+
+    pub(super) fn retained(&mut self, topic: &str) -> &[u8] {
+        self.begin();
+        self.name(topic)
+    }
+
+    fn name(&mut self, text: &str) -> &[u8] {
+        if text.len() <= NAME_BYTES_MAX {
+            self.0.extend_from_slice(text.as_bytes());
+        } else {
+            self.0.push(0);
+            self.0.extend_from_slice(&Sha256::digest(text.as_bytes()));
+        }
         &self.0
     }
 
@@ -143,6 +165,18 @@ mod tests {
         assert_eq!(parse_session(b"1234567"), None);
         assert_eq!(parse_session(b"12345678\x09"), None, "a kind that there is not");
         assert_eq!(key.quarantine(Shelf::Queue, b"x"), b"queue/x");
+    }
+
+    #[test]
+    fn the_longest_topics_have_short_names_of_their_own() {
+        let (mut a, mut b) = (KeyBytes::default(), KeyBytes::default());
+        let long = "x".repeat(usize::from(u16::MAX));
+        let longest_but_one = &long[1..];
+        assert_ne!(a.retained(&long), b.retained(longest_but_one));
+        assert_eq!(a.retained(&long).len(), 33);
+        assert_eq!(a.subscription(7, &long).len(), 9 + 33);
+        let at_most = &long[..NAME_BYTES_MAX];
+        assert_eq!(a.retained(at_most), at_most.as_bytes());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) struct SessionRecord {
     pub(super) ends_at: Option<Instant>,
 }
 
-/// A subscription, without its filter.
+/// A subscription, beside its filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SubscriptionRecord {
     pub(super) options: u8,
@@ -106,8 +106,9 @@ impl Writer<'_> {
         self.identity(&record.identity);
     }
 
-    pub(super) fn subscription(mut self, record: SubscriptionRecord) {
+    pub(super) fn subscription(mut self, filter: &str, record: SubscriptionRecord) {
         self.version();
+        self.text(filter);
         self.u8(record.options);
         self.optional_u32(record.subscription_id);
         self.u8(u8::from(record.owes_retained));
@@ -298,13 +299,15 @@ impl<'a> Reader<'a> {
         self.end(record)
     }
 
-    pub(super) fn subscription(mut self) -> Result<SubscriptionRecord, Damage> {
+    /// Its filter, and the rest.
+    pub(super) fn subscription(mut self) -> Result<(&'a str, SubscriptionRecord), Damage> {
+        let filter = self.text("a filter")?;
         let record = SubscriptionRecord {
             options: self.u8()?,
             subscription_id: self.optional_u32()?,
             owes_retained: self.flag("what is owed")?,
         };
-        self.end(record)
+        self.end((filter, record))
     }
 
     pub(super) fn will(mut self) -> Result<WillRecord, Damage> {

@@ -13,7 +13,7 @@ use cloudsignal_core::Instant;
 
 use super::Durability;
 use super::backlog::{DeliveryName, Known};
-use super::keys::{Kind, parse_number, parse_pair, parse_session};
+use super::keys::{KeyBytes, Kind, parse_number, parse_pair, parse_session};
 use super::quarantine::set_aside;
 use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
 use crate::clock::Clock;
@@ -196,8 +196,7 @@ impl Reading<'_> {
                 self.totals.sessions += 1;
             }
             Kind::Subscription => {
-                let it = reader.subscription()?;
-                let filter = std::str::from_utf8(name).map_err(|_| Fault::Key)?;
+                let (filter, it) = reader.subscription()?;
                 let (options, id) = (it.options, it.subscription_id);
                 self.restoring
                     .subscription(serial, filter, options, id, it.owes_retained)?;
@@ -262,7 +261,7 @@ impl Reading<'_> {
 
     fn retained(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         let message = Reader::new(value, self.clock())?.message()?;
-        if message.topic().as_str().as_bytes() != key {
+        if KeyBytes::default().retained(message.topic().as_str()) != key {
             return Err(Fault::Key);
         }
         self.restoring.retained(message)?;
@@ -292,7 +291,7 @@ impl Reading<'_> {
 
     /// What nothing leads to any more.
     async fn remove_leftovers(&mut self) -> Result<(), RestoreError> {
-        let mut key = super::keys::KeyBytes::default();
+        let mut key = KeyBytes::default();
         for name in std::mem::take(&mut self.progress).into_keys() {
             self.remove(Shelf::Session, key.progress(name));
         }

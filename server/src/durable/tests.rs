@@ -119,10 +119,10 @@ fn records_come_back_as_they_were() {
         subscription_id: Some(4),
         owes_retained: true,
     };
-    let written = bytes(|writer| writer.subscription(subscription), &clock);
+    let written = bytes(|writer| writer.subscription("a/+", subscription), &clock);
     assert_eq!(
         Reader::new(&written, &clock).unwrap().subscription(),
-        Ok(subscription)
+        Ok(("a/+", subscription))
     );
     for number in [1, 2] {
         let message = message(number, "a/b");
