@@ -36,10 +36,7 @@ static GOOD: LazyLock<Good> = LazyLock::new(|| {
         scope: Some(Arc::new(Scope {
             parts: Box::new([ScopePart {
                 filter: TopicFilterBuf::parse("rooms/+/#").expect("a filter"),
-                actions: Actions {
-                    publish: true,
-                    subscribe: true,
-                },
+                actions: Actions::BOTH,
             }]),
         })),
         issued_at: WallTime::from_unix_micros(1_700_000_000_000_000),

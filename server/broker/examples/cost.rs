@@ -89,10 +89,7 @@ fn policy() -> Policy {
         user: UserPattern::Any,
         pattern: pattern.into(),
         binding: None,
-        actions: Actions {
-            publish: true,
-            subscribe: true,
-        },
+        actions: Actions::BOTH,
         effect: Effect::Allow,
         qos_max: None,
         retain: true,

@@ -65,10 +65,7 @@ fn rule(user: UserPattern, pattern: &str, effect: Effect) -> Rule {
         user,
         pattern: pattern.into(),
         binding: None,
-        actions: Actions {
-            publish: true,
-            subscribe: true,
-        },
+        actions: Actions::BOTH,
         effect,
         qos_max: None,
         retain: true,

@@ -300,10 +300,7 @@ fn other_rights_hold_from_the_answer_on() {
     client.subscribe("x/+", QOS1);
     let part = |filter: &str| ScopePart {
         filter: TopicFilter::parse(filter).expect("a filter").to_owned(),
-        actions: Actions {
-            publish: true,
-            subscribe: true,
-        },
+        actions: Actions::BOTH,
     };
     let narrowed = Identity {
         scope: Some(Arc::new(Scope {

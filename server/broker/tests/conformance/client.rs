@@ -373,6 +373,16 @@ impl Client {
             .collect()
     }
 
+    /// As [`Client::payloads`], and each is acknowledged, which may bring more of them.
+    pub(crate) fn take_all(&self) -> Vec<String> {
+        let take = |packet| {
+            let publish = as_publish(packet);
+            self.acknowledge(&publish);
+            String::from_utf8_lossy(publish.payload).into_owned()
+        };
+        core::iter::from_fn(|| self.read()).map(take).collect()
+    }
+
     /// Whether and why its connection was closed.
     pub(crate) fn closed(&self) -> Option<CloseCause> {
         self.world.inner().tape.lines[self.line].closed
@@ -403,7 +413,6 @@ impl Client {
         publish
     }
 
-    /// The next packet is DISCONNECT with this reason, and the connection is closed.
     #[track_caller]
     pub(crate) fn expect_auth(&self) -> Auth<'static> {
         self.expect_kind("AUTH", |packet| {
@@ -415,6 +424,8 @@ impl Client {
         })
     }
 
+    /// The next packet is DISCONNECT with this reason, and the connection is closed.
+    #[track_caller]
     pub(crate) fn expect_disconnect(&self, reason: ReasonCode) -> Disconnect<'static> {
         let disconnect = self.expect_kind("DISCONNECT", |packet| {
             if let Packet::Disconnect(disconnect) = packet {

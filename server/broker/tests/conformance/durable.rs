@@ -5,7 +5,7 @@ use cloudsignal_core::Packet;
 use cloudsignal_core::TopicFilter;
 use cloudsignal_core::codec::{Ack, ReasonCode, Subscribe, Unsubscribe};
 
-use crate::client::{Client, MessageExt, QOS1, QOS2, filter, id, message};
+use crate::client::{MessageExt, QOS1, QOS2, filter, id, message};
 use crate::world::World;
 
 /// One word for each change.
@@ -65,10 +65,6 @@ fn words(world: &World) -> Vec<String> {
     world.take_changes().into_iter().map(word).collect()
 }
 
-fn lasting(world: &World, name: &str) -> Client {
-    world.connect(name).resume().expiry(1_000).go()
-}
-
 #[test]
 fn connack_waits_for_a_session_that_is_to_last() {
     let world = World::new();
@@ -91,7 +87,7 @@ fn connack_waits_for_a_session_that_is_to_last() {
 fn nothing_overtakes_connack() {
     // [MQTT-3.2.0-1] [MQTT-3.14.0-1]
     let world = World::new();
-    let client = lasting(&world, "a");
+    let client = world.lasting("a");
     client.subscribe("x", QOS1);
     client.cut();
     let b = world.client("b");
@@ -100,7 +96,7 @@ fn nothing_overtakes_connack() {
     let client = world.connect("a").resume().expiry(100).send();
     b.publish("x", "comes meanwhile");
     client.expect_nothing();
-    while world.store_one() {}
+    world.settle();
     client.expect_connack();
     assert_eq!(client.payloads(), ["waits", "comes meanwhile"]);
 
@@ -109,7 +105,7 @@ fn nothing_overtakes_connack() {
     let next = world.connect("a").resume().expiry(100).send();
     assert_eq!(client.read_all(), []);
     assert!(client.closed().is_some());
-    while world.store_one() {}
+    world.settle();
     client.expect_nothing();
     next.expect_connack();
 }
@@ -117,7 +113,7 @@ fn nothing_overtakes_connack() {
 #[test]
 fn suback_and_unsuback_wait_for_a_lasting_session_and_for_no_other() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     world.withhold_store();
     let subscribe = || Packet::Subscribe(Subscribe::new(id(1), vec![filter("x", QOS1)]));
     let unsubscribe = || Packet::Unsubscribe(Unsubscribe::new(id(2), vec![TopicFilter::parse("x")]));
@@ -138,7 +134,7 @@ fn suback_and_unsuback_wait_for_a_lasting_session_and_for_no_other() {
 fn puback_waits_when_a_lasting_session_is_to_get_the_message() {
     // [MQTT-4.3.2-4] [MQTT-4.5.0-1]
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("lasting", QOS1);
     world.client("c").subscribe("passing", QOS1);
     world.withhold_store();
@@ -164,7 +160,7 @@ fn puback_waits_when_a_lasting_session_is_to_get_the_message() {
 fn replies_keep_their_order_when_some_of_them_wait() {
     // [MQTT-4.6.0-2] [MQTT-4.6.0-3]
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("lasting", QOS2);
     world.withhold_store();
     b.publish_it(message("lasting", "1").at(QOS1, 1));
@@ -185,12 +181,12 @@ fn replies_keep_their_order_when_some_of_them_wait() {
 fn acknowledgements_that_wait_count_against_receive_maximum() {
     // [MQTT-3.3.4-7]
     let world = World::with_limits(|limits| limits.receive_max = 2);
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("x", QOS1);
     world.withhold_store();
     b.publish_it(message("x", "1").at(QOS1, 1));
     b.publish_it(message("x", "2").at(QOS1, 2));
-    while world.store_one() {}
+    world.settle();
     assert_eq!(b.read_all().len(), 2);
     for packet_id in [3, 4] {
         b.publish_it(message("x", "more").at(QOS1, packet_id));
@@ -230,7 +226,7 @@ fn a_retained_message_that_expires_is_cleared_in_the_store() {
 fn the_steps_of_qos_2_are_stored() {
     // [MQTT-4.3.3-8] [MQTT-4.3.3-10]
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), lasting(&world, "b"));
+    let (a, b) = (world.lasting("a"), world.lasting("b"));
     a.subscribe("x", QOS2);
     assert_eq!(
         words(&world),
@@ -270,7 +266,7 @@ fn the_steps_of_qos_2_are_stored() {
 fn a_message_is_stored_once_however_many_sessions_wait_for_it() {
     let world = World::new();
     for name in ["a", "b", "c"] {
-        let client = lasting(&world, name);
+        let client = world.lasting(name);
         client.subscribe("x", QOS1);
         client.cut();
     }
@@ -295,7 +291,7 @@ fn nothing_is_stored_for_sessions_that_end_with_their_connection() {
 #[test]
 fn what_leaves_a_session_is_settled() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("x", QOS1);
     a.cut();
     let b = world.client("b");
@@ -328,12 +324,12 @@ fn what_leaves_a_session_is_settled() {
 #[test]
 fn a_session_that_ends_is_forgotten_by_the_store() {
     let world = World::new();
-    lasting(&world, "a").cut();
+    world.lasting("a").cut();
     words(&world);
     world.advance_secs(1_000);
     assert_eq!(words(&world), ["ended a"]);
 
-    lasting(&world, "a").cut();
+    world.lasting("a").cut();
     words(&world);
     world.withhold_store();
     let clean = world.connect("a").send();
@@ -346,7 +342,7 @@ fn a_session_that_ends_is_forgotten_by_the_store() {
 #[test]
 fn a_session_that_will_no_longer_last_is_told_to_the_store() {
     let world = World::new();
-    lasting(&world, "a").cut();
+    world.lasting("a").cut();
     words(&world);
     let client = world.connect("a").resume().go();
     assert_eq!(
@@ -361,7 +357,7 @@ fn a_session_that_will_no_longer_last_is_told_to_the_store() {
 #[test]
 fn a_changed_expiry_is_stored() {
     let world = World::new();
-    let client = lasting(&world, "a");
+    let client = world.lasting("a");
     words(&world);
     client.disconnect_it(cloudsignal_core::codec::Disconnect {
         session_expiry_secs: Some(5),
@@ -373,7 +369,7 @@ fn a_changed_expiry_is_stored() {
 #[test]
 fn a_message_that_changes_hands_in_a_group_does_so_in_the_store() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), lasting(&world, "b"));
+    let (a, b) = (world.lasting("a"), world.lasting("b"));
     a.subscribe("$share/g/x", QOS1);
     let p = world.client("p");
     p.publish_qos1("x", "hello", 1);
@@ -402,7 +398,7 @@ fn a_late_answer_of_the_store_does_not_reach_the_next_user_of_the_connection() {
     assert_eq!(first.conn, second.conn, "the number is used again");
     assert!(world.store_one());
     second.expect_nothing();
-    while world.store_one() {}
+    world.settle();
     second.expect_connack();
     second.expect_nothing();
 }
@@ -410,7 +406,7 @@ fn a_late_answer_of_the_store_does_not_reach_the_next_user_of_the_connection() {
 #[test]
 fn one_answer_of_the_store_releases_everything_before_it() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("x", QOS1);
     world.withhold_store();
     let mut last = None;

@@ -6,12 +6,8 @@ use cloudsignal_broker::{CloseCause, Storage};
 use cloudsignal_core::Packet;
 use cloudsignal_core::codec::{PublishProperties, ReasonCode};
 
-use crate::client::{Client, MessageExt, QOS0, QOS1, QOS2, filter, message, topic, will};
+use crate::client::{MessageExt, QOS0, QOS1, QOS2, filter, message, topic, will};
 use crate::world::{World, identity};
-
-fn lasting(world: &World, name: &str) -> Client {
-    world.connect(name).resume().expiry(1_000).go()
-}
 
 /// The store fails: it refuses, and it answers nothing.
 fn fail(world: &World) {
@@ -21,13 +17,13 @@ fn fail(world: &World) {
 
 fn recover(world: &World) {
     world.step(|org, _, _| org.handle_storage(Storage::Working));
-    while world.store_one() {}
+    world.settle();
 }
 
 #[test]
 fn a_publish_that_has_to_be_stored_is_refused_and_goes_nowhere() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("lasting/#", QOS1);
     let c = world.client("c");
     c.subscribe("#", QOS2);
@@ -68,7 +64,7 @@ fn a_publish_that_has_to_be_stored_is_refused_and_goes_nowhere() {
 #[test]
 fn before_mqtt_5_it_is_not_acknowledged_so_that_it_comes_again() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("x", QOS1);
     fail(&world);
     let b = world.connect("b").v311().go();
@@ -84,14 +80,14 @@ fn before_mqtt_5_it_is_not_acknowledged_so_that_it_comes_again() {
     again.dup = true;
     b.publish_it(again);
     assert_eq!(a.payloads(), ["hello"]);
-    while world.store_one() {}
+    world.settle();
     b.expect_puback();
 }
 
 #[test]
 fn a_group_with_a_lasting_member_counts_as_one() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("$share/g/x", QOS1);
     fail(&world);
     b.publish_it(message("x", "no").at(QOS1, 1));
@@ -101,7 +97,7 @@ fn a_group_with_a_lasting_member_counts_as_one() {
 #[test]
 fn a_lasting_session_begins_no_exchange_of_qos_2() {
     let world = World::new();
-    let (a, b) = (world.client("a"), lasting(&world, "b"));
+    let (a, b) = (world.client("a"), world.lasting("b"));
     a.subscribe("x", QOS2);
     fail(&world);
     b.publish_it(message("x", "no").at(QOS2, 1));
@@ -114,7 +110,7 @@ fn a_lasting_session_begins_no_exchange_of_qos_2() {
 #[test]
 fn sessions_and_subscriptions_that_are_to_last_are_refused() {
     let world = World::new();
-    let old = lasting(&world, "old");
+    let old = world.lasting("old");
     fail(&world);
     let refused = world.connect("new").expiry(100).refused();
     assert_eq!(refused.reason, ReasonCode::ServerUnavailable);
@@ -136,34 +132,34 @@ fn sessions_and_subscriptions_that_are_to_last_are_refused() {
         world.connect("new").expiry(100).send().read().is_none(),
         "it waits for the store"
     );
-    while world.store_one() {}
+    world.settle();
 }
 
 #[test]
 fn who_comes_back_gets_its_messages_and_what_it_acknowledges_is_settled_later() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("x", QOS2);
     a.cut();
     let b = world.client("b");
     b.publish_qos1("x", "1", 1);
     b.publish_qos2("x", "2", 2);
     fail(&world);
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     let first = a.expect_publish("x", "1");
     a.acknowledge(&first);
     a.expect_nothing();
     recover(&world);
     let second = a.expect_publish("x", "2");
     a.pubrec(second.packet_id.expect("QoS 2 has one"));
-    while world.store_one() {}
+    world.settle();
     a.expect_pubrel();
 }
 
 #[test]
 fn pubrel_waits_for_the_store_over_a_reconnect_too() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("x", QOS2);
     world.client("b").publish_qos2("x", "hello", 2);
     let publish = a.expect_publish("x", "hello");
@@ -171,7 +167,7 @@ fn pubrel_waits_for_the_store_over_a_reconnect_too() {
     a.pubrec(publish.packet_id.expect("QoS 2 has one"));
     a.expect_nothing();
     a.cut();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.expect_nothing();
     recover(&world);
     a.expect_pubrel();
@@ -180,7 +176,7 @@ fn pubrel_waits_for_the_store_over_a_reconnect_too() {
 #[test]
 fn wills_are_published_all_the_same() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("wills", QOS1);
     let mut last = will("wills", "gone");
     last.qos = QOS1;
@@ -194,7 +190,7 @@ fn wills_are_published_all_the_same() {
 #[test]
 fn a_submission_that_has_to_be_stored_is_refused_so_that_it_is_tried_again() {
     let world = World::new();
-    let a = lasting(&world, "a");
+    let a = world.lasting("a");
     a.subscribe("x", QOS1);
     fail(&world);
     let submit = |name: &str| {
@@ -212,35 +208,35 @@ fn a_submission_that_has_to_be_stored_is_refused_so_that_it_is_tried_again() {
     recover(&world);
     assert_eq!(submit("x").reason, ReasonCode::Success);
     assert!(world.step(|org, _, _| org.is_awaited()));
-    while world.store_one() {}
+    world.settle();
     assert!(!world.step(|org, _, _| org.is_awaited()));
 }
 
 #[test]
 fn only_what_somebody_waits_for_is_urgent() {
     let world = World::new();
-    let (a, b) = (lasting(&world, "a"), world.client("b"));
+    let (a, b) = (world.lasting("a"), world.client("b"));
     a.subscribe("x", QOS2);
     world.withhold_store();
     let is_awaited = || world.step(|org, _, _| org.is_awaited());
     assert!(!is_awaited());
     b.publish_it(message("x", "1").at(QOS1, 1));
     assert!(is_awaited(), "a publisher waits");
-    while world.store_one() {}
+    world.settle();
     let publish = a.expect_publish("x", "1");
     a.acknowledge(&publish);
     assert!(world.is_unstored());
     assert!(!is_awaited(), "nobody waits for what is settled");
-    while world.store_one() {}
+    world.settle();
     b.publish_it(message("x", "2").at(QOS2, 2));
     b.pubrel(cloudsignal_core::PacketId::new(2).expect("not 0"));
-    while world.store_one() {}
+    world.settle();
     let Some(Packet::Publish(publish)) = a.read() else {
         panic!("it is stored")
     };
     a.pubrec(publish.packet_id.expect("QoS 2 has one"));
     assert!(is_awaited(), "PUBREL waits");
     a.cut();
-    while world.store_one() {}
+    world.settle();
     assert!(!is_awaited());
 }

@@ -39,10 +39,7 @@ fn allow(name: &str, pattern: &str, effect: Effect) -> Rule {
         user: UserPattern::Any,
         pattern: pattern.into(),
         binding: None,
-        actions: Actions {
-            publish: true,
-            subscribe: true,
-        },
+        actions: Actions::BOTH,
         effect,
         qos_max: Some(QOS1),
         retain: false,

@@ -123,6 +123,11 @@ impl World {
         self.connect(client_id).go()
     }
 
+    /// The same, and its session outlives its connection by 1 000 seconds; it goes on with one that is there.
+    pub(crate) fn lasting(&self, client_id: &str) -> Client {
+        self.connect(client_id).resume().expiry(1_000).go()
+    }
+
     pub(crate) fn inner(&self) -> RefMut<'_, Inner> {
         self.0.borrow_mut()
     }
@@ -173,6 +178,11 @@ impl World {
         let is_one = inner.store_oldest();
         inner.end_turn();
         is_one
+    }
+
+    /// Everything that can be stored is.
+    pub(crate) fn settle(&self) {
+        while self.store_one() {}
     }
 
     /// Whether a group of changes waits for the store.
