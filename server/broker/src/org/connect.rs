@@ -16,6 +16,7 @@ use super::{Org, rearm};
 use crate::authz::Grants;
 use crate::change::Storage;
 use crate::identity::Identity;
+use crate::limits::Limits;
 use crate::message::Publication;
 use crate::quota::Quota;
 use crate::session::connection::{AliasesOut, Completes};
@@ -69,7 +70,7 @@ impl Org {
         self.desk.changed = false;
         let admitted = self
             .admit(connect, &identity)
-            .and_then(|client_id| self.may_keep(connect).map(|()| client_id))
+            .and_then(|client_id| self.may_keep(connect, now).map(|()| client_id))
             .and_then(|client_id| self.admit_one_more(connect, now).map(|()| client_id));
         match admitted {
             Err(refusal) => self.refuse(conn, connect, refusal, now, sink),
@@ -116,10 +117,17 @@ impl Org {
     }
 
     /// May the client have the session that it asks for, as the store stands?
-    fn may_keep(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
-        let is_new = connect.clean_start || !self.by_client_id.contains_key(connect.client_id);
-        let expiry_secs = expiry_granted(connect, self.desk.limits.session_expiry_secs_default);
-        if self.desk.storage == Storage::Failing && is_new && expiry_secs > 0 {
+    fn may_keep(&self, connect: &Connect<'_>, now: Instant) -> Result<(), Refusal> {
+        if self.desk.storage == Storage::Working || expiry_granted(connect, &self.desk.limits) == 0 {
+            return Ok(());
+        }
+        // What ends with its connection, or has ended already, is not there to come back to.
+        let is_kept = |&place: &u32| {
+            let session = &self.sessions[place as usize];
+            session.is_persistent() && session.expires_at > now
+        };
+        let known = self.by_client_id.get(connect.client_id);
+        if connect.clean_start || !known.is_some_and(is_kept) {
             return Err(Refusal::new(
                 ReasonCode::ServerUnavailable,
                 "a session that is to last cannot be stored at the moment",
@@ -361,8 +369,7 @@ impl Org {
         let session = &mut self.sessions[place as usize];
         session.grants = Grants::new(&self.policy, identity, &session.client_id);
         session.identity = Arc::clone(identity);
-        session.expiry_secs =
-            expiry_granted(connect, limits.session_expiry_secs_default).min(limits.session_expiry_secs_max);
+        session.expiry_secs = expiry_granted(connect, limits);
 
         let ends_at = identity.expires_at.unwrap_or(Instant::MAX);
         let mut conn = Box::new(Connection::new(id, connect.version, Arc::clone(identity), now));
@@ -468,14 +475,17 @@ const fn keep_alive_granted(connect: &Connect<'_>, secs_max: u16) -> u16 {
     }
 }
 
-/// How long the client wants its session to outlive the connection.
-fn expiry_granted(connect: &Connect<'_>, default_secs: u32) -> u32 {
-    match (connect.version.is_v5(), connect.clean_start) {
+/// How long the session may outlive the connection: as long as the client wants, within the bound.
+fn expiry_granted(connect: &Connect<'_>, limits: &Limits) -> u32 {
+    let asked_secs = match (connect.version.is_v5(), connect.clean_start) {
         (true, true) => connect.session_expiry_secs.unwrap_or(0),
-        (true, false) => connect.session_expiry_secs.unwrap_or(default_secs),
+        (true, false) => connect
+            .session_expiry_secs
+            .unwrap_or(limits.session_expiry_secs_default),
         (false, true) => 0,
         (false, false) => u32::MAX,
-    }
+    };
+    asked_secs.min(limits.session_expiry_secs_max)
 }
 
 fn keep_will(will: &cloudsignal_core::codec::Will<'_>, publisher: u64, number: u64) -> Will {

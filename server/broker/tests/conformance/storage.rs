@@ -136,6 +136,24 @@ fn sessions_and_subscriptions_that_are_to_last_are_refused() {
 }
 
 #[test]
+fn who_finds_nothing_that_lasts_would_need_a_new_session() {
+    let world = World::new();
+    let passing = world.client("passing");
+    world.lasting("due").cut();
+    fail(&world);
+    let refused = world.connect("passing").resume().expiry(100).refused();
+    assert_eq!(refused.reason, ReasonCode::ServerUnavailable);
+    assert_eq!(passing.closed(), None, "who is refused takes nothing over");
+    world.advance_unnoticed(1_000);
+    let refused = world.connect("due").resume().expiry(100).refused();
+    assert_eq!(refused.reason, ReasonCode::ServerUnavailable);
+
+    let bounded = World::with_limits(|limits| limits.session_expiry_secs_max = 0);
+    fail(&bounded);
+    bounded.connect("a").expiry(100).go();
+}
+
+#[test]
 fn who_comes_back_gets_its_messages_and_what_it_acknowledges_is_settled_later() {
     let world = World::new();
     let a = world.lasting("a");
