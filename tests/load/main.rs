@@ -9,12 +9,12 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 mod pair;
-mod process;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use cloudsignal_core::Qos;
+use cloudsignal_tests::process;
 
 use pair::{Pair, Tally};
 
@@ -136,8 +136,8 @@ async fn main() -> Result<()> {
     }
     println!(
         ", latency p50 {} us, p99 {} us",
-        all.latency_micros(0.5),
-        all.latency_micros(0.99)
+        all.latencies.micros_at(0.5),
+        all.latencies.micros_at(0.99)
     );
     Ok(())
 }

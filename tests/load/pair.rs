@@ -3,121 +3,33 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use cloudsignal_core::codec::{
-    Ack, AckKind, Connect, Decoded, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, ReasonCode,
-    Subscribe, SubscribeFilter,
+    Ack, AckKind, Connect, Packet, PacketId, Publish, ReasonCode, Subscribe, SubscribeFilter,
 };
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use cloudsignal_tests::latencies::Latencies;
+use cloudsignal_tests::link::Link;
 use tokio::time::sleep_until;
 
 use crate::{Plan, Session};
 
 /// How long to wait for messages that are still on their way when the time is up.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Latencies that one pair keeps; when there are more, every second one is forgotten.
-const LATENCIES_MAX: usize = 1 << 16;
-
 /// What came of a pair.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) received: u64,
     /// Messages that were lost, repeated or out of order.
     pub(crate) faults: u64,
-    latencies: Vec<u32>,
+    pub(crate) latencies: Latencies,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.faults += other.faults;
-        self.latencies.extend(&other.latencies);
-    }
-
-    pub(crate) fn latency_micros(&mut self, quantile: f64) -> u32 {
-        self.latencies.sort_unstable();
-        let at = (self.latencies.len() as f64 * quantile) as usize;
-        self.latencies
-            .get(at)
-            .or(self.latencies.last())
-            .copied()
-            .unwrap_or(0)
-    }
-
-    fn note(&mut self, micros: u128) {
-        if self.latencies.len() >= LATENCIES_MAX {
-            let mut even = false;
-            self.latencies.retain(|_| {
-                even = !even;
-                even
-            });
-        }
-        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
-    }
-}
-
-/// A connection and the bytes of it that are not a whole packet yet.
-#[derive(Debug)]
-struct Link {
-    stream: TcpStream,
-    inbox: Vec<u8>,
-}
-
-impl Link {
-    async fn connect(plan: &Plan, client_id: &str, session: Session) -> Result<Self> {
-        let stream = TcpStream::connect(&plan.address)
-            .await
-            .context("is the broker running?")?;
-        stream.set_nodelay(true)?;
-        let mut link = Self {
-            stream,
-            inbox: Vec::new(),
-        };
-        let mut connect = Connect::new(Version::V311, client_id);
-        // In this version a clean start is a clean session.
-        connect.clean_start = session == Session::Clean;
-        connect.username = plan.username.as_deref();
-        connect.password = plan.password.as_deref().map(str::as_bytes);
-        let mut out = Vec::new();
-        connect.encode(&mut out)?;
-        link.stream.write_all(&out).await?;
-        let mut refused = None;
-        link.read_until(|packet| {
-            let Packet::ConnAck(connack) = packet else {
-                return false;
-            };
-            refused = connack.reason.is_error().then_some(connack.reason);
-            true
-        })
-        .await?;
-        ensure!(refused.is_none(), "CONNECT was refused: {refused:?}");
-        Ok(link)
-    }
-
-    /// Reads packets until `done` says so.
-    async fn read_until(&mut self, mut done: impl FnMut(&Packet<'_>) -> bool) -> Result<()> {
-        let mut is_done = false;
-        while !is_done {
-            self.read(|packet| is_done |= done(packet)).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads what is there and hands out the whole packets in it.
-    async fn read(&mut self, mut each: impl FnMut(&Packet<'_>)) -> Result<()> {
-        if self.stream.read_buf(&mut self.inbox).await? == 0 {
-            bail!("the broker closed the connection");
-        }
-        let mut decoder = Decoder::with_version(Version::V311, PACKET_BYTES_MAX);
-        let mut at = 0;
-        while let Decoded::Packet { packet, bytes } = decoder.decode(&self.inbox[at..])? {
-            each(&packet);
-            at += bytes;
-        }
-        self.inbox.drain(..at);
-        Ok(())
+        self.latencies.add(&other.latencies);
     }
 }
 
@@ -137,16 +49,16 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) async fn connect(plan: &Plan, number: usize) -> Result<Self> {
         let topic = format!("load/{number}/x");
-        let mut subscriber = Link::connect(plan, &format!("load-sub-{number}"), plan.session).await?;
+        let mut subscriber = connect(plan, &format!("load-sub-{number}"), plan.session).await?;
         let filter = SubscribeFilter::new(TopicFilter::parse(&topic)?, plan.qos);
         let mut out = Vec::new();
         Subscribe::new(PacketId::MIN, vec![filter]).encode(Version::V311, &mut out)?;
-        subscriber.stream.write_all(&out).await?;
+        subscriber.write(&out).await?;
         subscriber
             .read_until(|packet| matches!(packet, Packet::SubAck(_)))
             .await?;
         Ok(Self {
-            publisher: Link::connect(plan, &format!("load-pub-{number}"), Session::Clean).await?,
+            publisher: connect(plan, &format!("load-pub-{number}"), Session::Clean).await?,
             subscriber,
             topic,
             plan: plan.clone(),
@@ -218,7 +130,7 @@ impl Pair {
             packet.encode(Version::V311, out)?;
         }
         if !out.is_empty() {
-            self.publisher.stream.write_all(out).await?;
+            self.publisher.write(out).await?;
         }
         Ok(wake_at)
     }
@@ -232,14 +144,14 @@ impl Pair {
                 self.tally.faults += 1;
             }
             if let Some(sent_at) = self.sent_at.pop_front() {
-                self.tally.note((now - sent_at).as_micros());
+                self.tally.latencies.note(now - sent_at);
             }
             if let Some(packet_id) = packet_id {
                 Ack::new(packet_id, ReasonCode::Success).encode(AckKind::PubAck, Version::V311, out)?;
             }
         }
         if !out.is_empty() {
-            self.subscriber.stream.write_all(out).await?;
+            self.subscriber.write(out).await?;
         }
         Ok(())
     }
@@ -256,4 +168,13 @@ fn arrival(packet: &Packet<'_>) -> Option<(u64, Option<PacketId>)> {
         .copied()
         .map_or(0, u64::from_be_bytes);
     Some((number, publish.packet_id))
+}
+
+async fn connect(plan: &Plan, client_id: &str, session: Session) -> Result<Link> {
+    let mut connect = Connect::new(Version::V311, client_id);
+    // In this version a clean start is a clean session.
+    connect.clean_start = session == Session::Clean;
+    connect.username = plan.username.as_deref();
+    connect.password = plan.password.as_deref().map(str::as_bytes);
+    Link::connect(&plan.address, &connect).await
 }

@@ -258,6 +258,12 @@ impl Broker {
         drop(self.cli(&["user", "create", name, "--password-file", file, "--org", &org]));
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Bytes of memory that the process holds (resident set).
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {

@@ -8,6 +8,8 @@
 //! | [`programs`] | other people's programs, and what to do when one is missing |
 //! | [`client`] | an MQTT client over anything that carries bytes |
 //! | [`api`] | the HTTP API, beside other things that are awaited |
+//! | [`link`] | a connection for measurements, and [`latencies`], what they measure |
+//! | [`process`] | what the system knows of the broker's process |
 //! | [`wire`] | a raw connection that sends and expects bytes |
 //! | [`packets`] | packets as commented bytes |
 //! | [`http`] | one plain HTTP request |
@@ -21,8 +23,11 @@ pub mod broker;
 pub mod client;
 pub mod first_run;
 pub mod http;
+pub mod latencies;
+pub mod link;
 pub mod packets;
 pub mod ports;
+pub mod process;
 pub mod programs;
 pub mod random;
 pub mod wait;

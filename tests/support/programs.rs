@@ -19,13 +19,14 @@ pub fn broker() -> PathBuf {
     path
 }
 
-/// `target/debug/deps/interop-123` → `target/debug/cloudsignal`.
+/// `target/debug/deps/interop-123` or `target/debug/load` → `target/debug/cloudsignal`.
 fn beside_this_test() -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .expect("cargo puts tests two folders deep");
+    let folder = test.parent().expect("a program stands in a folder");
+    let folder = match folder.parent() {
+        Some(above) if folder.ends_with("deps") => above,
+        Some(_) | None => folder,
+    };
     folder.join(format!("cloudsignal{}", env::consts::EXE_SUFFIX))
 }
 

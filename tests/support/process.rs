@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 const TICKS_PER_SEC: f64 = 100.0;
 
 /// CPU seconds, user and system, that the process has used.
-pub(crate) fn cpu_secs(pid: u32) -> Result<f64> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu_secs(pid: u32) -> Result<f64> {
     let stat =
         fs::read_to_string(format!("/proc/{pid}/stat")).context("is --pid the broker's process id?")?;
     let (_, fields) = stat
@@ -24,7 +27,10 @@ pub(crate) fn cpu_secs(pid: u32) -> Result<f64> {
 }
 
 /// Resident memory in KiB.
-pub(crate) fn resident_kib(pid: u32) -> Result<u64> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_kib(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()

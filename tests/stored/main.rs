@@ -1,0 +1,139 @@
+//! What it costs that acknowledged means stored: publishers at QoS 1, to sessions that are away, so that every message
+//! has to be stored; at each level of durability, beside the disk's own `fdatasync` rate in the same minute.
+//!
+//! A run is: for each level and number of publishers a fresh broker, as fast as a window of unacknowledged messages
+//! allows; then at 70 % of that rate on a fixed schedule, with the latency of PUBACK counted from the scheduled time.
+//!
+//! ```text
+//! cargo build --release -p cloudsignal-server
+//! cargo run --release -p cloudsignal-tests --bin stored -- --seconds 5 --runs 5
+//! ```
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+mod plan;
+mod probe;
+mod publisher;
+mod table;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use cloudsignal_core::codec::{Connect, Packet, PacketId, Subscribe, SubscribeFilter};
+use cloudsignal_core::{Qos, TopicFilter, Version};
+use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
+use cloudsignal_tests::latencies::Latencies;
+use cloudsignal_tests::link::Link;
+use cloudsignal_tests::process;
+
+use plan::{Level, Plan};
+use publisher::{Pace, Publisher};
+use table::{Row, Table};
+
+/// Sessions that are away and get the messages.
+const READERS: usize = 16;
+/// Share of the highest rate at which latency is measured.
+const LOAD: f64 = 0.7;
+/// More messages than a queue ever gets here.
+const QUEUE_MESSAGES: u64 = 100_000_000;
+/// And more bytes.
+const QUEUE_BYTES: u64 = 1 << 36;
+/// How long the disk alone is measured.
+const PROBE: Duration = Duration::from_secs(1);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let plan = Plan::from_args(std::env::args().skip(1))?;
+    let mut table = Table::default();
+    for run in 1..=plan.runs {
+        for level in plan.levels.iter().copied() {
+            for publishers in plan.publishers.iter().copied() {
+                let row = measure(&plan, level, publishers).await?;
+                println!("run {run} of {}: {row}", plan.runs);
+                table.add(row);
+            }
+        }
+    }
+    print!("\n{table}");
+    Ok(())
+}
+
+async fn measure(plan: &Plan, level: Level, publishers: usize) -> Result<Row> {
+    let broker = start(level);
+    let disk = probe::fdatasync(broker.scratch(), plan.payload_bytes, PROBE)?;
+    let address = broker.addr(Listener::Mqtt).to_string();
+    for reader in 0..READERS {
+        leave_session(&address, reader).await?;
+    }
+    let cpu_before = process::cpu_secs(broker.pid())?;
+    let full = publish(plan, &address, publishers, Pace::Window).await?;
+    let cpu_secs = process::cpu_secs(broker.pid())? - cpu_before;
+    let scheduled = publish(plan, &address, publishers, Pace::PerSecond(full.rate * LOAD)).await?;
+    Ok(Row {
+        level,
+        publishers,
+        rate: full.rate,
+        cpu_per_million: cpu_secs / (full.acknowledged as f64 / 1e6),
+        full: full.latencies,
+        scheduled: scheduled.latencies,
+        syncs_per_sec: disk.per_sec,
+        sync: disk.latencies,
+    })
+}
+
+/// A broker whose queues are never full.
+fn start(level: Level) -> Broker {
+    let options = BrokerOptions::default()
+        .with_anonymous_clients()
+        .with_text("DURABILITY_LEVEL", level.name())
+        .with("LIMITS_QUEUE_MESSAGES_MAX", QUEUE_MESSAGES)
+        .with("LIMITS_QUEUE_BYTES_MAX", QUEUE_BYTES)
+        .with("LIMITS_ALL_QUEUE_BYTES_MAX", QUEUE_BYTES);
+    Broker::start(options)
+}
+
+/// Makes a session that outlives its connection and waits for a part of the messages.
+async fn leave_session(address: &str, reader: usize) -> Result<()> {
+    let client_id = format!("reader-{reader}");
+    let mut connect = Connect::new(Version::V311, &client_id);
+    connect.clean_start = false;
+    let mut link = Link::connect(address, &connect).await?;
+    let filter = format!("stored/{reader}/#");
+    let filter = SubscribeFilter::new(TopicFilter::parse(&filter)?, Qos::AtLeastOnce);
+    let mut out = Vec::new();
+    Subscribe::new(PacketId::MIN, vec![filter]).encode(Version::V311, &mut out)?;
+    link.write(&out).await?;
+    link.read_until(|packet| matches!(packet, Packet::SubAck(_)))
+        .await
+}
+
+/// What publishers got done.
+struct Published {
+    rate: f64,
+    acknowledged: u64,
+    latencies: Latencies,
+}
+
+async fn publish(plan: &Plan, address: &str, publishers: usize, pace: Pace) -> Result<Published> {
+    let mut ready = Vec::new();
+    for number in 0..publishers {
+        ready.push(Publisher::connect(plan, address, number, pace.share(publishers)).await?);
+    }
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs(plan.seconds);
+    let running: Vec<_> = ready
+        .into_iter()
+        .map(|publisher| tokio::spawn(publisher.run(begin, end)))
+        .collect();
+    let (mut acknowledged, mut latencies) = (0, Latencies::default());
+    for publisher in running {
+        let done = publisher.await??;
+        acknowledged += done.acknowledged;
+        latencies.add(&done.latencies);
+    }
+    Ok(Published {
+        rate: acknowledged as f64 / begin.elapsed().as_secs_f64(),
+        acknowledged,
+        latencies,
+    })
+}
