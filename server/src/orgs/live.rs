@@ -59,14 +59,16 @@ fn check_everything(orgs: &Orgs, directory: &Directory, missed: u64, now: Instan
 }
 
 fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant) {
-    // An organization that nobody has entered has nothing open, and reads the directory when somebody does.
-    let Some(cell) = orgs.find(&event.org) else { return };
     // Events run behind the directory: this one may be older than the organization's end.
-    if directory.policy(&event.org).is_none() {
-        end_all(&cell, ReasonCode::AdministrativeAction, now);
+    if !directory.has_org(&event.org) {
+        if let Some(cell) = orgs.find(&event.org) {
+            end_all(&cell, ReasonCode::AdministrativeAction, now);
+        }
         orgs.forget(&event.org);
         return;
     }
+    // An organization that nobody has entered has nothing open, and reads the directory when somebody does.
+    let Some(cell) = orgs.find(&event.org) else { return };
     match event.change.effect() {
         LiveEffect::None => {}
         LiveEffect::EndCredential(credential, reason) => {

@@ -160,6 +160,10 @@ impl Orgs {
                 org.handle_timeout(now, effects);
                 ((), Handover::Free)
             });
+            // It may have been deleted meanwhile, and nobody would say so again.
+            if !self.exists(id) {
+                self.forget(id);
+            }
         }
         Ok(Some(totals))
     }
