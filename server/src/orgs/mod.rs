@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`cell`] | who holds `&mut Org`, and for how long |
-//! | [`sink`] | what an organization's effects do |
+//! | [`sink`], `lines` | what an organization's effects do, and what is logged of them |
 //! | [`company`] | whether there is more than one at work |
 //! | [`turns`] | who is woken when there are many |
 //! | [`timekeeper`] | when an organization's time-outs are served |
@@ -11,6 +11,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod company;
+mod lines;
 pub(crate) mod live;
 pub(crate) mod sink;
 pub(crate) mod timekeeper;
