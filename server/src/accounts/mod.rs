@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
-//! | `orgs`, `sign_up`, `users`, `members`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
+//! | `orgs`, `sign_up`, `users`, `members`, `logins`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
 //! | `change` | how a change happens: stored with its entry of the trail, then in force, then told |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
@@ -30,6 +30,7 @@ mod expiring;
 mod key_check;
 pub(crate) mod keys;
 pub mod limits;
+mod logins;
 mod marks;
 pub mod members;
 pub mod names;
@@ -55,7 +56,8 @@ pub use command::{Command, CommandError, Outcome};
 pub use directory::{Directory, Gone};
 pub use event::{AccountChange, AccountEvent, LiveEffect};
 pub use key_check::KeyHolder;
-pub use members::{LoggedIn, Role};
+pub use logins::LoggedIn;
+pub use members::Role;
 pub use quotas::{Allowance, Plan, QuotaSettings};
 pub use scope::{KeyKind, Scope, ScopeSet};
 pub use secret::Secret;

@@ -8,8 +8,7 @@ use uuid::Uuid;
 use cloudsignal_broker::OrgId;
 
 use super::account::Account;
-use super::audit::Actor;
-use super::audit::Trail;
+use super::audit::{Actor, Trail};
 use super::command::{CommandError, CredentialFault, Outcome, ProviderChanges, ProviderView, TokenGrant};
 use super::directory::{Directory, event};
 use super::event::AccountChange;
