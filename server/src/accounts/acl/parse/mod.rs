@@ -147,11 +147,11 @@ impl Parser {
             .get("exclusive_subscriptions")
             .is_some_and(|value| *value != Value::Bool(false))
         {
-            let advice = "leave it out; for one receiver of each message subscribe to $share/GROUP/FILTER";
             self.fault(
                 "exclusive_subscriptions",
-                "exclusive subscriptions do not exist here",
-                advice,
+                "not supported: what it restricts is documented nowhere, and this server does not guess at rules",
+                "leave it out, or make it false; where one of many is to get each message, let them subscribe to \
+                 $share/GROUP/FILTER",
             );
         }
         let items = self.items("rules", document.get("rules"))?;
