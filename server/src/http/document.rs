@@ -15,9 +15,9 @@ use super::{Api, answer, cors};
 /// Whether web pages of any origin may call the routes of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Browsers {
-    /// They may.
+    /// They may: every route there wants a key, a token or a password, which no page has by itself.
     AnyOrigin,
-    /// They may not.
+    /// They may not: nobody asks for a key there.
     SameOrigin,
 }
 

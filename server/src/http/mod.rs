@@ -30,6 +30,7 @@
 //!    may be left out: `MaybePayload`, with `request_body = Option<Body>`.
 //! 3. Begin it with `let org = caller.require(Scope::ThingsRead)?;`: the scope is checked, and what comes
 //!    back is the caller's organization. The operator's routes: `caller.require_operator()?`.
+//!    If it looks through many entries, `let _turn = api.reading(org).await?;` next ([`reads`]).
 //! 4. Changes go through `api.execute(&caller, Command::…)`, which keeps the audit trail. Errors are
 //!    [`ApiError`]s.
 //! 5. Add `routes!(handler)` to the file's `routes()` (several methods of one path: one `routes!(a, b)`),
@@ -70,7 +71,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{HeaderName, Method};
 use axum::middleware::map_request;
@@ -178,7 +179,7 @@ fn groups() -> Vec<Group> {
         Group {
             routes: acl::routes(),
             body_bytes_max: POLICY_BODY_BYTES_MAX,
-            browsers: Browsers::SameOrigin,
+            browsers: Browsers::AnyOrigin,
         },
         Group {
             routes: health::routes(),
@@ -210,7 +211,7 @@ fn groups() -> Vec<Group> {
         Group {
             routes: sessions::routes(),
             body_bytes_max: SESSIONS_BODY_BYTES_MAX,
-            browsers: Browsers::SameOrigin,
+            browsers: Browsers::AnyOrigin,
         },
         Group {
             routes: exchange::routes(),
@@ -245,8 +246,9 @@ pub fn health_router(api: Api) -> Router {
 }
 
 /// Headers beside the content type that pages of every origin may send.
-const BROWSER_HEADERS: [&str; 15] = [
+const BROWSER_HEADERS: [&str; 16] = [
     "authorization",
+    "if-match",
     "x-api-key",
     "x-secret-key",
     "x-organization-id",
@@ -263,7 +265,8 @@ const BROWSER_HEADERS: [&str; 15] = [
     "x-mqtt-user-property",
 ];
 /// Headers of answers that they may read.
-const SHOWN_HEADERS: [HeaderName; 5] = [
+const SHOWN_HEADERS: [HeaderName; 6] = [
+    ETAG,
     RETRY_AFTER,
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
@@ -271,12 +274,18 @@ const SHOWN_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("idempotency-replayed"),
 ];
 
-/// Browsers of every origin may ask for tokens and publish: what protects both is the key or token they show.
+/// Pages of every origin may ask: what protects is the key or token that they show, which no browser adds by itself.
 fn cors() -> CorsLayer {
     let headers = BROWSER_HEADERS.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(headers.into_iter().chain([CONTENT_TYPE]).collect::<Vec<_>>())
         .expose_headers(SHOWN_HEADERS)
         .max_age(Duration::from_secs(PREFLIGHT_SECS))

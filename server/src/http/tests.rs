@@ -303,34 +303,61 @@ async fn whoever_guesses_is_held_back_and_whoever_knows_is_not() {
 }
 
 #[tokio::test]
-async fn browsers_of_every_origin_may_ask_for_tokens_only() {
+async fn pages_of_every_origin_may_use_the_api() {
     let bench = Bench::new().await;
-    let preflight = |path: &str| {
+    let preflight = |method: &str, path: &str| {
         let request = Request::builder().method(Method::OPTIONS).uri(path);
         let request = request
             .header("origin", "https://app.example")
-            .header("access-control-request-method", "POST");
+            .header("access-control-request-method", method);
         request
             .header("access-control-request-headers", "content-type")
             .body(Body::empty())
             .unwrap()
     };
-    for path in ["/v2/tokens/create", "/v2/tokens/refresh", "//v2/tokens/create"] {
-        let answer = bench.send(LOCAL, preflight(path)).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.headers["access-control-allow-origin"], "*");
-        let headers = answer.headers["access-control-allow-headers"].to_str().unwrap();
-        for header in ["content-type", "authorization", "x-api-key", "x-secret-key"] {
-            assert!(headers.contains(header), "{headers}");
+    for (method, path) in [
+        ("POST", "/v2/tokens/create"),
+        ("POST", "/v2/tokens/refresh"),
+        ("POST", "//v2/tokens/create"),
+        ("POST", "/v2/publish"),
+        ("PUT", "/v2/acl"),
+        ("PUT", "/v2/quotas"),
+        ("PATCH", "/v2/users/ada"),
+        ("DELETE", "/v2/sessions/one"),
+    ] {
+        let answer = bench.send(LOCAL, preflight(method, path)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(answer.headers["access-control-allow-origin"], "*", "{path}");
+        let allowed = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+        let methods = allowed("access-control-allow-methods");
+        assert!(methods.contains(method), "{path}: {methods}");
+        let headers = allowed("access-control-allow-headers");
+        for header in [
+            "content-type",
+            "authorization",
+            "x-api-key",
+            "x-secret-key",
+            "if-match",
+        ] {
+            assert!(headers.contains(header), "{path}: {headers}");
         }
     }
-    let answer = bench.send(LOCAL, preflight("/v2/acl")).await;
+    let answer = bench.send(LOCAL, preflight("GET", "/healthz")).await;
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
-    let request = Request::post("/v2/tokens/create").header("origin", "https://app.example");
-    let answer = bench.send(LOCAL, request.body(Body::from("{")).unwrap()).await;
+    let request = |request: axum::http::request::Builder| request.header("origin", "https://app.example");
+    let create = request(Request::post("/v2/tokens/create"));
+    let answer = bench.send(LOCAL, create.body(Body::from("{")).unwrap()).await;
     assert_eq!(
         answer.headers["access-control-allow-origin"], "*",
         "errors can be read too"
+    );
+    let bearer = format!("Bearer {}", bench.secret_key.expose());
+    let show = request(Request::get("/v2/acl")).header("authorization", bearer);
+    let answer = bench.send(LOCAL, show.body(Body::empty()).unwrap()).await;
+    let shown = answer.headers["access-control-expose-headers"].to_str().unwrap();
+    assert!(
+        answer.headers.contains_key("etag") && shown.contains("etag"),
+        "{shown}"
     );
 }
 
