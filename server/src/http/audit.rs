@@ -40,6 +40,10 @@ async fn list(
         Err(_unnamed) if caller.require_operator().is_ok() => None,
         Ok(_) | Err(_) => Some(caller.require(Scope::AuditRead)?),
     };
+    let _turn = match org {
+        Some(org) => Some(api.reading(org).await?),
+        None => None,
+    };
     let page = api.0.directory.audit(org, &wanted, &page.page()?).await?;
     Ok(Json(AuditList {
         entries: page.entries,

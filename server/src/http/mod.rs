@@ -57,6 +57,7 @@ pub mod page;
 pub mod payload;
 pub mod providers;
 mod publish;
+mod reads;
 mod sessions;
 pub mod tokens;
 mod usage;
@@ -135,6 +136,7 @@ struct Parts {
     orgs: Arc<Orgs>,
     sign_up: SignUp,
     publish: publish::Desk,
+    reads: reads::Reads,
 }
 
 impl Api {
@@ -153,6 +155,7 @@ impl Api {
         let publish = publish::Desk::new(clock.clone());
         Self(Arc::new(Parts {
             publish,
+            reads: reads::Reads::default(),
             directory,
             authenticator,
             clock,

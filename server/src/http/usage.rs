@@ -18,7 +18,7 @@ use cloudsignal_broker::counters::Counters;
 
 use super::{Api, ApiError, Caller, Params, Payload};
 use crate::accounts::quotas::{self, QuotaName};
-use crate::accounts::{Command, Plan, QuotaSettings, Scope};
+use crate::accounts::{Command, CommandError, Plan, QuotaSettings, Scope};
 use crate::usage::calendar::Day;
 use crate::usage::tally::Tally;
 use crate::usage::{Granularity, STRETCHES_MAX};
@@ -85,10 +85,11 @@ pub(super) async fn usage(
     let org = caller.require(Scope::UsageRead)?;
     let (from, to) = range(&params, Day::of(api.0.clock.wall()))?;
     let orgs = &api.0.orgs;
+    let _turn = api.reading(org).await?;
     let found = orgs.usage().range(orgs, org, (from, to), params.by).await;
     let found = found.map_err(|error| {
         tracing::error!(%error, "usage cannot be read");
-        ApiError::internal("usage cannot be read")
+        ApiError::from(CommandError::Storage)
     })?;
     let mut total = Tally::default();
     for used in found.values() {

@@ -137,6 +137,7 @@ pub(in crate::http) async fn many(
         Target::Found(mut filter, from) => {
             // Sessions without a connection matter only to whoever ends them.
             filter.connected = (!forget).then_some(true);
+            let _turn = api.reading(org).await?;
             let found = find(&cell, &filter, from, DISCONNECTS_MAX, |view, _| {
                 view.client_id.to_owned()
             })

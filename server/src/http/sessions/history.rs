@@ -77,6 +77,7 @@ pub(in crate::http) async fn list(
         before: before.map_err(|_| ApiError::invalid_request("after is no cursor of ours"))?,
         limit: page.limit.unwrap_or(PAGE_ENTRIES_DEFAULT),
     };
+    let _turn = api.reading(org).await?;
     let found = api.0.orgs.history().page(org, &wanted).await.map_err(|error| {
         tracing::warn!(%error, "session history cannot be read");
         ApiError::from(CommandError::Storage)

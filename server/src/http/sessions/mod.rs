@@ -93,6 +93,7 @@ pub(in crate::http) async fn list(
         search: wanted.search,
         connected: wanted.connected,
     };
+    let _turn = api.reading(org).await?;
     let found = find(
         &cell,
         &filter,
