@@ -14,7 +14,6 @@ use serde::Deserialize;
 use cloudsignal_broker::OrgId;
 
 use super::{Api, ApiError, Peer, Wire};
-use crate::accounts::command::CommandError;
 use crate::accounts::names::{Email, OrgRef};
 use crate::accounts::secret::SecretDigest;
 use crate::accounts::{Actor, KeyKind, Role, Scope, ScopeSet};
@@ -184,15 +183,10 @@ impl FromRequestParts<Api> for Caller {
         let Some(shown) = shown(&parts.headers) else {
             return Err(ApiError::unauthorized("send a key as Authorization: Bearer KEY"));
         };
-        let named = named(parts)?;
-        let no_such_org = || {
-            ApiError::from(CommandError::NotFound {
-                what: "organization".into(),
-            })
-        };
         if SecretDigest::of(shown.as_bytes()).matches(&api.0.admin_token) {
             peer.require_encryption()?;
-            let org = named.map(|org| api.0.directory.org_id(&org).ok_or_else(no_such_org));
+            let no_such_org = || ApiError::not_found("organization");
+            let org = named(parts)?.map(|org| api.0.directory.org_id(&org).ok_or_else(no_such_org));
             return Ok(Self {
                 who: Who::Operator,
                 org: org.transpose()?,

@@ -1,7 +1,7 @@
 //! Temporary tokens for browsers and devices.
 //!
-//! The secret travels in the body, for callers that cannot set a header, or in a header as everywhere. An answer always says when the token ends
-//! and when to refresh it: published clients spin if either is missing.
+//! The secret travels in the body, for callers that cannot set a header, or in a header as everywhere. An answer
+//! always says when the token ends and when to refresh it: published clients spin if either is missing.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
