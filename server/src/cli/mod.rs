@@ -17,6 +17,7 @@ pub mod output;
 pub mod serve;
 
 use core::future::Future;
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -162,6 +163,17 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
     result
 }
 
+/// Environment variables that some command reads.
+pub(crate) fn variables() -> BTreeSet<String> {
+    let (mut names, mut commands) = (BTreeSet::new(), vec![Cli::command()]);
+    while let Some(command) = commands.pop() {
+        let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+        names.extend(variables.filter_map(|name| Some(name.to_str()?.to_owned())));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    names
+}
+
 fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cloudsignal", &mut script);
@@ -181,5 +193,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn variables_of_every_command_are_known() {
+        let known = variables();
+        for name in ["CONFIG", "PROFILE", "PROFILES", "URL", "ORG", "USER", "PASSWORD"] {
+            let name = format!("CLOUDSIGNAL_{name}");
+            assert!(known.contains(&name), "{name}: {known:?}");
+        }
     }
 }

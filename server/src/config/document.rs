@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::keys::KEYS;
+use crate::config::keys;
 use crate::config::{Config, layers};
 
 /// Longest line of a comment.
@@ -19,7 +19,7 @@ pub fn document() -> String {
         "CloudSignal configuration. Flags win over environment variables (named in brackets), which win over \
          this file. Every value below is the default.",
     );
-    for key in KEYS {
+    for key in keys::all() {
         if key.section() != section {
             section = key.section();
             writeln!(text, "\n[{section}]").expect("invariant: a String takes everything");

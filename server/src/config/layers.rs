@@ -13,9 +13,6 @@ use crate::config::{ClientCert, Config};
 const FILE_BYTES_MAX: u64 = 1_048_576;
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "CLOUDSIGNAL_";
-/// Variables that the command line reads and that are no keys.
-const OTHER_VARIABLES: [&str; 1] = ["CLOUDSIGNAL_CONFIG"];
-
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -152,19 +149,19 @@ impl Layers {
     }
 
     fn read_variables(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        // What another command reads, such as CLOUDSIGNAL_PROFILE, is nobody's mistake.
+        let of_commands = crate::cli::variables();
         for (variable, value) in variables {
             let Some(variable) = variable.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
                 continue;
             };
-            if OTHER_VARIABLES.contains(&variable) {
-                continue;
-            }
             let origin = Origin::Variable(variable.to_owned());
             let raw = value
                 .into_string()
                 .map_or_else(|odd| Raw::Other(format!("{odd:?}")), Raw::Text);
-            match keys::KEYS.iter().find(|key| key.variable() == variable) {
+            match keys::all().find(|key| key.variable() == variable) {
                 Some(key) => self.settings.push(Setting { key, raw, origin }),
+                None if of_commands.contains(variable) => {}
                 None => self.say(variable, raw, origin),
             }
         }
@@ -329,8 +326,7 @@ fn hint(name: &str) -> String {
         .unwrap_or(name)
         .to_ascii_lowercase();
     let short = bare.rsplit('.').next().unwrap_or(&bare);
-    let near: Vec<String> = keys::KEYS
-        .iter()
+    let near: Vec<String> = keys::all()
         .filter(|key| bare.ends_with(key.short_name()) || key.short_name().contains(short))
         .take(3)
         .map(|key| {
@@ -387,6 +383,21 @@ mod tests {
         let args = ServeArgs::default();
         assert_eq!(load(&args, std::iter::empty()), Ok(Config::default()));
         assert_eq!(load_with("", &[], args), Ok(Config::default()));
+    }
+
+    #[test]
+    fn variables_of_other_commands_are_passed_over() {
+        let variables = [
+            ("CLOUDSIGNAL_PROFILE", "work"),
+            ("CLOUDSIGNAL_ORG", "org_k7xm4pqr2n5t"),
+            ("CLOUDSIGNAL_PASSWORD", "correct horse"),
+        ];
+        assert_eq!(
+            load_with("", &variables, ServeArgs::default()),
+            Ok(Config::default())
+        );
+        let refused = refused("", &[("CLOUDSIGNAL_PROFILED", "work")], ServeArgs::default());
+        assert!(refused.contains("CLOUDSIGNAL_PROFILED"), "{refused}");
     }
 
     #[test]

@@ -5,11 +5,11 @@ use crate::config::value::Raw;
 
 #[test]
 fn names_are_unique_and_every_key_says_what_it_is() {
-    let mut names: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let mut names: Vec<_> = all().map(Key::variable).collect();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), KEYS.len());
-    for key in KEYS {
+    assert_eq!(names.len(), all().count());
+    for key in all() {
         assert!(key.doc.ends_with('.'), "{}", key.name);
         let is_number = matches!(key.kind, Kind::Integer { .. });
         assert_eq!(is_number, !key.unit.is_empty(), "{} and its unit", key.name);
@@ -18,7 +18,7 @@ fn names_are_unique_and_every_key_says_what_it_is() {
 
 #[test]
 fn every_default_is_within_its_own_bounds_and_is_written_where_it_is_read() {
-    for key in KEYS {
+    for key in all() {
         let default = (key.read)(&Config::default());
         let raw = match &default {
             Value::Integer(number) => Raw::Text(number.to_string()),
@@ -49,7 +49,7 @@ fn every_limit_of_an_organization_can_be_set() {
 
 #[test]
 fn the_bounds_of_a_number_fit_its_field() {
-    for key in KEYS {
+    for key in all() {
         let Kind::Integer { min, max } = key.kind else {
             continue;
         };
