@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::request::{Call, call_api};
 use super::table::columns;
+use super::uri::asking;
 use super::{AdminArgs, OrgChoice};
 use crate::accounts::AuditEntry;
 use crate::cli::exit::Failure;
@@ -55,7 +56,10 @@ Without --org, the operator sees which organizations came and went.";
 
 /// Asks the broker, and prints the answer.
 pub(in crate::cli) async fn run(args: AuditArgs) -> Result<(), Failure> {
-    let call = Call::get(args.path());
+    let call = Call {
+        org: args.org.named()?,
+        ..Call::get(args.path())
+    };
     let list: AuditList = call_api(&args.admin, &call).await?;
     let mut output = Output::stdout();
     if args.admin.json {
@@ -73,20 +77,17 @@ pub(in crate::cli) async fn run(args: AuditArgs) -> Result<(), Failure> {
 
 impl AuditArgs {
     fn path(&self) -> String {
-        let limit = self.limit.to_string();
-        let parameters = [
-            ("organization_id", self.org.org.as_ref()),
-            ("actor", self.actor.as_ref()),
-            ("action", self.action.as_ref()),
-            ("entity", self.entity.as_ref()),
-            ("since", self.since.as_ref()),
-            ("after", self.after.as_ref()),
-            ("limit", Some(&limit)),
-        ];
-        let pairs = parameters
-            .iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", escape((*value)?))));
-        format!("/v2/audit?{}", pairs.collect::<Vec<_>>().join("&"))
+        asking(
+            "/v2/audit",
+            &[
+                ("actor", self.actor.as_deref()),
+                ("action", self.action.as_deref()),
+                ("entity", self.entity.as_deref()),
+                ("since", self.since.as_deref()),
+                ("after", self.after.as_deref()),
+                ("limit", Some(&self.limit.to_string())),
+            ],
+        )
     }
 }
 
@@ -102,28 +103,4 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         format!("{} {}", entry.entity, entry.entity_id),
         details.collect::<Vec<_>>().join(" "),
     ]
-}
-
-/// A value for a path or a query: everything but letters, digits and a few marks as `%XX`.
-pub(super) fn escape(value: &str) -> String {
-    let escaped = value.bytes().map(|byte| {
-        let is_plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-        if is_plain {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    });
-    escaped.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_travel_whole() {
-        assert_eq!(escape("member:ada@example.com"), "member%3Aada%40example.com");
-        assert_eq!(escape("a b&c=ä/"), "a%20b%26c%3D%C3%A4%2F");
-    }
 }

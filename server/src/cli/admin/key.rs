@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::request::Call;
-use super::rest::{Shape, named};
+use super::rest::Shape;
+use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice};
 use crate::accounts::{KeyKind, Scope, ScopeSet};
 use crate::cli::exit::{Exit, Failure};
@@ -99,7 +100,9 @@ impl KeyAction {
                 let call = Call::post(&path, json!({ "grace_secs": grace }));
                 Order::in_org(org, call, "key_rotated", Shape::In("key"))
             }
-            Self::List { after } => Order::in_org(org, Call::page("/v2/keys", after), "keys", Shape::Same),
+            Self::List { after } => {
+                Order::in_org(org, Call::page("/v2/keys", after.as_deref()), "keys", Shape::Same)
+            }
             Self::Revoke { key_id } => {
                 let call = Call::delete(named("/v2/keys", &key_id));
                 Order::in_org(org, call, "key_revoked", Shape::Empty).knowing(json!({ "key_id": key_id }))

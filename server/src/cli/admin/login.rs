@@ -1,10 +1,11 @@
 //! `cloudsignal login`, `logout`, `whoami`: members of an organization, from any machine.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use hyper::Method;
+use hyper::{Method, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,11 +13,11 @@ use super::access::AdminAccess;
 use super::profile::{Profile, ProfileArgs};
 use super::request::{Call, call_at, way};
 use super::table::pairs;
-use super::{AdminArgs, secret_from};
+use super::{AdminArgs, OrgChoice, secret_from};
 use crate::accounts::Secret;
 use crate::accounts::command::{KeyView, MemberView, OrgView};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, remark};
 use crate::http::accounts::WhoAmI;
 
 /// What was typed after `cloudsignal login`.
@@ -24,7 +25,7 @@ use crate::http::accounts::WhoAmI;
 #[command(after_help = EXAMPLES)]
 pub struct LoginArgs {
     /// Where the broker's HTTP API answers: `https://broker.example:8443`
-    #[arg(long, value_name = "URL", env = "CLOUDSIGNAL_URL")]
+    #[arg(long, value_name = "URL", env = "CLOUDSIGNAL_API_URL")]
     pub url: String,
 
     /// Your e-mail address
@@ -67,6 +68,10 @@ pub struct LogoutArgs {
 /// What was typed after `cloudsignal whoami`.
 #[derive(Args, Clone, Debug)]
 pub struct WhoAmIArgs {
+    /// The organization
+    #[command(flatten)]
+    pub org: OrgChoice,
+
     /// The broker
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -106,6 +111,13 @@ pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
         ca_file,
         pid: 0,
     };
+    check_url(&access.url)?;
+    if is_readable_on_the_way(&access.url) {
+        remark(format_args!(
+            "warning: the password and the key travel unencrypted to {}; use https:// if you can",
+            access.url
+        ));
+    }
     let body = json!({ "organization_id": args.org, "email": args.email, "password": password });
     let call = Call::post("/v2/login", body);
     let answer: LoginAnswer = call_at(&access, &call).await?;
@@ -135,6 +147,23 @@ pub(in crate::cli) async fn login(args: LoginArgs) -> Result<(), Failure> {
     print(args.json, &shown, &text)
 }
 
+fn check_url(url: &str) -> Result<(), Failure> {
+    let uri: Option<Uri> = url.parse().ok();
+    if uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https"))) {
+        return Ok(());
+    }
+    let text = format!("{url:?} is not where an HTTP API answers: write https://HOST:PORT");
+    Err(Failure::because(Exit::Usage, text))
+}
+
+/// Whether somebody between here and the broker could read along.
+fn is_readable_on_the_way(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    uri.scheme_str() == Some("http") && !is_here
+}
+
 /// Ends the login and forgets the profile. A key that is worth nothing any more is no reason to keep it.
 pub(in crate::cli) async fn logout(args: LogoutArgs) -> Result<(), Failure> {
     let Some(profile) = args.profile.read()? else {
@@ -158,23 +187,36 @@ pub(in crate::cli) async fn logout(args: LogoutArgs) -> Result<(), Failure> {
 
 /// Shows who commands are from.
 pub(in crate::cli) async fn who_am_i(args: WhoAmIArgs) -> Result<(), Failure> {
-    let way = way(&args.admin)?.access();
-    let call = Call::get("/v2/whoami".to_owned());
-    let who: WhoAmI = call_at(&way, &call).await?;
-    let role = who.role.map(|role| format!("{role:?}").to_lowercase());
+    let access = way(&args.admin)?.access();
+    let call = Call {
+        org: args.org.named()?,
+        ..Call::get("/v2/whoami".to_owned())
+    };
+    let who: WhoAmI = call_at(&access, &call).await?;
+    let text = shown(&who, access.url);
+    let json = serde_json::to_value(&who).context("the answer does not fit into JSON")?;
+    print(args.admin.json, &json, &text)
+}
+
+fn shown(who: &WhoAmI, url: String) -> String {
+    let is_operator = who.key_id.is_none();
+    let organization = match &who.organization_id {
+        Some(id) => id.clone(),
+        None => "every one; a command is about the one that --org names".to_owned(),
+    };
+    let role = match who.role {
+        Some(role) => format!("{role:?}").to_lowercase(),
+        None if is_operator => "operator of this server".to_owned(),
+        None => "-".to_owned(),
+    };
     let scopes: Vec<_> = who.scopes.iter().map(|scope| scope.name()).collect();
-    let text = pairs(&[
-        ("at", way.url.clone()),
+    pairs(&[
+        ("at", url),
         ("as", who.actor.clone()),
-        (
-            "organization",
-            who.organization_id.clone().unwrap_or_else(|| "any".to_owned()),
-        ),
-        ("role", role.unwrap_or_else(|| "-".to_owned())),
+        ("organization", organization),
+        ("role", role),
         ("may", scopes.join(" ")),
-    ]);
-    let shown = serde_json::to_value(&who).context("the answer does not fit into JSON")?;
-    print(args.admin.json, &shown, &text)
+    ])
 }
 
 fn print(as_json: bool, json: &Value, text: &str) -> Result<(), Failure> {
@@ -185,4 +227,52 @@ fn print(as_json: bool, json: &Value, text: &str) -> Result<(), Failure> {
         output.write(text.as_bytes())?;
     }
     output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::ScopeSet;
+
+    #[test]
+    fn plain_http_is_fine_on_the_own_machine_only() {
+        for (url, expected) in [
+            ("http://broker.example:18080", true),
+            ("http://192.0.2.7", true),
+            ("http://[2001:db8::1]:18080", true),
+            ("https://broker.example:8443", false),
+            ("http://localhost:18080", false),
+            ("http://127.0.0.1:18080", false),
+            ("http://[::1]:18080", false),
+        ] {
+            assert_eq!(is_readable_on_the_way(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_something_else_is_refused() {
+        assert!(check_url("https://broker.example:8443").is_ok());
+        for url in ["mqtts://broker.example", "broker.example:8443", "", "https://"] {
+            assert_eq!(check_url(url).unwrap_err().exit(), Exit::Usage, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_operator_is_told_how_to_name_an_organization() {
+        let operator = |organization_id: Option<&str>| WhoAmI {
+            actor: "operator".into(),
+            organization_id: organization_id.map(str::to_owned),
+            key_id: None,
+            kind: None,
+            role: None,
+            scopes: ScopeSet::ALL,
+        };
+        let text = shown(&operator(None), "http://127.0.0.1:18080".into());
+        assert!(
+            text.contains("--org") && text.contains("operator of this server"),
+            "{text}"
+        );
+        let text = shown(&operator(Some("org_x")), String::new());
+        assert!(text.contains("org_x") && !text.contains("--org"), "{text}");
+    }
 }

@@ -7,7 +7,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::request::Call;
-use super::rest::{Shape, named};
+use super::rest::Shape;
+use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice, secret_from};
 use crate::accounts::Role;
 use crate::cli::exit::Failure;
@@ -132,9 +133,12 @@ impl MemberAction {
                 let call = Call::post("/v2/members", body);
                 Order::in_org(org, call, "member", Shape::In("member"))
             }
-            Self::List { after } => {
-                Order::in_org(org, Call::page("/v2/members", after), "members", Shape::Same)
-            }
+            Self::List { after } => Order::in_org(
+                org,
+                Call::page("/v2/members", after.as_deref()),
+                "members",
+                Shape::Same,
+            ),
             Self::Show { email } => Order::in_org(org, Call::get(at(&email)), "member", Shape::In("member")),
             Self::Role { email, role } => changed(org, &email, json!({ "role": Role::from(role) })),
             Self::Password { email, password_file } => {

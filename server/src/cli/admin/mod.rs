@@ -9,6 +9,7 @@
 //! | `login`, `profile` | members of an organization, from any machine |
 //! | `audit` | who changed what |
 //! | `request` | one request to the running broker |
+//! | `uri` | names and values in paths and queries |
 //! | `rest` | requests, and how their answers become what is shown |
 //! | [`access`] | how the commands find the broker, and may administrate it |
 
@@ -28,6 +29,7 @@ mod session;
 mod show;
 mod table;
 mod token;
+mod uri;
 mod user;
 
 #[cfg(test)]
@@ -95,6 +97,19 @@ pub struct OrgChoice {
     pub org: Option<String>,
 }
 
+impl OrgChoice {
+    /// The organization that is named, if one is.
+    fn named(&self) -> Result<Option<String>, Failure> {
+        match &self.org {
+            Some(org) if !org.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                let text = format!("{org:?} names no organization");
+                Err(Failure::because(Exit::Usage, text))
+            }
+            named => Ok(named.clone()),
+        }
+    }
+}
+
 /// Has the broker carry out a command, and prints the answer.
 pub(super) async fn manage(admin: AdminArgs, order: Order) -> Result<(), Failure> {
     print(&admin, &order.carry_out(&admin).await?)
@@ -119,8 +134,8 @@ fn print(admin: &AdminArgs, outcome: &Outcome) -> Result<(), Failure> {
 
 /// The organization that is meant: the one that is named, that of the profile, or the only one there is.
 async fn org_of(way: &Way, choice: &OrgChoice) -> Result<String, Failure> {
-    match (&choice.org, way) {
-        (Some(org), _) => Ok(org.clone()),
+    match (choice.named()?, way) {
+        (Some(org), _) => Ok(org),
         (None, Way::Profile(profile)) => Ok(profile.organization_id.clone()),
         (None, Way::Here(access)) => only_org(access).await,
     }

@@ -5,7 +5,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::request::Call;
-use super::rest::{Shape, named};
+use super::rest::Shape;
+use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice};
 use crate::accounts::acl::Preset;
 use crate::cli::exit::{Exit, Failure};
@@ -93,7 +94,7 @@ impl OrgAction {
             }
             Self::List { after } => {
                 let shape = Shape::Renamed("organizations", "orgs");
-                Order::of_server(Call::page("/v2/organizations", after), "orgs", shape)
+                Order::of_server(Call::page("/v2/organizations", after.as_deref()), "orgs", shape)
             }
             Self::Show { org } => {
                 let call = Call::get("/v2/organization".to_owned());

@@ -8,7 +8,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::request::Call;
-use super::rest::{Shape, named};
+use super::rest::Shape;
+use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice, print};
 use crate::accounts::Outcome;
 use crate::cli::client::whole;

@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::request::{Call, call_api, way};
+use super::request::{Call, call_at, way};
 use super::table::{columns, pairs};
+use super::uri::asking;
 use super::{AdminArgs, OrgChoice, org_of};
 use crate::accounts::Plan;
 use crate::cli::exit::{Exit, Failure};
@@ -108,8 +109,13 @@ fn setting(text: &str) -> Result<(String, Option<u64>), String> {
 /// `cloudsignal quota`
 pub(in crate::cli) async fn quota(args: QuotaArgs) -> Result<(), Failure> {
     let QuotaArgs { action, org, admin } = args;
-    let path = path_of("/v2/quotas", &admin, org).await?;
-    let mut report: Value = call_api(&admin, &Call::get(path.clone())).await?;
+    let (way, path) = (way(&admin)?, "/v2/quotas");
+    let org = Some(org_of(&way, &org).await?);
+    let show_it = Call {
+        org: org.clone(),
+        ..Call::get(path.to_owned())
+    };
+    let mut report: Value = call_at(&way.access(), &show_it).await?;
     if let QuotaAction::Set { plan, quotas } = action {
         if plan.is_none() && quotas.is_empty() {
             return Err(Failure::because(
@@ -118,49 +124,29 @@ pub(in crate::cli) async fn quota(args: QuotaArgs) -> Result<(), Failure> {
             ));
         }
         let wanted = changed(&report, plan, quotas)?;
-        let call = Call::new(Method::PUT, path, wanted);
-        report = call_api(&admin, &call).await?;
+        let set = Call {
+            org,
+            ..Call::new(Method::PUT, path.to_owned(), wanted)
+        };
+        report = call_at(&way.access(), &set).await?;
     }
     show(&admin, &report, quota_text)
 }
 
 /// `cloudsignal usage`
 pub(in crate::cli) async fn usage(args: UsageArgs) -> Result<(), Failure> {
-    let UsageArgs {
-        from,
-        to,
-        by,
-        org,
-        admin,
-    } = args;
-    let mut path = path_of("/v2/usage", &admin, org).await?;
-    path.push_str(&format!("&by={by}"));
-    for (name, day) in [("from", from), ("to", to)] {
-        if let Some(day) = day {
-            let is_plain = day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-            if !is_plain {
-                let text = format!("--{name} is a day such as 2026-11-23");
-                return Err(Failure::because(Exit::Usage, text));
-            }
-            path.push_str(&format!("&{name}={day}"));
-        }
-    }
-    let report: Value = call_api(&admin, &Call::get(path)).await?;
-    show(&admin, &report, usage_text)
-}
-
-async fn path_of(path: &str, admin: &AdminArgs, choice: OrgChoice) -> Result<String, Failure> {
-    let org = org_of(&way(admin)?, &choice).await?;
-    let is_plain = org
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if !is_plain {
-        return Err(Failure::because(
-            Exit::Usage,
-            format!("{org} names no organization"),
-        ));
-    }
-    Ok(format!("{path}?organization_id={org}"))
+    let way = way(&args.admin)?;
+    let parameters = [
+        ("by", Some(&*args.by)),
+        ("from", args.from.as_deref()),
+        ("to", args.to.as_deref()),
+    ];
+    let call = Call {
+        org: Some(org_of(&way, &args.org).await?),
+        ..Call::get(asking("/v2/usage", &parameters))
+    };
+    let report: Value = call_at(&way.access(), &call).await?;
+    show(&args.admin, &report, usage_text)
 }
 
 /// The quotas as they are to be.

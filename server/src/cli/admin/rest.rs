@@ -4,11 +4,12 @@ use anyhow::Context as _;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::audit::escape;
 use super::request::{Call, Way, call_at};
+use super::uri::asking;
 use super::{AdminArgs, OrgChoice, org_of, request};
 use crate::accounts::Outcome;
-use crate::accounts::command::{PageRequest, TokenGrant};
+use crate::accounts::command::TokenGrant;
+use crate::accounts::limits::PAGE_ENTRIES_MAX;
 use crate::cli::exit::Failure;
 use crate::http::tokens::TokenResponse;
 
@@ -149,25 +150,11 @@ impl Call {
         }
     }
 
-    /// A page of a list.
-    pub(super) fn page(path: &str, after: Option<String>) -> Self {
-        let page = PageRequest { after, limit: None };
-        Self::get(format!("{path}{}", query(&page)))
+    /// A page of a list, as long as may be.
+    pub(super) fn page(path: &str, after: Option<&str>) -> Self {
+        let parameters = [("limit", Some(&*PAGE_ENTRIES_MAX.to_string())), ("after", after)];
+        Self::get(asking(path, &parameters))
     }
-}
-
-/// A path with a name in it.
-pub(super) fn named(path: &str, name: &str) -> String {
-    format!("{path}/{}", escape(name))
-}
-
-pub(super) fn query(page: &PageRequest) -> String {
-    let limit = page.limit.unwrap_or(crate::accounts::limits::PAGE_ENTRIES_MAX);
-    let after = page
-        .after
-        .as_deref()
-        .map(|after| format!("&after={}", escape(after)));
-    format!("?limit={limit}{}", after.unwrap_or_default())
 }
 
 fn token(answer: Value) -> Result<Outcome, Failure> {

@@ -1,13 +1,12 @@
 //! `cloudsignal session`: who is connected, who was, and sending clients away.
 
-use std::fmt::Write as _;
-
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::request::{Call, call_at, way};
 use super::table::{columns, pairs};
+use super::uri::{asking, named};
 use super::{AdminArgs, OrgChoice, org_of};
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -157,7 +156,11 @@ pub(in crate::cli) async fn run(args: SessionArgs) -> Result<(), Failure> {
     let SessionArgs { action, org, admin } = args;
     let way = way(&admin)?;
     let org = org_of(&way, &org).await?;
-    let answer: Value = call_at(&way.access(), &action.call(&org)).await?;
+    let call = Call {
+        org: Some(org),
+        ..action.call()
+    };
+    let answer: Value = call_at(&way.access(), &call).await?;
     let mut output = Output::stdout();
     if admin.json {
         let json = serde_json::to_vec_pretty(&answer).context("the answer does not fit into JSON")?;
@@ -169,11 +172,10 @@ pub(in crate::cli) async fn run(args: SessionArgs) -> Result<(), Failure> {
 }
 
 impl SessionAction {
-    fn call(&self, org: &str) -> Call {
+    fn call(&self) -> Call {
         match self {
-            Self::List(args) => Call::get(query(
+            Self::List(args) => Call::get(asking(
                 "/v2/sessions",
-                org,
                 &[
                     ("search", args.search.as_deref()),
                     ("username", args.user.as_deref()),
@@ -188,13 +190,10 @@ impl SessionAction {
                     ("after", args.page.after.as_deref()),
                 ],
             )),
-            Self::Show { client_id } => {
-                Call::get(query(&format!("/v2/sessions/{}", encoded(client_id)), org, &[]))
-            }
-            Self::Disconnect(args) => Call::post(&query("/v2/sessions/disconnect", org, &[]), args.body()),
-            Self::History(args) => Call::get(query(
+            Self::Show { client_id } => Call::get(named("/v2/sessions", client_id)),
+            Self::Disconnect(args) => Call::post("/v2/sessions/disconnect", args.body()),
+            Self::History(args) => Call::get(asking(
                 "/v2/session-history",
-                org,
                 &[
                     ("client_id", args.client.as_deref()),
                     ("username", args.user.as_deref()),
@@ -230,29 +229,6 @@ impl DisconnectArgs {
             "forget": self.forget,
         })
     }
-}
-
-fn query(path: &str, org: &str, parameters: &[(&str, Option<&str>)]) -> String {
-    let mut text = format!("{path}?organization_id={}", encoded(org));
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            text += &format!("&{name}={}", encoded(value));
-        }
-    }
-    text
-}
-
-/// Percent-encoded, for paths and queries.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// A field as people read it.
@@ -413,26 +389,23 @@ mod tests {
         let Command::Session(args) = cli.command else {
             panic!("{words:?}", words = cli.command)
         };
-        args.action.call("org_x")
+        args.action.call()
     }
 
     #[test]
     fn words_become_requests() {
         for (words, path) in [
-            (&["list"][..], "/v2/sessions?organization_id=org_x&limit=100"),
+            (&["list"][..], "/v2/sessions?limit=100"),
             (
                 &[
                     "list", "--search", "a b", "--state", "away", "--limit", "7", "--after", "9",
                 ],
-                "/v2/sessions?organization_id=org_x&search=a%20b&connected=false&limit=7&after=9",
+                "/v2/sessions?search=a%20b&connected=false&limit=7&after=9",
             ),
-            (
-                &["show", "a/b?é"],
-                "/v2/sessions/a%2Fb%3F%C3%A9?organization_id=org_x",
-            ),
+            (&["show", "a/b?é"], "/v2/sessions/a%2Fb%3F%C3%A9"),
             (
                 &["history", "--class", "errors", "--client", "c"],
-                "/v2/session-history?organization_id=org_x&client_id=c&class=errors&limit=100",
+                "/v2/session-history?client_id=c&class=errors&limit=100",
             ),
         ] {
             assert_eq!(call(words).path, path, "{words:?}");

@@ -102,9 +102,12 @@ impl TokenAction {
                 let body = json!({ "token_id": token_id, "current_token_password": password });
                 Order::of_server(Call::post("/v2/tokens/refresh", body), "token", Shape::Token)
             }
-            Self::List { after } => {
-                Order::in_org(org, Call::page("/v2/tokens", after), "tokens", Shape::Same)
-            }
+            Self::List { after } => Order::in_org(
+                org,
+                Call::page("/v2/tokens", after.as_deref()),
+                "tokens",
+                Shape::Same,
+            ),
             Self::Revoke {
                 token_id: Some(token_id),
                 ..

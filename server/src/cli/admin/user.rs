@@ -7,7 +7,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::request::Call;
-use super::rest::{Shape, named};
+use super::rest::Shape;
+use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice, secret_from};
 use crate::accounts::Secret;
 use crate::cli::exit::Failure;
@@ -94,7 +95,12 @@ impl UserAction {
                 let call = Call::post("/v2/users", json!({ "username": name, "password": password }));
                 Order::in_org(org, call, "user", Shape::In("user"))
             }
-            Self::List { after } => Order::in_org(org, Call::page("/v2/users", after), "users", Shape::Same),
+            Self::List { after } => Order::in_org(
+                org,
+                Call::page("/v2/users", after.as_deref()),
+                "users",
+                Shape::Same,
+            ),
             Self::Password { name, password_file } => match password_file {
                 Some(file) => changed(org, &name, json!({ "password": secret_from(&file)? })),
                 None => {
