@@ -11,7 +11,6 @@
 //! | [`fair`] | clients that make others wait |
 //! | [`life`] | metrics, health, drain |
 //! | [`decisions`] | every decision about a credential, and the code its connections end with |
-//! | [`live`] | decisions of administrators reach open connections |
 //! | [`reauthentication`] | tokens by the authentication method of MQTT 5 |
 //! | [`process`] | the program itself, and its signals |
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
@@ -22,8 +21,8 @@ mod decisions;
 mod encrypted;
 mod fair;
 mod life;
-mod live;
 mod opening;
+mod operator;
 mod process;
 mod proxied;
 mod reauthentication;

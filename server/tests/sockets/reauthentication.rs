@@ -3,9 +3,10 @@
 use cloudsignal_core::Qos;
 use cloudsignal_core::Version;
 use cloudsignal_core::codec::{Auth, Connect, Packet, ReasonCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::broker::{Broker, connect_as, encode, publish};
+use crate::operator::Login;
 
 const V: Version = Version::V5;
 const METHOD: &str = "cloudsignal-token";
@@ -28,27 +29,11 @@ fn success() -> Vec<u8> {
     encode(&Packet::Auth(Auth::new(ReasonCode::Success, METHOD)), V)
 }
 
-impl Broker {
-    async fn token(&self, email: &str) -> (String, String, Value) {
-        let token = self
-            .manage("POST", "/v2/tokens/create", json!({"user_email": email}))
-            .await;
-        let login = &token["mqtt_credentials"];
-        let text = |name: &str| login[name].as_str().unwrap().to_owned();
-        (text("username"), text("password"), token["token_id"].clone())
-    }
-
-    async fn revoke(&self, token_id: &Value) {
-        self.manage("POST", "/v2/tokens/revoke", json!({"token_id": token_id}))
-            .await;
-    }
-}
-
 #[tokio::test]
 async fn another_method_is_refused_before_anything_is_asked() {
     // [MQTT-4.12.0-1]
     let broker = Broker::start(|_| {}).await;
-    let (username, password, _) = broker.token("eve@example.com").await;
+    let Login { username, password } = broker.token("eve@example.com").await.login;
     let mut client = broker.dial().await;
     client
         .send(&by_method("a", Some(&username), "SCRAM-SHA-1", Some(&password)))
@@ -60,8 +45,8 @@ async fn another_method_is_refused_before_anything_is_asked() {
 #[tokio::test]
 async fn the_token_is_enough_and_a_user_name_has_to_be_its_own() {
     let broker = Broker::start(|_| {}).await;
-    let (username, password, _) = broker.token("eve@example.com").await;
-    let (other, ..) = broker.token("bob@example.com").await;
+    let Login { username, password } = broker.token("eve@example.com").await.login;
+    let other = broker.token("bob@example.com").await.login.username;
     for (name, token, code) in [
         (None, Some(&*password), 0),
         (Some(&*username), Some(&*password), 0),
@@ -80,22 +65,26 @@ async fn the_token_is_enough_and_a_user_name_has_to_be_its_own() {
 async fn a_client_goes_on_with_another_token_of_the_same_person() {
     // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
     let broker = Broker::start(|_| {}).await;
-    let (_, first, first_id) = broker.token("eve@example.com").await;
-    let (_, second, second_id) = broker.token("eve@example.com").await;
+    let first = broker.token("eve@example.com").await;
+    let second = broker.token("eve@example.com").await;
     let mut client = broker.dial().await;
-    client.send(&by_method("a", None, METHOD, Some(&first))).await;
+    client
+        .send(&by_method("a", None, METHOD, Some(&first.login.password)))
+        .await;
     client.expect_connack(0).await;
     client.subscribe(V, "t", Qos::AtMostOnce).await;
     // What comes behind it is read while the token is checked, and nothing is lost.
     let message = publish(V, "t", Qos::AtMostOnce, 0, b"meanwhile");
-    client.send(&[again(&second), message].concat()).await;
+    client
+        .send(&[again(&second.login.password), message].concat())
+        .await;
     let packets = [client.packet().await, client.packet().await];
     assert!(packets.contains(&success()), "{packets:02x?}");
     assert!(packets.iter().any(|packet| packet[0] == 0x30), "{packets:02x?}");
 
-    broker.revoke(&first_id).await;
+    broker.revoke(json!({"token_id": first.id})).await;
     client.expect_pong().await;
-    broker.revoke(&second_id).await;
+    broker.revoke(json!({"token_id": second.id})).await;
     client.expect_disconnect(0x87).await;
 }
 
@@ -103,13 +92,16 @@ async fn a_client_goes_on_with_another_token_of_the_same_person() {
 async fn a_token_that_is_not_good_ends_the_connection() {
     // [MQTT-4.12.1-2]
     let broker = Broker::start(|_| {}).await;
-    let (_, first, _) = broker.token("eve@example.com").await;
-    let (_, revoked, revoked_id) = broker.token("eve@example.com").await;
-    let (_, foreign, _) = broker.token("bob@example.com").await;
-    broker.revoke(&revoked_id).await;
+    let first = broker.token("eve@example.com").await;
+    let revoked = broker.token("eve@example.com").await;
+    let foreign = broker.token("bob@example.com").await;
+    broker.revoke(json!({"token_id": revoked.id})).await;
+    let [revoked, foreign] = [revoked, foreign].map(|token| token.login.password);
     for token in [&*revoked, &*foreign, "tkn_AAAA", "sk_test", "\u{fffd}"] {
         let mut client = broker.dial().await;
-        client.send(&by_method("a", None, METHOD, Some(&first))).await;
+        client
+            .send(&by_method("a", None, METHOD, Some(&first.login.password)))
+            .await;
         client.expect_connack(0).await;
         client.send(&again(token)).await;
         client.expect_disconnect(0x87).await;
@@ -120,7 +112,7 @@ async fn a_token_that_is_not_good_ends_the_connection() {
 async fn who_came_with_a_password_sends_no_auth() {
     // [MQTT-4.12.0-7]
     let broker = Broker::start(|_| {}).await;
-    let (username, password, _) = broker.token("eve@example.com").await;
+    let Login { username, password } = broker.token("eve@example.com").await.login;
     let mut client = broker.dial().await;
     client.send(&connect_as(V, "a", &username, &password)).await;
     client.expect_connack(0).await;

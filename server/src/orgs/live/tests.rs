@@ -335,3 +335,18 @@ async fn an_organization_that_is_deleted_is_forgotten() {
     assert_eq!(cause, Some(CloseCause::Server(ReasonCode::AdministrativeAction)));
     assert!(bench.orgs.enter(&identity.org).is_none());
 }
+
+#[tokio::test]
+async fn an_organization_that_is_deleted_while_it_is_broken_is_forgotten_too() {
+    let mut bench = Bench::new().await;
+    let grant = bench.token().await;
+    let (cell, ..) = bench.connect("ada", &bench.identity(&grant).await);
+    let answer: Option<()> = cell.hold(bench.clock.now(), None, |_, _| panic!("on purpose"));
+    assert_eq!(answer, None);
+    let delete = Command::OrgDelete {
+        org: bench.org.clone(),
+    };
+    bench.directory.execute(delete).await.unwrap();
+    bench.apply_all();
+    assert!(bench.orgs.cells().is_empty());
+}
