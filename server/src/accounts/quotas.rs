@@ -2,8 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`plan`] | the plans |
-//! | [`names`] | every quota by name |
+//! | `plan` | the plans |
+//! | `names` | every quota by name |
 
 mod names;
 mod plan;

@@ -30,7 +30,7 @@
 //!    may be left out: `MaybePayload`, with `request_body = Option<Body>`.
 //! 3. Begin it with `let org = caller.require(Scope::ThingsRead)?;`: the scope is checked, and what comes
 //!    back is the caller's organization. The operator's routes: `caller.require_operator()?`.
-//!    If it looks through many entries, `let _turn = api.reading(org).await?;` next ([`reads`]).
+//!    If it looks through many entries, `let _turn = api.reading(org).await?;` next (`reads`).
 //! 4. Changes go through `api.execute(&caller, Command::…)`, which keeps the audit trail. Errors are
 //!    [`ApiError`]s.
 //! 5. Add `routes!(handler)` to the file's `routes()` (several methods of one path: one `routes!(a, b)`),
