@@ -18,7 +18,7 @@
 //! | [`judge`], [`watch`], [`tally`] | what must hold, what must not move, and what a run did |
 //! | [`leaks`] | leaks planted on purpose, to hear the alarm |
 //!
-//! The long form, some ten minutes:
+//! The long form, some ten minutes, says how far it is:
 //!
 //! ```text
 //! CS_TEST_ISOLATION_OPERATIONS=10000000 cargo test --release -p cloudsignal-tests --test isolation -- --nocapture
@@ -29,6 +29,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "the judge looks for few things among many"
 )]
+#![expect(clippy::print_stdout, reason = "a long run says how far it is")]
 
 mod bench;
 mod cast;
@@ -54,6 +55,8 @@ const OPERATIONS_DEFAULT: u64 = 150_000;
 /// Operations within which a planted leak must have been seen.
 const CANARY_OPERATIONS_MAX: u64 = 20_000;
 const SEED_DEFAULT: u64 = 1;
+/// Lines that say how far a run is.
+const PROGRESS_LINES: u64 = 20;
 
 fn number_from(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -66,7 +69,17 @@ fn number_from(name: &str) -> Option<u64> {
 /// What a run did, and what was wrong.
 fn run(seed: u64, operations: u64, leak: Option<Leak>) -> (Tally, Option<String>) {
     let mut world = World::new(seed, leak);
-    world.run(operations);
+    let step = operations.div_ceil(PROGRESS_LINES);
+    let mut told_at = step;
+    world.run(operations, |tally| {
+        if leak.is_none() && tally.operations >= told_at {
+            println!(
+                "{} of {operations} operations, {} rounds",
+                tally.operations, tally.rounds
+            );
+            told_at = tally.operations + step;
+        }
+    });
     (world.tally, world.judge.wrong().map(str::to_owned))
 }
 

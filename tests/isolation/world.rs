@@ -133,8 +133,8 @@ impl World {
         world
     }
 
-    /// Does so many operations, or stops where the judge finds something.
-    pub(crate) fn run(&mut self, operations: u64) {
+    /// Does so many operations, or stops where the judge finds something. Tells after each round what was done.
+    pub(crate) fn run(&mut self, operations: u64, mut tell: impl FnMut(&Tally)) {
         while self.tally.operations < operations && self.judge.wrong().is_none() {
             self.pass_time();
             self.begin_round();
@@ -146,6 +146,7 @@ impl World {
                 }
             }
             self.compare_portraits(&portraits);
+            tell(&self.tally);
         }
         self.bench.broker.check_invariants();
     }
