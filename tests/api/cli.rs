@@ -64,21 +64,26 @@ impl Member {
     }
 
     fn login(&self, password_file: &str) -> Output {
+        self.login_with(password_file, &[])
+    }
+
+    fn login_with(&self, password_file: &str, more: &[&str]) -> Output {
         let file = self.folder.join(password_file);
         let (url, file) = (
             self.broker.url(Listener::Http),
             file.to_string_lossy().into_owned(),
         );
-        self.run(&[
+        let words: &[&str] = &[
             "login",
+            "--json",
             "--url",
             &url,
             "--email",
             EMAIL,
             "--password-file",
             &file,
-            "--json",
-        ])
+        ];
+        self.run(&[words, more].concat())
     }
 
     fn code(&self, words: &[&str]) -> Option<i32> {
@@ -233,20 +238,9 @@ fn people_and_providers_are_managed_by_whoever_may() {
 fn a_profile_that_is_named_is_the_one_that_is_used() {
     let member = Member::new();
     assert!(member.login("password").status.success());
-    let url = member.broker.url(Listener::Http);
-    let file = member.folder.join("password").to_string_lossy().into_owned();
-    let words = [
-        "login",
-        "--url",
-        &url,
-        "--email",
-        EMAIL,
-        "--password-file",
-        &file,
-        "--profile",
-        "work",
-    ];
-    assert_eq!(member.json(&words)["profile"], "work");
+    let login = member.login_with("password", &["--profile", "work"]);
+    let said: Value = serde_json::from_slice(&login.stdout).expect("--json prints JSON");
+    assert_eq!(said["profile"], "work");
     member.json(&["logout"]);
     assert_eq!(member.code(&["user", "list"]), Some(3), "the usual one is gone");
     assert!(member.json(&["user", "list", "--profile", "work"])["users"].is_array());

@@ -111,6 +111,13 @@ impl Bench {
         (cell, conn.unwrap(), outbox)
     }
 
+    /// A client that has logged in with a token of its own.
+    async fn ada(&self) -> (Arc<OrgCell>, Arc<Outbox>, TokenGrant) {
+        let grant = self.token().await;
+        let (cell, _, outbox) = self.connect("ada", &self.identity(&grant).await);
+        (cell, outbox, grant)
+    }
+
     fn apply_all(&mut self) {
         while let Ok(event) = self.events.try_recv() {
             apply(&self.orgs, &self.directory, &event, self.clock.now());
@@ -134,8 +141,7 @@ const TIME_IS_UP: Option<CloseCause> = Some(CloseCause::Server(ReasonCode::Maxim
 #[tokio::test]
 async fn a_connection_ends_with_its_token() {
     let bench = Bench::new().await;
-    let grant = bench.token().await;
-    let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
+    let (cell, outbox, _) = bench.ada().await;
     assert_eq!(bench.pass(&cell, &outbox, TTL_SECS - 1), None);
     assert_eq!(bench.pass(&cell, &outbox, 2), TIME_IS_UP);
 }
@@ -143,8 +149,7 @@ async fn a_connection_ends_with_its_token() {
 #[tokio::test]
 async fn a_renewed_token_lets_its_connection_stay_until_the_new_end() {
     let mut bench = Bench::new().await;
-    let grant = bench.token().await;
-    let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
+    let (cell, outbox, grant) = bench.ada().await;
     assert_eq!(bench.pass(&cell, &outbox, TTL_SECS / 2), None);
     bench.refresh(&grant).await;
     bench.apply_all();
@@ -287,8 +292,7 @@ async fn a_key_that_ends_or_is_replaced_takes_its_connections_with_it_at_that_mo
 #[tokio::test]
 async fn replaced_tokens_keep_their_connections_until_their_own_end() {
     let mut bench = Bench::new().await;
-    let earlier = bench.token().await;
-    let (cell, _, outbox) = bench.connect("ada", &bench.identity(&earlier).await);
+    let (cell, outbox, _earlier) = bench.ada().await;
     let replace = TokenOrder {
         replace_existing: true,
         ..TokenOrder::new(&bench.org, "ada@example.com")
@@ -304,8 +308,7 @@ async fn replaced_tokens_keep_their_connections_until_their_own_end() {
 #[tokio::test]
 async fn after_missed_events_every_connection_is_checked() {
     let bench = Bench::new().await;
-    let grant = bench.token().await;
-    let (cell, _, outbox) = bench.connect("ada", &bench.identity(&grant).await);
+    let (cell, outbox, grant) = bench.ada().await;
     check_all(&cell, &bench.directory, bench.clock.now());
     assert_eq!(bench.pass(&cell, &outbox, 1), None);
     let revoke = Command::TokenRevoke {
@@ -339,8 +342,7 @@ async fn an_organization_that_is_deleted_is_forgotten() {
 #[tokio::test]
 async fn an_organization_that_is_deleted_while_it_is_broken_is_forgotten_too() {
     let mut bench = Bench::new().await;
-    let grant = bench.token().await;
-    let (cell, ..) = bench.connect("ada", &bench.identity(&grant).await);
+    let (cell, ..) = bench.ada().await;
     let answer: Option<()> = cell.hold(bench.clock.now(), None, |_, _| panic!("on purpose"));
     assert_eq!(answer, None);
     let delete = Command::OrgDelete {
