@@ -55,7 +55,7 @@ use world::{Crashes, World};
 /// Seeds of an ordinary test run.
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds after which a planted fault must have been seen.
-const CANARY_SEEDS_MAX: u64 = 60;
+const CANARY_SEEDS_MAX: u64 = 240;
 
 /// What became of a run.
 #[derive(Debug, PartialEq, Eq)]

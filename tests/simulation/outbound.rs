@@ -8,7 +8,7 @@ use crate::faults::Fault;
 use crate::host::Host;
 use crate::ledger::Tag;
 use crate::ledger::sending::Sent;
-use crate::link::{Link, Reply, Told};
+use crate::link::{Expected, Link, Reply, Told};
 use crate::scene::Scene;
 
 impl Host {
@@ -160,7 +160,11 @@ impl Host {
     fn watch_reply(&mut self, link: &mut Link, packet: &Packet<'_>, scene: &mut Scene) {
         let number = link.number;
         let is_v5 = link.version.is_v5();
-        let Some(expected) = link.tap.expected.pop_front() else {
+        // Only PINGRESP may overtake other replies, and not CONNACK.
+        let is_pong = matches!(packet, Packet::PingResp) && link.tap.is_welcome;
+        let is_due = |it: &Expected| !is_pong || matches!(it.reply, Reply::PingResp);
+        let at = link.tap.expected.iter().position(is_due);
+        let Some(expected) = at.and_then(|at| link.tap.expected.remove(at)) else {
             return scene
                 .verdict
                 .fail(|| format!("reply: link {number}: {} answers nothing", packet.name()));

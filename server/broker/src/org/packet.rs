@@ -6,7 +6,6 @@ use cloudsignal_core::codec::{DecodeError, Packet, ReasonCode};
 use super::Org;
 use crate::quota::Quota;
 use crate::session::Connection;
-use crate::session::connection::Completes;
 use crate::sink::{ConnId, Report, Sink};
 use crate::turn::Turn;
 
@@ -131,10 +130,7 @@ impl Org {
             sink,
         };
         if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
-            conn.reply(&mut turn, Completes::Nothing, |out| {
-                out.extend_from_slice(&PINGRESP); // [MQTT-3.12.4-1]
-                Ok(())
-            });
+            conn.answer_ping(&mut turn, &PINGRESP); // [MQTT-3.12.4-1]
         }
     }
 }

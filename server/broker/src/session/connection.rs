@@ -191,6 +191,15 @@ impl Connection {
         turn.desk.scratch.truncate(start);
     }
 
+    /// PINGRESP has no order among other packets: it overtakes what waits for the store, except CONNACK. However long
+    /// that takes, the client hears that its connection works.
+    pub(crate) fn answer_ping<S: Sink>(&mut self, turn: &mut Turn<'_, S>, bytes: &[u8]) {
+        match self.held.back().filter(|_| self.opening) {
+            Some(last) => self.hold(last.ticket, bytes, Completes::Nothing),
+            None => self.write(turn.sink, bytes, turn.desk.limits.output_bytes_max),
+        }
+    }
+
     fn hold(&mut self, ticket: Ticket, bytes: &[u8], completes: Completes) {
         let completes = u16::from(completes == Completes::Publish);
         match self.held.back_mut().filter(|last| last.ticket == ticket) {
