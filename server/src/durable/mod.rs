@@ -5,6 +5,7 @@
 //! | `backlog` | changes that are not stored yet; what cancels out is never written |
 //! | `batch` | what one commit writes, and its bytes |
 //! | `pipeline` | when the next commit is made, and what holds back when it takes long |
+//! | `kept` | what is being written, until it is stored; what never can be is found and given up |
 //! | `task` | one per organization: acknowledges what is stored, retries what failed, sweeps |
 //! | `restore` | from the store to organizations, at the start |
 //! | `quarantine` | what could not be understood is put aside |
@@ -14,9 +15,15 @@
 //!
 //! An acknowledgement leaves after the changes that it promises are stored, at the level of durability that is
 //! configured. Changes of one turn are stored together or not at all, and in the order of turns.
+//!
+//! What ends with its connection is not stored, and ends with the process: a session without expiry, its subscriptions,
+//! and its will, which nobody publishes after a crash. [MQTT-3.1.2-8] wants a will kept with its session, and whoever
+//! wants it to outlive the server gives the session an expiry: one second will do. Storing the others would make every
+//! CONNECT with a will wait for the disk.
 
 mod backlog;
 mod batch;
+mod kept;
 mod keys;
 #[cfg(test)]
 mod outage;
@@ -33,9 +40,10 @@ use std::sync::Arc;
 use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
-use crate::store::{Commit, Meters, Shelf, ShelfWrites, Store, StoreExt as _};
+use crate::store::{Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreExt as _, Table};
 
 use backlog::Known;
+pub(crate) use kept::Refused;
 use pipeline::{Committer, Pipeline};
 use restore::{RestoreError, Restored};
 
@@ -44,6 +52,14 @@ pub(crate) type Stored = (Pipeline, Option<Arc<Committer>>);
 
 /// Entries of an organization that is gone, removed in one commit.
 const ERASE_ENTRIES_MAX: usize = 4_096;
+
+/// Marks organizations that are gone and may have left something.
+const ERASE: &str = "erase/";
+
+/// Stands in the table of the configuration from the deletion of an organization on, until nothing of it is left.
+pub(crate) fn erase_mark(org: &OrgId) -> Key {
+    Key::of_system(&format!("{ERASE}{org}"))
+}
 
 /// What an acknowledgement survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +132,33 @@ impl Durability {
                 }
             }
         }
+        let mark = Commit::new().delete(Table::Config, erase_mark(org), Expect::Any);
+        self.store.write(mark).await?;
         Ok(entries)
+    }
+
+    /// Removes what deleted organizations have left, when the process ended in between. Answers how many they were.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(crate) async fn erase_leftovers(&self) -> Result<u64, RestoreError> {
+        let marks = Prefix::of_system(ERASE);
+        let mut orgs = 0;
+        // Each mark goes with what it stands for, so the first page is always the next one.
+        loop {
+            let page = self
+                .store
+                .scan(Table::Config, &marks, None, ERASE_ENTRIES_MAX)
+                .await?;
+            if page.entries.is_empty() {
+                return Ok(orgs);
+            }
+            for entry in page.entries {
+                let org = entry.key.path().and_then(|path| path.strip_prefix(ERASE));
+                self.erase(&OrgId::new(org.unwrap_or_default())).await?;
+                orgs += 1;
+            }
+        }
     }
 
     /// An organization that was read back, and what stores its changes.

@@ -11,7 +11,7 @@ use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, Sub
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 
 use super::restore::restore;
-use super::{Durability, Level, task};
+use super::{Durability, Level, erase_mark, task};
 use crate::accounts::acl::Preset;
 use crate::accounts::{Command, Directory, Outcome};
 use crate::authn::password::{HashCost, PasswordPool};
@@ -23,8 +23,8 @@ use crate::net::outbox::{Batch, Outbox};
 use crate::orgs::Orgs;
 use crate::orgs::cell::{Handover, OrgCell};
 use crate::store::{
-    Commit, CommitError, Done, Entry, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf, ShelfPage,
-    Store, StoreExt, Table, Watch, memory,
+    Commit, CommitError, Done, Entry, Expect, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf,
+    ShelfPage, ShelfWrites, Store, StoreExt, Table, Watch, memory,
 };
 
 /// What becomes of a commit that fails.
@@ -36,7 +36,11 @@ enum Failure {
     After,
     /// It is turned away at the door.
     Busy,
+    /// Whatever holds [`NEVER`] is refused for good.
+    Never,
 }
+
+const NEVER: &[u8] = b"never";
 
 /// A store that fails one commit.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ struct Flaky {
 
 impl Store for Flaky {
     fn commit(&self, commit: Commit, done: Done) {
+        if self.failure == Failure::Never && commit.holds(NEVER) {
+            return done(Err(CommitError::Refused("planted".into())));
+        }
         if self.commits.fetch_add(1, Ordering::SeqCst) + 1 != self.fails_at {
             return self.inner.commit(commit, done);
         }
@@ -57,6 +64,7 @@ impl Store for Flaky {
             Failure::Before => done(Err(failed())),
             Failure::After => self.inner.commit(commit, Box::new(move |_| done(Err(failed())))),
             Failure::Busy => done(Err(CommitError::Busy)),
+            Failure::Never => self.inner.commit(commit, done),
         }
     }
 
@@ -195,7 +203,11 @@ async fn next_kind(client: &Client) -> u8 {
 }
 
 fn publish(id: u16) -> Packet<'static> {
-    let mut publish = Publish::new(TopicName::parse("a").unwrap(), b"kept");
+    publish_this(b"kept", id)
+}
+
+fn publish_this(payload: &'static [u8], id: u16) -> Packet<'static> {
+    let mut publish = Publish::new(TopicName::parse("a").unwrap(), payload);
     (publish.qos, publish.packet_id) = (Qos::AtLeastOnce, PacketId::new(id));
     Packet::Publish(publish)
 }
@@ -303,6 +315,42 @@ async fn a_broken_organization_comes_back_as_it_was_stored_and_a_deleted_one_lea
     while entries(&*bench.inner, &id).await > 0 {
         tokio::task::yield_now().await;
     }
+    // A crash before the end of that: the next start removes the rest.
+    let mut left = ShelfWrites::new(&id);
+    left.put(Shelf::Queue, b"left", |_| {});
+    let left = Commit::new().shelve(Arc::new(left));
+    let left = left.put(Table::Config, erase_mark(&id), Expect::Any, "");
+    bench.inner.write(left).await.unwrap();
+    orgs.restore().await.unwrap();
+    assert_eq!(entries(&*bench.inner, &id).await, 0);
+    let mark = bench.inner.get(Table::Config, &erase_mark(&id));
+    assert_eq!(mark.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_can_never_be_stored_costs_its_publisher_and_nobody_else() {
+    let bench = Bench::new(0, Failure::Never);
+    let away = bench.connect("away", u32::MAX);
+    assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
+    let filter = SubscribeFilter::new(TopicFilter::parse("a").unwrap(), Qos::AtLeastOnce);
+    let subscribe = Subscribe::new(PacketId::MIN, vec![filter]);
+    bench.send(&away, &Packet::Subscribe(subscribe));
+    assert_eq!(next_kind(&away).await, 0x90, "SUBACK");
+    let (good, bad) = (bench.connect("good", 0), bench.connect("bad", 0));
+    assert_eq!(next_kind(&good).await, 0x20, "CONNACK");
+    assert_eq!(next_kind(&bad).await, 0x20, "CONNACK");
+    // The second and the third are one commit: they come while the first is under way.
+    bench.send(&good, &publish(1));
+    bench.send(&bad, &publish_this(NEVER, 1));
+    bench.send(&good, &publish(2));
+    assert_eq!(next_kind(&bad).await, 0xE0, "DISCONNECT, and no PUBACK");
+    assert_eq!(bench.queued().await, 2);
+    assert_eq!(next_kind(&good).await, 0x40, "PUBACK");
+    assert_eq!(bench.inner.meters().refused.get(), 1);
+    assert!(!bench.cell.unstored().is_failing);
+    bench.send(&good, &publish(3));
+    assert_eq!(next_kind(&good).await, 0x40, "PUBACK");
+    assert_eq!(bench.queued().await, 3);
 }
 
 /// While a commit fails, nobody hears anything that it promises, and what needs no storage goes on.

@@ -24,8 +24,9 @@ use cloudsignal_broker::{ConnId, OrgId, Ticket};
 use super::Level;
 use super::backlog::{Backlog, Known};
 use super::batch::Batch;
+use super::kept::{Cut, Kept, Refused};
 use crate::clock::Clock;
-use crate::store::{Commit, CommitError, Shelf, ShelfWrites, Store, Survives};
+use crate::store::{Commit, CommitError, Shelf, Store, Survives};
 
 /// Bytes of an organization that wait to be stored, from which on its connections are not read: about as much again
 /// may come of what was read before.
@@ -237,7 +238,7 @@ pub(crate) struct Committer {
     clock: Clock,
     survives: Survives,
     /// What is being written, until it is stored.
-    kept: Mutex<Option<Arc<ShelfWrites>>>,
+    kept: Mutex<Option<Kept>>,
     outcome: Mutex<Option<Result<(), CommitError>>>,
     is_congested: AtomicBool,
     /// Connections that are not read, and how to wake them.
@@ -248,6 +249,8 @@ pub(crate) struct Committer {
     pub(super) wake: Notify,
     /// Tells that a commit was acknowledged.
     pub(super) acknowledged: Notify,
+    /// Tells that connections are read again.
+    relieved: Notify,
 }
 
 impl Committer {
@@ -271,6 +274,7 @@ impl Committer {
             closes: AtomicBool::new(false),
             wake: Notify::new(),
             acknowledged: Notify::new(),
+            relieved: Notify::new(),
         }))
     }
 
@@ -324,26 +328,52 @@ impl Committer {
         self.is_congested.load(Ordering::Acquire)
     }
 
+    /// Waits while too much is unstored.
+    pub(crate) async fn relieved(&self) {
+        loop {
+            let mut relieved = Box::pin(self.relieved.notified());
+            relieved.as_mut().enable();
+            if !self.is_congested.load(Ordering::Acquire) {
+                return;
+            }
+            relieved.await;
+        }
+    }
+
     fn resume(&self) {
+        self.relieved.notify_waiters();
         let paused = std::mem::take(&mut *self.paused.lock());
         paused.into_values().for_each(Waker::wake);
     }
 
-    /// What became of the commit under way, once.
-    pub(super) fn take_outcome(&self) -> Option<Result<(), CommitError>> {
-        let outcome = self.outcome.lock().take();
-        if matches!(outcome, Some(Ok(()))) {
-            *self.kept.lock() = None;
+    /// What became of the commit under way, once: who waits for what could not be stored of it, or why it has to be
+    /// tried again.
+    pub(super) fn take_outcome(self: &Arc<Self>) -> Option<Result<Refused, CommitError>> {
+        let outcome = self.outcome.lock().take()?;
+        let mut slot = self.kept.lock();
+        let kept = slot.as_mut()?;
+        match outcome {
+            Ok(()) => kept.stored(),
+            Err(error) if error.is_final() => {
+                if kept.cut(&error, &self.clock) == Cut::GivenUp {
+                    self.store.meters().refused.inc();
+                }
+            }
+            Err(error) => return Some(Err(error)),
         }
-        outcome
+        if kept.part().is_none() {
+            return slot.take().map(|kept| Ok(kept.into_refused()));
+        }
+        drop(slot);
+        self.commit();
+        None
     }
 
     /// Writes what is kept.
     pub(super) fn commit(self: &Arc<Self>) {
-        let Some(writes) = self.kept.lock().clone() else {
-            return;
-        };
-        let commit = Commit::new().shelve(writes).surviving(self.survives);
+        let part = self.kept.lock().as_ref().and_then(|kept| kept.part().cloned());
+        let Some(part) = part else { return };
+        let commit = Commit::new().shelve(part).surviving(self.survives);
         let committer = Arc::clone(self);
         let done = Box::new(move |outcome: Result<_, CommitError>| {
             *committer.outcome.lock() = Some(outcome.map(drop));
@@ -359,7 +389,7 @@ impl Submission {
         let Self { committer, batch } = self;
         let Some(batch) = batch else { return };
         let writes = batch.encode(&committer.org, &committer.clock);
-        *committer.kept.lock() = Some(Arc::new(writes));
+        *committer.kept.lock() = Some(Kept::new(writes));
         committer.commit();
     }
 }

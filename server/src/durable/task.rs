@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use super::kept::Refused;
 use super::keys::{KeyBytes, Kind};
 use super::pipeline::{Committer, Finished};
 use crate::orgs::cell::OrgCell;
@@ -99,13 +100,13 @@ impl Task {
         Some(())
     }
 
-    fn outcome(&mut self, cell: &OrgCell, outcome: Result<(), CommitError>, now: Instant) {
+    fn outcome(&mut self, cell: &OrgCell, outcome: Result<Refused, CommitError>, now: Instant) {
         match outcome {
-            Ok(()) => {
+            Ok(refused) => {
                 self.pause = RETRY_MIN;
                 if let Some(Finished {
                     ended, has_recovered, ..
-                }) = cell.acknowledge()
+                }) = cell.acknowledge(&refused)
                 {
                     if has_recovered {
                         tracing::info!(org = %self.committer.org(), "stored again: the store works");

@@ -197,6 +197,8 @@ impl Metrics {
         registry.register("store_failures", help, meters.failures.clone());
         let help = "1 while the store cannot write, 0 otherwise";
         registry.register("store_failing", help, meters.failing.clone());
+        let help = "Single writes that the store can never take, and that were given up";
+        registry.register("store_refused", help, meters.refused.clone());
         let help = "Stored entries that could not be used when they were read back, and were put aside";
         registry.register("store_quarantined", help, meters.quarantined.clone());
     }

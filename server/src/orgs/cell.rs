@@ -30,8 +30,8 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
-use crate::durable::Stored;
 use crate::durable::pipeline::{Committer, Finished, Pipeline, TakenIn, Unstored};
+use crate::durable::{Refused, Stored};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
@@ -255,14 +255,17 @@ impl OrgCell {
         }
     }
 
-    /// The commit under way is stored: who waits for it hears, and the next one begins.
-    pub(crate) fn acknowledge(&self) -> Option<Finished> {
+    /// The commit under way is stored, except what was refused: who waits for it hears, and the next one begins.
+    pub(crate) fn acknowledge(&self, refused: &Refused) -> Option<Finished> {
         let now = self.history.clock().now();
         let finished = self.hold(now, None, |org, effects| {
             let finished = effects.pipeline.finished();
             if let Some(finished) = &finished {
                 if finished.has_recovered {
                     org.handle_storage(Storage::Working);
+                }
+                if !refused.is_empty() {
+                    refuse(org, finished.stored, refused, now, effects);
                 }
                 release(org, finished.stored, now, effects);
             }
@@ -346,6 +349,16 @@ impl Drop for OrgCell {
             committer.close();
         }
     }
+}
+
+/// Of what waits up to `ticket`, something can never be stored: whoever was promised it never hears that it is.
+fn refuse(org: &mut Org, ticket: Ticket, refused: &Refused, now: Instant, effects: &mut Effects<'_>) {
+    let is_meant = |serial| refused.everybody || refused.sessions.contains(&serial);
+    org.handle_refused(ticket, is_meant, now, effects);
+    // Submitters are told apart by no name: each of them may try again.
+    let submitters = refused.everybody || refused.submitters;
+    let fail = |(awaited, _): &mut (Ticket, _)| submitters && *awaited <= ticket;
+    while effects.waiters.pop_front_if(fail).is_some() {}
 }
 
 /// Everything up to `ticket` is stored: whoever waits for it hears.

@@ -193,6 +193,14 @@ impl Commit {
         appended + put + shelved
     }
 
+    /// Whether a value that goes to a shelf has these bytes in it.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let values = self.shelves.iter().flat_map(|writes| writes.entries());
+        let mut values = values.filter_map(|(.., value)| value);
+        values.any(|value| value.windows(bytes.len()).any(|part| part == bytes))
+    }
+
     pub(super) fn check_size(&self) -> Result<(), CommitError> {
         if self.records() > COMMIT_WRITES_MAX {
             return Err(CommitError::TooLarge {
@@ -246,6 +254,12 @@ pub struct Committed {
 pub type Done = Box<dyn FnOnce(Result<Committed, CommitError>) + Send>;
 
 /// Why a commit did not happen. Nothing of it is stored, except where the variant says otherwise.
+///
+/// | whose fault | variants | tried again as it is |
+/// |---|---|---|
+/// | the commit's | `Conflict`, `TooLarge`, `Refused` | it fails again: [`CommitError::is_final`] |
+/// | the store's | `Busy`, `Failed` | it may succeed, at once or once the disk works |
+/// | nobody's | `Stopped` | not in this process |
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// Another writer was first.
@@ -264,6 +278,9 @@ pub enum CommitError {
         /// Its bound.
         max: usize,
     },
+    /// The engine takes nothing like it: it gave up on this commit alone, and again after it was reopened.
+    #[error("the store cannot hold it: {0}")]
+    Refused(String),
     /// Too much is waiting to be stored. Try again.
     #[error("the store is busy: too much waits to be written")]
     Busy,
@@ -273,6 +290,17 @@ pub enum CommitError {
     /// The disk refused. Whether the commit survives a restart is not known: do not acknowledge it.
     #[error("the store cannot write: {0}")]
     Failed(String),
+}
+
+impl CommitError {
+    /// Whether the same commit will never be stored, however often it is tried.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::TooLarge { .. } | Self::Refused(_) => true,
+            Self::Busy | Self::Stopped | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// Waiting for a commit, for callers that may await.

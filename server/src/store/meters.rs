@@ -21,6 +21,8 @@ pub struct Meters {
     pub group_seconds: Histogram,
     /// Groups that could not be written.
     pub failures: Counter,
+    /// Single writes that the store can never take, and that were given up.
+    pub refused: Counter,
     /// Entries that could not be used when they were read back.
     pub quarantined: Counter,
     /// 1 while the store cannot write, 0 otherwise.
@@ -36,6 +38,7 @@ impl Default for Meters {
             bytes: Counter::default(),
             group_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
             failures: Counter::default(),
+            refused: Counter::default(),
             quarantined: Counter::default(),
             failing: Gauge::default(),
         }

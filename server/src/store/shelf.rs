@@ -129,7 +129,42 @@ impl ShelfWrites {
         self.buffer.len()
     }
 
-    pub(super) const fn org(&self) -> &OrgId {
+    /// The first and the second half, both in their order. Whoever has one write has an empty first half.
+    #[must_use]
+    pub fn halves(&self) -> (Self, Self) {
+        let (first, second) = self.items.split_at(self.items.len() / 2);
+        (self.part(first), self.part(second))
+    }
+
+    fn part(&self, items: &[Item]) -> Self {
+        let mut part = Self::new(&self.org);
+        for item in items {
+            let key = part.copy(&self.buffer[item.key.clone()]);
+            let value = item.value.clone().map(|value| part.copy(&self.buffer[value]));
+            let shelf = item.shelf;
+            part.items.push(Item { shelf, key, value });
+        }
+        part
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len()
+    }
+
+    /// The writes: shelf, key without the organization, and the value unless the key is removed.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Shelf, &[u8], Option<&[u8]>)> {
+        let org_bytes = self.prefix.len();
+        self.iter().map(move |write| {
+            let key = write.key.get(org_bytes..).unwrap_or_default();
+            (write.shelf, key, write.value)
+        })
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub const fn org(&self) -> &OrgId {
         &self.org
     }
 
@@ -192,5 +227,20 @@ mod tests {
         assert_eq!(all, [put, delete]);
         assert_eq!((writes.len(), writes.key_bytes_max()), (2, 10));
         assert_eq!(writes.bytes(), "org_a/kvalueorg_a/gone".len());
+    }
+
+    #[test]
+    fn halves_are_the_whole_in_its_order() {
+        let mut writes = ShelfWrites::new(&OrgId::new("org_a"));
+        for key in [b"1", b"2", b"3"] {
+            writes.put(Shelf::Queue, key, |value| value.extend_from_slice(key));
+        }
+        writes.delete(Shelf::Queue, b"4");
+        writes.delete(Shelf::Queue, b"5");
+        let (first, second) = writes.halves();
+        assert_eq!((first.len(), second.len()), (2, 3));
+        assert!(first.iter().chain(second.iter()).eq(writes.iter()));
+        let (none, one) = first.halves().0.halves();
+        assert_eq!((none.len(), one.len()), (0, 1));
     }
 }

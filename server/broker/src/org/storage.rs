@@ -4,17 +4,22 @@
 //! What was accepted before waits for the store, and its acknowledgements with it. Wills are published all the same:
 //! whoever left one cannot publish it again.
 
-use cloudsignal_core::Qos;
+use alloc::vec::Vec;
+
 use cloudsignal_core::codec::ReasonCode;
+use cloudsignal_core::{Instant, Qos};
 
 use super::Org;
 use super::publish::Stopped;
 use crate::authz::PublishPermit;
 use crate::change::Storage;
 use crate::message::Publication;
-use crate::sink::DropReason;
+use crate::sink::{ConnId, DropReason, Sink, Ticket};
 
 const FAILING: Stopped = Stopped::without_quota(ReasonCode::QuotaExceeded, DropReason::StoreFailing);
+
+/// What a client reads whose packet cannot be stored, ever.
+const NEVER_STORED: &str = "what was sent cannot be stored";
 
 impl Org {
     /// The store has begun to fail, or works again.
@@ -28,6 +33,30 @@ impl Org {
     /// | submission that would have to be stored | 0x88 |
     pub const fn handle_storage(&mut self, storage: Storage) {
         self.desk.storage = storage;
+    }
+
+    /// Something of what waits up to `ticket` can never be stored. Connections that wait for it and whose session `is_meant`
+    /// names by its serial never get an acknowledgement: they are closed (v5: 0x97), and may try something else. Call it
+    /// before [`Org::handle_stored`] with the same ticket.
+    pub fn handle_refused(
+        &mut self,
+        ticket: Ticket,
+        is_meant: impl Fn(u64) -> bool,
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
+        self.desk.changed = false;
+        let waiting = self.desk.waiting.iter();
+        let waiting = waiting.take_while(|(awaited, _)| *awaited <= ticket);
+        let conns: Vec<ConnId> = waiting.map(|(_, conn)| *conn).collect();
+        for conn in conns {
+            let Some(place) = self.place_of(conn) else {
+                continue;
+            };
+            if is_meant(self.sessions[place as usize].serial) {
+                self.close_connection(place, ReasonCode::QuotaExceeded, NEVER_STORED, now, sink);
+            }
+        }
     }
 
     /// A QoS 2 exchange with a session that is to last has to be stored.

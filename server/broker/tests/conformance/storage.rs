@@ -1,8 +1,9 @@
 //! While the store fails: what would have to be stored is refused, and everything else goes on.
 
+use cloudsignal_broker::change::Change;
 use cloudsignal_broker::org::Submission;
 use cloudsignal_broker::sink::DropReason;
-use cloudsignal_broker::{CloseCause, Storage};
+use cloudsignal_broker::{CloseCause, Storage, Ticket};
 use cloudsignal_core::Packet;
 use cloudsignal_core::codec::{PublishProperties, ReasonCode};
 
@@ -257,4 +258,56 @@ fn only_what_somebody_waits_for_is_urgent() {
     a.cut();
     world.settle();
     assert!(!is_awaited());
+}
+
+#[test]
+fn whoever_was_promised_what_can_never_be_stored_is_disconnected_and_everybody_else_goes_on() {
+    for is_v5 in [true, false] {
+        let world = World::new();
+        world.lasting("a").subscribe("x", QOS1);
+        let b = world.connect("b");
+        let b = if is_v5 { b.go() } else { b.v311().go() };
+        let (c, d) = (world.client("c"), world.client("d"));
+        world.withhold_store();
+        world.take_changes();
+        b.publish_it(message("x", "never").at(QOS1, 1));
+        let changes = world.take_changes();
+        let Some(Change::Queued { message: never, .. }) = changes.first() else {
+            panic!("it is queued for the session that is away")
+        };
+        let publisher = never.publisher();
+        c.publish_it(message("x", "later").at(QOS1, 1));
+        world.step(|org, now, tape| {
+            org.handle_refused(Ticket(u64::MAX), |serial| serial == publisher, now, tape);
+        });
+        if is_v5 {
+            b.expect_disconnect(ReasonCode::QuotaExceeded);
+        } else {
+            b.expect_closed(ReasonCode::QuotaExceeded);
+        }
+        while world.store_one() {}
+        assert_eq!(c.expect_puback().reason, ReasonCode::Success);
+        assert_eq!((c.closed(), d.closed()), (None, None));
+    }
+}
+
+#[test]
+fn a_ping_is_answered_while_acknowledgements_wait_for_the_store() {
+    let world = World::new();
+    world.lasting("a").subscribe("x", QOS1);
+    let b = world.client("b");
+    world.withhold_store();
+    b.publish_it(message("x", "kept").at(QOS1, 1));
+    b.send(&Packet::PingReq);
+    b.expect_pingresp();
+    b.expect_nothing();
+    while world.store_one() {}
+    assert_eq!(b.expect_puback().reason, ReasonCode::Success);
+    // Nothing overtakes CONNACK.
+    let c = world.connect("c").resume().expiry(1_000).send();
+    c.send(&Packet::PingReq);
+    c.expect_nothing();
+    while world.store_one() {}
+    assert_eq!(c.expect_connack().reason, ReasonCode::Success);
+    c.expect_pingresp();
 }

@@ -17,7 +17,8 @@ use cloudsignal_broker::OrgId;
 use super::super::commit::{Op, Trim, Write};
 use super::super::format::{self, Stored};
 use super::super::{Change, Commit, CommitError, Committed, Done, Event, Expect, Key, Meters, Seq, Table};
-use super::{Batch, Engine, META_SEQ, QUEUE_BYTES_MAX, Space, Waiting, load, read_meta};
+use super::mending::{Doubtful, Outage};
+use super::{Batch, Engine, META_SEQ, QUEUE_BYTES_MAX, Space, Waiting, load};
 use crate::clock::{Clock, WallTime};
 
 /// A group closes after this long, even if more waits.
@@ -32,40 +33,38 @@ const SWEEP_ENTRIES_MAX: usize = 1_000;
 const TRIM_RECORDS_MAX: usize = 10_000;
 
 pub(super) struct CommitThread<E: Engine> {
-    engine: Arc<E>,
-    clock: Clock,
+    pub(super) engine: Arc<E>,
+    pub(super) clock: Clock,
     waiting: Receiver<Waiting>,
     queued_bytes: Arc<AtomicUsize>,
-    events: broadcast::Sender<Event>,
-    committed: watch::Sender<Seq>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) committed: watch::Sender<Seq>,
     /// Trims that are not finished.
-    trims: Vec<Trim>,
+    pub(super) trims: Vec<Trim>,
     /// Nothing expires before this.
-    quiet_until: WallTime,
+    pub(super) quiet_until: WallTime,
     /// Writes to a shelf that the last group writes to: it begins the next one.
     held_over: Option<Waiting>,
     /// The last group could not be written: the engine is reopened before the next one.
-    broken: Option<Doubtful>,
-    meters: Meters,
-}
-
-/// A group that could not be written. It may be there all the same.
-struct Doubtful {
-    last: Seq,
-    events: Vec<Event>,
+    pub(super) broken: Option<Doubtful>,
+    /// Since a group could not be written, until one is.
+    pub(super) outage: Option<Outage>,
+    /// Commits that are still written one by one.
+    pub(super) alone: usize,
+    pub(super) meters: Meters,
 }
 
 /// What one group will write and whom it will tell.
 #[derive(Default)]
-struct Group {
-    last: Seq,
+pub(super) struct Group {
+    pub(super) last: Seq,
     batch: Batch,
     /// What this group has already made of a key.
     overlay: HashMap<(Table, Key), Option<Stored>>,
-    events: Vec<Event>,
-    told: Vec<(Done, Result<Committed, CommitError>)>,
+    pub(super) events: Vec<Event>,
+    pub(super) told: Vec<(Done, Result<Committed, CommitError>)>,
     /// Trims that this group finishes.
-    trimmed: Vec<Trim>,
+    pub(super) trimmed: Vec<Trim>,
 }
 
 impl Group {
@@ -99,6 +98,8 @@ impl<E: Engine> CommitThread<E> {
             quiet_until: WallTime::ZERO,
             held_over: None,
             broken: None,
+            outage: None,
+            alone: 0,
             meters,
         }
     }
@@ -119,6 +120,11 @@ impl<E: Engine> CommitThread<E> {
 
     /// What waits now: until the queue is empty, the group is large, or its time is over.
     fn collect(&mut self, first: Waiting) -> Vec<Waiting> {
+        if self.alone > 0 {
+            self.alone -= 1;
+            self.queued_bytes.fetch_sub(first.bytes, Ordering::Relaxed);
+            return vec![first];
+        }
         let close_at = self.clock.now().after(GROUP_TIME_MAX);
         let (mut writes, mut bytes) = (first.commit.records(), first.bytes);
         let mut orgs: HashSet<OrgId> = shelved_orgs(&first.commit).collect();
@@ -138,6 +144,7 @@ impl<E: Engine> CommitThread<E> {
     }
 
     fn turn(&mut self, waiting: Vec<Waiting>) {
+        let is_reopened = self.broken.is_some() && !waiting.is_empty();
         if let Err(error) = self.mend(&waiting) {
             for Waiting { done, .. } in waiting {
                 tell(done, Err(CommitError::Failed(error.clone())));
@@ -172,76 +179,7 @@ impl<E: Engine> CommitThread<E> {
         };
         match applied {
             Ok(()) => self.publish(group),
-            Err(error) => {
-                tracing::error!(%error, "the store cannot write; nothing is acknowledged until it can");
-                // What the group wanted to remove is still there.
-                self.quiet_until = WallTime::ZERO;
-                self.trims.extend(group.trimmed);
-                let (last, events) = (group.last, group.events);
-                self.broken = Some(Doubtful { last, events });
-                for (done, outcome) in group.told {
-                    tell(done, outcome.and(Err(CommitError::Failed(error.clone()))));
-                }
-            }
-        }
-    }
-
-    fn apply(&self, batch: &Batch, commits: usize) -> Result<(), String> {
-        let started = self.clock.now();
-        let applied = self.engine.apply(batch);
-        let meters = &self.meters;
-        match &applied {
-            Ok(()) => {
-                meters.groups.inc();
-                meters.commits.inc_by(commits as u64);
-                meters.records.inc_by(batch.records() as u64);
-                meters.bytes.inc_by(batch.bytes() as u64);
-                let took = self.clock.now().since(started);
-                meters.group_seconds.observe(took.as_secs_f64());
-            }
-            Err(_) => {
-                meters.failures.inc();
-                meters.failing.set(1);
-            }
-        }
-        applied
-    }
-
-    /// After a failure: reopens the engine, as soon as there is something to write.
-    fn mend(&mut self, waiting: &[Waiting]) -> Result<(), String> {
-        let Some(doubtful) = self.broken.take() else {
-            return Ok(());
-        };
-        if waiting.is_empty() {
-            self.broken = Some(doubtful);
-            return Ok(());
-        }
-        let reopened = self.engine.reopen();
-        let found = reopened.and_then(|()| read_meta(&*self.engine).map_err(|error| error.to_string()));
-        match found {
-            Ok(found) => {
-                tracing::info!("the store was reopened and is tried again");
-                self.meters.failing.set(0);
-                if found >= doubtful.last {
-                    // What could not be acknowledged is there: whoever watches is told, late.
-                    for event in doubtful.events {
-                        // Nobody watches: nothing to do.
-                        let _ = self.events.send(event);
-                    }
-                }
-                // Positions are never used again.
-                self.committed.send_if_modified(|last| {
-                    let moved = found > *last;
-                    *last = found.max(*last);
-                    moved
-                });
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the store cannot be reopened yet");
-                self.broken = Some(doubtful);
-                Err(error)
-            }
+            Err(unwritten) => self.give_back(group, unwritten, is_reopened),
         }
     }
 
@@ -360,7 +298,7 @@ impl<E: Engine> CommitThread<E> {
     /// the index; this line then only goes.
     fn sweep(&mut self, group: &mut Group) {
         let now = self.clock.wall();
-        if now < self.quiet_until || self.broken.is_some() {
+        if now < self.quiet_until || self.outage.is_some() || self.alone > 0 {
             return;
         }
         let (mut due, mut quiet_until) = (Vec::new(), WallTime::MAX);
@@ -398,6 +336,9 @@ impl<E: Engine> CommitThread<E> {
     }
 
     fn trim(&mut self, group: &mut Group) {
+        if self.outage.is_some() || self.alone > 0 {
+            return;
+        }
         let mut budget = TRIM_RECORDS_MAX;
         let engine = &self.engine;
         self.trims.retain(|trim| {
@@ -430,7 +371,7 @@ fn shelved_orgs(commit: &Commit) -> impl Iterator<Item = OrgId> {
 }
 
 /// Calls back. A panic there is a mistake of whoever waits; all others must still be told.
-fn tell(done: Done, outcome: Result<Committed, CommitError>) {
+pub(super) fn tell(done: Done, outcome: Result<Committed, CommitError>) {
     if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
         tracing::error!("a callback of the store panicked");
     }

@@ -1,6 +1,7 @@
 //! A store inside this process: an [`Engine`] that holds sorted bytes, and the one thread that writes to it.
 
 mod commit_thread;
+mod mending;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::WallTime;
@@ -251,4 +252,53 @@ async fn whichever_batch_fails_the_engine_is_reopened_and_positions_stay_unique(
             }
         }
     }
+}
+
+/// Panics when it is given one key.
+#[derive(Debug, Default)]
+struct Picky(AtomicBool);
+
+impl Engine for Picky {
+    const READS_DISK: bool = false;
+
+    fn get(&self, _: Space, _: &[u8]) -> Result<Option<Bytes>, String> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: Space, _: &[u8], _: Option<&[u8]>, _: Visit<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), String> {
+        assert!(!self.0.load(Ordering::SeqCst), "it is used after a panic");
+        let is_picked = batch.writes().any(|(_, key, _)| key == b"sys/no");
+        self.0.store(is_picked, Ordering::SeqCst);
+        assert!(!is_picked, "not this one");
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), String> {
+        self.0.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_engine_never_takes_is_refused_for_good_and_everybody_else_goes_on() {
+    let store = Embedded::open(Picky::default(), Clock::system()).unwrap();
+    let write = async |key: &str| {
+        loop {
+            let commit = Commit::new().put(Table::Config, Key::of_system(key), Expect::Any, "x");
+            match store.write(commit).await {
+                Err(error) if !error.is_final() => tokio::task::yield_now().await,
+                outcome => return outcome.map(drop),
+            }
+        }
+    };
+    let all = async { tokio::join!(write("a"), write("no"), write("b")) };
+    let (a, no, b) = tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+    assert_eq!((a, b), (Ok(()), Ok(())));
+    assert_eq!(no, Err(CommitError::Refused("not this one".into())));
+    assert_eq!(write("c").await, Ok(()));
+    assert_eq!(store.meters().failing.get(), 0);
 }
