@@ -21,6 +21,7 @@ use super::quotas::QuotaSettings;
 use super::record::{self, OrgRecord, decode, encode, key_of, org_key};
 use super::secret::SigningKey;
 use crate::clock::WallTime;
+use crate::durable::erase_mark;
 use crate::identity::endpoint::Reach;
 use crate::store::reading::PAGE_BYTES_MAX;
 use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Table};
@@ -155,7 +156,9 @@ impl Directory {
         let gate = account.lock().await?;
         let mut record = account.state.read().record.clone();
         record.state = OrgState::Deleting;
-        let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
+        let commit = Commit::new()
+            .put(Table::Config, org_key(&account.id), Expect::Any, encode(&record))
+            .put(Table::Config, erase_mark(&account.id), Expect::Any, "");
         self.change(&account, trail, commit, Some(gate), move |inner, account| {
             account.state.write().record = record;
             inner.unregister(account);

@@ -125,6 +125,13 @@ impl Orgs {
         if !self.durability.is_kept() {
             return Ok(all);
         }
+        let orgs = self.durability.erase_leftovers().await?;
+        if orgs > 0 {
+            tracing::info!(
+                orgs,
+                "what deleted organizations had left in the store was removed"
+            );
+        }
         for id in self.ids() {
             if let Some(totals) = self.restore_one(&id).await? {
                 all.add(&totals);
