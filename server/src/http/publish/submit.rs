@@ -1,5 +1,7 @@
 //! Into the organization, and what became of it.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::Identity;
@@ -12,6 +14,8 @@ use crate::orgs::cell::{Handover, SENDS_PER_HOLD_MAX};
 
 /// Messages that are handed over in one hold.
 const HOLD_MESSAGES_MAX: usize = 64;
+/// How long a request waits while too much of its organization is unstored. Connections are not read meanwhile, either.
+const RELIEF_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Hands messages over in order. Answers when what they changed is stored: one outcome for each.
 pub(super) async fn submit(
@@ -31,6 +35,10 @@ pub(super) async fn submit(
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut last: Option<oneshot::Receiver<()>> = None;
     while outcomes.len() < messages.len() {
+        if let Some(committer) = cell.committer() {
+            let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, committer.relieved()).await;
+            relieved.map_err(|_late| CommandError::Busy)?;
+        }
         let now = api.0.clock.now();
         let turn = cell.hold(now, None, |org, effects| {
             let mut ticket = None;
