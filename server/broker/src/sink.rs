@@ -47,6 +47,13 @@ pub trait Sink {
         let _ = (conn, until);
     }
 
+    /// Whether `conn` is being read as far as what it sends allows. Silence of a client that nobody listens to, because
+    /// the store has to catch up, is not its own.
+    fn listens(&self, conn: ConnId) -> bool {
+        let _ = conn;
+        true
+    }
+
     /// A change that must be stored before [`Org::handle_stored`](crate::Org::handle_stored) is
     /// called with the ticket that [`Org::seal`](crate::Org::seal) gives at the end of the turn.
     fn store(&mut self, change: Change);

@@ -213,6 +213,12 @@ impl Pipeline {
         }
     }
 
+    /// Whether connections wait before they are read.
+    pub(crate) fn is_congested(&self) -> bool {
+        let committer = self.committer.as_ref();
+        committer.is_some_and(|committer| committer.is_congested.load(Ordering::Acquire))
+    }
+
     /// Whether connections have to wait.
     fn look(&self) {
         let Some(committer) = &self.committer else { return };

@@ -194,6 +194,10 @@ impl Sink for Effects<'_> {
         self.wake_later(conn, waker);
     }
 
+    fn listens(&self, _conn: ConnId) -> bool {
+        !self.pipeline.is_congested()
+    }
+
     fn rest(&mut self, conn: ConnId, until: Instant) {
         if self.current == Some(conn) {
             self.rest_until = Some(until);

@@ -68,12 +68,15 @@ impl Org {
     }
 
     /// The keep alive timer fires at the earliest moment the client could be too silent; if it spoke
-    /// since, the timer is armed anew. So a packet costs no timer.
+    /// since, or nobody listened, the timer is armed anew. So a packet costs no timer.
     fn on_silence(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
         let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() else {
             return;
         };
         conn.keep_alive_at = Instant::MAX;
+        if !sink.listens(conn.id) {
+            conn.heard_at = now;
+        }
         let silent_at = conn.silent_at();
         if silent_at > now {
             return rearm(

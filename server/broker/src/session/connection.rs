@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     pub(crate) connected_at: Instant,
     pub(crate) clean_start: bool,
     pub(crate) traffic: Traffic,
-    /// When the last packet came.
+    /// When the last packet came, or when nobody listened.
     pub(crate) heard_at: Instant,
     /// When the keep alive timer fires; [`Instant::MAX`] when it is not armed.
     pub(crate) keep_alive_at: Instant,

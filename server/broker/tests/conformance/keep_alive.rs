@@ -55,6 +55,25 @@ fn what_is_sent_to_a_client_is_no_sign_of_its_life() {
 }
 
 #[test]
+fn nobody_is_silent_while_nobody_listens() {
+    // [MQTT-3.1.2-22]
+    let world = World::new();
+    let client = world.connect("a").keep_alive(10).go();
+    world.inner().tape.is_deaf = true;
+    world.advance_secs(100);
+    assert_eq!(client.closed(), None);
+    world.inner().tape.is_deaf = false;
+    world.advance_secs(4);
+    assert_eq!(
+        client.closed(),
+        None,
+        "its time begins when somebody listens again"
+    );
+    world.advance_secs(11);
+    client.expect_disconnect(ReasonCode::KeepAliveTimeout);
+}
+
+#[test]
 fn no_keep_alive_no_end() {
     let world = World::new();
     let client = world.client("a");

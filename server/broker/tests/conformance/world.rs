@@ -61,6 +61,8 @@ pub(crate) struct Tape {
     closing: Vec<ConnId>,
     /// Tokens that the machine wants to be checked.
     pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
+    /// Connections are not read.
+    pub(crate) is_deaf: bool,
     /// Until when a connection is not to be read. The stories read on unless they ask.
     pub(crate) rests: BTreeMap<ConnId, Instant>,
     pub(crate) changes: Vec<Change>,
@@ -416,6 +418,10 @@ impl Sink for Tape {
 
     fn verify(&mut self, conn: ConnId, token: &[u8]) {
         self.asked.push((conn, token.to_vec()));
+    }
+
+    fn listens(&self, _conn: ConnId) -> bool {
+        !self.is_deaf
     }
 
     fn rest(&mut self, conn: ConnId, until: Instant) {
