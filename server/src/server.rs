@@ -74,14 +74,14 @@ struct Foundation {
 
 impl Foundation {
     /// On disk: opens the store of a data folder.
-    async fn lay(folder: &DataFolder, identity: &config::Identity) -> anyhow::Result<Self> {
+    async fn lay(folder: &DataFolder, config: &Config) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let (path, store_clock) = (folder.store(), clock.clone());
-        let opened = tokio::task::spawn_blocking(move || fjall::open(&path, store_clock)).await?;
+        let (path, store_clock, data_loss) = (folder.store(), clock.clone(), config.data_loss);
+        let opened = tokio::task::spawn_blocking(move || fjall::open(&path, store_clock, data_loss)).await?;
         let store = opened.context("the store cannot be opened")?;
         let threads = available_parallelism().map_or(1, usize::from);
         let passwords = PasswordPool::start(HashCost::OWASP, threads).context("no thread for passwords")?;
-        Self::over(Arc::new(store), clock, passwords, identity)
+        Self::over(Arc::new(store), clock, passwords, &config.identity)
             .await
             .context("the accounts cannot be read")
     }
@@ -126,7 +126,7 @@ impl Server {
     /// What keeps the broker from running, in words for an operator.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let folder = DataFolder::open(&config.data_dir).context("the data folder cannot be used")?;
-        let foundation = Foundation::lay(&folder, &config.identity).await?;
+        let foundation = Foundation::lay(&folder, &config).await?;
         let listeners = bind_all(&config)?;
         let certificates = load_certificates(&config, &folder, &foundation.clock)?;
         let (stop, stopping) = watch::channel(false);
@@ -386,7 +386,12 @@ async fn read_back(shell: &Shell) -> anyhow::Result<()> {
         "read back"
     );
     if quarantined > 0 {
-        tracing::error!(quarantined, "stored entries could not be used and were put aside");
+        let data_dir = shell.config.data_dir.display();
+        tracing::error!(
+            quarantined,
+            "stored entries could not be used and were put aside; to look at them, stop the broker and run: \
+             cloudsignal store inspect quarantine --data-dir {data_dir}"
+        );
     }
     Ok(())
 }

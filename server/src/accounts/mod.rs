@@ -38,7 +38,7 @@ mod orgs;
 mod policies;
 pub mod providers;
 pub mod quotas;
-mod record;
+pub(crate) mod record;
 pub mod scope;
 pub mod secret;
 mod sign_up;

@@ -25,7 +25,7 @@ use crate::clock::WallTime;
 use crate::identity::provider::ProviderSettings;
 use crate::store::{Entry, Key, StoreError};
 
-pub(super) const ORGS: &str = "org/";
+pub(crate) const ORGS: &str = "org/";
 pub(super) const USERS: &str = "user/";
 pub(super) const KEYS: &str = "key/";
 /// Sorted after the keys themselves, so that they are read first.

@@ -5,6 +5,7 @@
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
 //! | [`admin`] | `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, …: administration of a running broker |
+//! | [`store`] | `store`: the data folder of a broker that does not run |
 //! | [`exit`] | exit codes |
 //! | [`output`] | what is printed, and what happens when nobody reads it |
 
@@ -15,6 +16,7 @@ mod examples;
 pub mod exit;
 pub mod output;
 pub mod serve;
+pub mod store;
 
 use core::future::Future;
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
 use serve::ServeArgs;
+use store::StoreArgs;
 
 use crate::config;
 
@@ -81,6 +84,8 @@ pub enum Command {
     Quota(QuotaArgs),
     /// Show what an organization has used
     Usage(UsageArgs),
+    /// Look into the data folder of a broker that does not run
+    Store(StoreArgs),
     /// Print the default configuration file, with every key explained
     #[command(after_help = CONFIG_EXAMPLES)]
     Config,
@@ -133,6 +138,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Session(args) => block_on(admin::session(args)),
         Command::Quota(args) => block_on(admin::quota(args)),
         Command::Usage(args) => block_on(admin::usage(args)),
+        Command::Store(args) => store::run(&args),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),
     };

@@ -53,6 +53,10 @@ pub struct ServeArgs {
     /// Let clients without a login into this organization, on the plain loopback listener only; for test suites
     #[arg(long, value_name = "ORG")]
     pub dev_anonymous: Option<String>,
+
+    /// Start though a damaged store has lost accounts, or everything of one kind: what is damaged is put aside
+    #[arg(long)]
+    pub accept_data_loss: bool,
 }
 
 /// A listener's address, or `off`.

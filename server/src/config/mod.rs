@@ -27,6 +27,7 @@ use crate::durable::Level;
 use crate::identity::IdentityOptions;
 use crate::identity::endpoint::Reach;
 use crate::identity::key_cache::KeyTimes;
+use crate::store::DataLoss;
 
 pub use layers::{ConfigError, ConfigErrors};
 pub use value::IpPrefix;
@@ -36,6 +37,9 @@ pub use value::IpPrefix;
 pub struct Config {
     /// Folder for everything that is kept.
     pub data_dir: PathBuf,
+    /// Whether to start though damage costs accounts, or everything of one kind. Said on the command line only: at one
+    /// start, not at all.
+    pub data_loss: DataLoss,
     /// Threads that run connections; 0 for one per core.
     pub worker_threads: usize,
     /// The organization that clients without a login may enter on the plain loopback listener.
@@ -254,7 +258,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key, value and origin.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigErrors> {
-        layers::load(args, std::env::vars_os())
+        let mut config = layers::load(args, std::env::vars_os())?;
+        if args.accept_data_loss {
+            config.data_loss = DataLoss::Accepted;
+        }
+        Ok(config)
     }
 
     /// The defaults, with every listener on a free port of the loopback interface: for tests.
@@ -320,6 +328,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from(DATA_DIR_DEFAULT),
+            data_loss: DataLoss::Refused,
             worker_threads: 0,
             dev_anonymous: None,
             listen: Listeners::default(),

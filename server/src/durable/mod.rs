@@ -9,6 +9,7 @@
 //! | `task` | one per organization: acknowledges what is stored, retries what failed, sweeps |
 //! | `restore` | from the store to organizations, at the start |
 //! | `quarantine` | what could not be understood is put aside |
+//! | `survey` | what a store holds, counted |
 //! | `keys`, `record` | bytes of keys and of values |
 //!
 //! # What is promised
@@ -28,9 +29,10 @@ mod keys;
 #[cfg(test)]
 mod outage;
 pub(crate) mod pipeline;
-mod quarantine;
+pub(crate) mod quarantine;
 mod record;
 pub(crate) mod restore;
+pub(crate) mod survey;
 pub(crate) mod task;
 #[cfg(test)]
 mod tests;

@@ -286,7 +286,8 @@ impl Reading<'_> {
                 "a stored entry cannot be used and is put aside"
             );
         }
-        set_aside(&mut self.mends, shelf, key, value, reason);
+        let clock = &self.durability.clock;
+        set_aside(&mut self.mends, clock, (shelf, key), value, reason);
     }
 
     /// What nothing leads to any more.

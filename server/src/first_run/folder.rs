@@ -48,7 +48,7 @@ impl DataFolder {
     /// Where the embedded store lives.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.0.join("store")
+        store_in(&self.0)
     }
 
     fn tls(&self) -> PathBuf {
@@ -97,6 +97,12 @@ impl DataFolder {
     }
 }
 
+/// Where the embedded store of a data folder lives.
+#[must_use]
+pub fn store_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("store")
+}
+
 fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -116,7 +122,8 @@ fn warn_if_others_may_read(path: &Path) {
     }
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner may read, as a whole, and on the disk when this returns.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("fresh");
     // Left behind by a crash, perhaps with other permissions.
     match fs::remove_file(&fresh) {

@@ -203,7 +203,7 @@ mod tests {
     use crate::authn::password::HashCost;
     use crate::authn::{Authenticator, Login, PasswordPool};
     use crate::clock::{Clock, WallTime};
-    use crate::store::{fjall, memory};
+    use crate::store::{DataLoss, fjall, memory};
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -232,7 +232,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(&temporary.path().join("data")).unwrap();
         for start in 0..2 {
-            let store = Arc::new(fjall::open(&folder.store(), clock()).unwrap());
+            let store = Arc::new(fjall::open(&folder.store(), clock(), DataLoss::Refused).unwrap());
             let pool = pool();
             let directory = Directory::open(store, clock(), pool.clone()).await.unwrap();
             let made = ensure_organization(&directory, &folder, endpoints(8_883 + start))

@@ -201,6 +201,8 @@ impl Metrics {
         registry.register("store_refused", help, meters.refused.clone());
         let help = "Stored entries that could not be used when they were read back, and were put aside";
         registry.register("store_quarantined", help, meters.quarantined.clone());
+        let help = "Files of the store that were damaged, and were put aside";
+        registry.register("store_damaged_files", help, meters.damaged_files.clone());
     }
 
     fn register_transports(&mut self) {

@@ -11,7 +11,9 @@ use cloudsignal_broker::OrgId;
 
 use super::commit::{COMMIT_WRITES_MAX, Commit, CommitError, Expect, StoreExt};
 use super::reading::{Change, PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
-use super::{Key, Prefix, Seq, Shelf, ShelfWrites, Store, Survives, Table, Tail, WatchEnd, fjall, memory};
+use super::{
+    DataLoss, Key, Prefix, Seq, Shelf, ShelfWrites, Store, Survives, Table, Tail, WatchEnd, fjall, memory,
+};
 use crate::clock::{Clock, WallTime};
 
 struct Bench {
@@ -35,7 +37,7 @@ fn in_memory() -> Bench {
 
 fn on_disk() -> Bench {
     let (clock, folder) = (manual_clock(), tempfile::tempdir().unwrap());
-    let store = Arc::new(fjall::open(folder.path(), clock.clone()).unwrap());
+    let store = Arc::new(fjall::open(folder.path(), clock.clone(), DataLoss::Refused).unwrap());
     Bench {
         store,
         clock,
@@ -497,7 +499,7 @@ mod reopening {
     use crate::store::StoreError;
 
     fn reopen(folder: &tempfile::TempDir, clock: &Clock) -> Arc<dyn Store> {
-        Arc::new(fjall::open(folder.path(), clock.clone()).unwrap())
+        Arc::new(fjall::open(folder.path(), clock.clone(), DataLoss::Refused).unwrap())
     }
 
     #[tokio::test]
@@ -570,7 +572,7 @@ mod reopening {
     async fn two_processes_cannot_share_a_folder() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), manual_clock());
         let _store = reopen(&folder, &clock);
-        let second = fjall::open(folder.path(), clock);
+        let second = fjall::open(folder.path(), clock, DataLoss::Refused);
         assert_eq!(second.map(drop).unwrap_err(), StoreError::InUse);
     }
 }

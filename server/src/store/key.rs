@@ -9,7 +9,8 @@ use cloudsignal_broker::OrgId;
 /// Longest key, bytes. What the embedded store can hold.
 pub const KEY_BYTES_MAX: usize = 65_535;
 
-const SYSTEM: &str = "sys";
+/// Whose keys belong to no organization.
+pub(super) const SYSTEM: &str = "sys";
 
 /// A key of a table. Ordered as its bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::embedded::{Batch, Embedded, Engine, Space, Visit};
+use super::embedded::{Batch, Embedded, Engine};
+use super::view::{Space, View, Visit};
 use super::{Store, StoreError};
 use crate::clock::Clock;
 
@@ -18,9 +20,40 @@ pub fn open(clock: Clock) -> Result<impl Store, StoreError> {
     Embedded::open(MemoryEngine::default(), clock)
 }
 
+type Pairs = BTreeMap<(Space, Vec<u8>), Bytes>;
+
 #[derive(Default)]
 struct MemoryEngine {
-    pairs: RwLock<BTreeMap<(Space, Vec<u8>), Bytes>>,
+    pairs: RwLock<Pairs>,
+}
+
+/// A copy of all keys; the values are shared.
+struct MemoryView(Pairs);
+
+impl View for MemoryView {
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: Visit<'_>,
+    ) -> Result<(), String> {
+        scan(&self.0, space, prefix, after, visit);
+        Ok(())
+    }
+}
+
+fn scan(pairs: &Pairs, space: Space, prefix: &[u8], after: Option<&[u8]>, visit: Visit<'_>) {
+    let start = match after {
+        Some(after) if after >= prefix => Bound::Excluded((space, after.to_vec())),
+        Some(_) | None => Bound::Included((space, prefix.to_vec())),
+    };
+    let range = pairs.range((start, Bound::Unbounded));
+    for ((_, key), value) in range.take_while(|((at, key), _)| *at == space && key.starts_with(prefix)) {
+        if visit(key, value) == ControlFlow::Break(()) {
+            break;
+        }
+    }
 }
 
 impl Engine for MemoryEngine {
@@ -37,20 +70,7 @@ impl Engine for MemoryEngine {
         after: Option<&[u8]>,
         visit: Visit<'_>,
     ) -> Result<(), String> {
-        let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded((space, after.to_vec())),
-            Some(_) | None => Bound::Included((space, prefix.to_vec())),
-        };
-        for ((_, key), value) in self
-            .pairs
-            .read()
-            .range((start, Bound::Unbounded))
-            .take_while(|((at, key), _)| *at == space && key.starts_with(prefix))
-        {
-            if visit(key, value) == ControlFlow::Break(()) {
-                break;
-            }
-        }
+        scan(&self.pairs.read(), space, prefix, after, visit);
         Ok(())
     }
 
@@ -68,6 +88,16 @@ impl Engine for MemoryEngine {
 
     fn reopen(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn view(&self) -> Result<Arc<dyn View>, String> {
+        Ok(Arc::new(MemoryView(self.pairs.read().clone())))
+    }
+}
+
+impl std::fmt::Debug for MemoryView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "memory as it was, {} pairs", self.0.len())
     }
 }
 

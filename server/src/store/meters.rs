@@ -25,6 +25,8 @@ pub struct Meters {
     pub refused: Counter,
     /// Entries that could not be used when they were read back.
     pub quarantined: Counter,
+    /// Files that were damaged, and put aside.
+    pub damaged_files: Counter,
     /// 1 while the store cannot write, 0 otherwise.
     pub failing: Gauge,
 }
@@ -40,6 +42,7 @@ impl Default for Meters {
             failures: Counter::default(),
             refused: Counter::default(),
             quarantined: Counter::default(),
+            damaged_files: Counter::default(),
             failing: Gauge::default(),
         }
     }

@@ -10,6 +10,9 @@
 //! | [`format`](mod@format) | bytes of a stored record, with their version |
 //! | `embedded` | the commit thread: group commit, expectations, expiry |
 //! | [`fjall`] | on disk |
+//! | [`view`] | everything at one moment, for backups and tools |
+//! | [`loss`] | what was lost with damaged files |
+//! | `stopped` | the store of a broker that does not run |
 //! | [`memory`] | in memory, for tests and for what need not outlive the process |
 //!
 //! # What is promised
@@ -30,15 +33,19 @@ mod embedded;
 pub mod fjall;
 pub mod format;
 pub mod key;
+pub mod loss;
 pub mod memory;
 pub mod meters;
 pub mod reading;
 pub mod shelf;
+pub(crate) mod stopped;
+pub mod view;
 
 #[cfg(test)]
 pub(crate) mod conformance;
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -47,9 +54,12 @@ use cloudsignal_broker::OrgId;
 pub use commit::{Commit, CommitError, Committed, Done, Expect, StoreExt, Survives};
 pub use format::FormatError;
 pub use key::{Key, Prefix};
+pub use loss::DataLoss;
 pub use meters::Meters;
 pub use reading::{Change, Entry, Event, LogRecord, Page, Reading, StoreError, Tail, Watch, WatchEnd};
 pub use shelf::{Shelf, ShelfPage, ShelfWrites};
+
+use view::View;
 
 /// Position in the order of all commits of a store. Starts at 1 and rises; a log may skip numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,4 +143,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// What it counts.
     fn meters(&self) -> &Meters;
+
+    /// Everything as it is now, across organizations.
+    ///
+    /// A store that only stands before another one has nothing to show.
+    fn view(&self) -> Reading<Arc<dyn View>> {
+        let refused = StoreError::Failed("this store cannot be copied".into());
+        Box::pin(std::future::ready(Err(refused)))
+    }
 }

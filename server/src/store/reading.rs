@@ -1,6 +1,7 @@
 //! What readers get: entries, pages, the tail of a log, the changes of a table.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -31,6 +32,14 @@ pub enum StoreError {
         /// What is wrong with it.
         error: FormatError,
     },
+    /// Files of it are damaged, and more is lost with them than anybody but an operator may decide.
+    #[error(
+        "the store is damaged: {0}; restore a backup (cloudsignal restore), or start with --accept-data-loss: then what is damaged is put aside, and what was in it is lost"
+    )]
+    Damaged(String),
+    /// There is nothing to open.
+    #[error("{} holds no store", .0.display())]
+    NoStore(PathBuf),
     /// Another process has the data folder open.
     #[error("the data folder is in use by another process; stop that one first")]
     InUse,

@@ -21,7 +21,7 @@ use super::*;
 use crate::authn::password::{HashCost, PasswordPool};
 use crate::clock::{Clock, WallTime};
 use crate::store::conformance::copy_folder;
-use crate::store::{fjall, memory};
+use crate::store::{DataLoss, fjall, memory};
 
 mod corpus;
 mod people;
@@ -52,7 +52,7 @@ async fn bench() -> Bench {
 }
 
 async fn on_disk(folder: &Path, clock: &Clock) -> Directory {
-    let store = Arc::new(fjall::open(folder, clock.clone()).unwrap());
+    let store = Arc::new(fjall::open(folder, clock.clone(), DataLoss::Refused).unwrap());
     Directory::open(store, clock.clone(), pool()).await.unwrap()
 }
 

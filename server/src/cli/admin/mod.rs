@@ -27,7 +27,7 @@ mod request;
 mod rest;
 mod session;
 mod show;
-mod table;
+pub(super) mod table;
 mod token;
 mod uri;
 mod user;

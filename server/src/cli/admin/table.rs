@@ -1,7 +1,7 @@
 //! Results for people: columns that line up, and pairs of name and value.
 
 /// Rows below a headline, each column as wide as its widest cell.
-pub(super) fn columns(headline: &[&str], rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn columns(headline: &[&str], rows: &[Vec<String>]) -> String {
     let width = |index: usize| {
         let cells = rows
             .iter()
@@ -24,7 +24,7 @@ pub(super) fn columns(headline: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// One pair a line; the values line up.
-pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
+pub(in crate::cli) fn pairs(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     pairs
         .iter()

@@ -38,6 +38,7 @@ fn order(words: &[&str]) -> Result<Order, Failure> {
         | Typed::Sub(_)
         | Typed::Quota(_)
         | Typed::Usage(_)
+        | Typed::Store(_)
         | Typed::Config
         | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")

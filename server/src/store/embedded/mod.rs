@@ -14,6 +14,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{broadcast, watch};
 
 use cloudsignal_broker::OrgId;
@@ -21,6 +22,7 @@ use cloudsignal_broker::OrgId;
 use super::format::{self, FORMAT_VERSION, FormatError, Stored};
 use super::reading::{PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
 use super::shelf::prefix_of;
+use super::view::{Space, View, Visit};
 use super::{
     Commit, CommitError, Done, Entry, Event, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf,
     ShelfPage, ShelfWrites, Store, StoreError, Survives, Table, Watch,
@@ -32,18 +34,6 @@ use commit_thread::CommitThread;
 pub(super) const QUEUE_COMMITS_MAX: usize = 16_384;
 /// Bytes of commits that may wait. A commit that finds this much waiting is refused as busy.
 pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Where sorted bytes are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Space {
-    Table(Table),
-    Shelf(Shelf),
-    Log,
-    /// When which key expires.
-    Expiry,
-    /// The store's own facts.
-    Meta,
-}
 
 /// What a group writes.
 #[derive(Debug, Default)]
@@ -100,9 +90,17 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// Closes and opens again, so that what can be read is what is on stable storage.
     fn reopen(&self) -> Result<(), String>;
-}
 
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>;
+    /// Counts files that were damaged.
+    fn damaged_files(&self) -> Counter {
+        Counter::default()
+    }
+
+    /// Everything as it is now, for as long as the view lives. An engine that is never copied has none.
+    fn view(&self) -> Result<Arc<dyn View>, String> {
+        Err("this store cannot be copied".into())
+    }
+}
 
 const META_FORMAT: &[u8] = b"format";
 const META_SEQ: &[u8] = b"seq";
@@ -129,11 +127,15 @@ pub(super) struct Embedded<E: Engine> {
 impl<E: Engine> Embedded<E> {
     pub(super) fn open(engine: E, clock: Clock) -> Result<Self, StoreError> {
         let last = read_meta(&engine)?;
+        let meters = Meters {
+            damaged_files: engine.damaged_files(),
+            ..Meters::default()
+        };
         let engine = Arc::new(engine);
         let (queue, waiting) = sync_channel(QUEUE_COMMITS_MAX);
         let (committed_sender, committed) = watch::channel(last);
         let (events, _) = broadcast::channel(WATCH_EVENTS_MAX);
-        let (queued_bytes, meters) = (Arc::new(AtomicUsize::new(0)), Meters::default());
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
         let thread = CommitThread::new(
             Arc::clone(&engine),
             clock.clone(),
@@ -329,6 +331,10 @@ impl<E: Engine> Store for Embedded<E> {
     fn meters(&self) -> &Meters {
         &self.meters
     }
+
+    fn view(&self) -> Reading<Arc<dyn View>> {
+        self.read_with(|engine| engine.view().map_err(StoreError::Failed))
+    }
 }
 
 impl<E: Engine> fmt::Debug for Embedded<E> {
@@ -352,7 +358,7 @@ impl<E: Engine> Drop for Embedded<E> {
 }
 
 /// Reads or writes the store's own facts: refuses a newer format, answers the last position.
-fn read_meta<E: Engine>(engine: &E) -> Result<Seq, StoreError> {
+pub(super) fn read_meta<E: Engine>(engine: &E) -> Result<Seq, StoreError> {
     match engine.get(Space::Meta, META_FORMAT).map_err(StoreError::Failed)? {
         None => {
             let fresh = ((Space::Meta, META_FORMAT.to_vec()), Some(vec![FORMAT_VERSION]));

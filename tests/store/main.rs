@@ -1,0 +1,7 @@
+//! What an operator has around the store: a look into it, damaged files, formats, by the real program.
+
+mod damage;
+mod device;
+mod format;
+mod inspect;
+mod operator;
