@@ -94,6 +94,21 @@ pub struct Identity {
 pub const CLAIMS_MAX: usize = 32;
 
 impl Identity {
+    /// Whoever came without a login and may do everything.
+    #[must_use]
+    pub fn anonymous(org: OrgId, username: &str) -> Self {
+        Self {
+            org,
+            username: username.into(),
+            principal: username.into(),
+            credential: Credential::Anonymous,
+            claims: Vec::new(),
+            expires_at: None,
+            access: Access::Full,
+            scope: None,
+        }
+    }
+
     /// Whether a policy says the same about both, so that a client that comes back is no other than it was.
     pub(crate) fn has_rights_of(&self, other: &Self) -> bool {
         self.username == other.username

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use cloudsignal_broker::{Access, ConnId, Credential, Identity, Limits, Org, OrgId, Policy};
+use cloudsignal_broker::{ConnId, Identity, Limits, Org, OrgId, Policy};
 use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 
@@ -153,16 +153,7 @@ impl Bench {
         let (outbox, now) = (Outbox::new(), self.clock.now());
         let mut connect = Connect::new(Version::V5, client_id);
         connect.session_expiry_secs = Some(expiry_secs);
-        let identity = Identity {
-            org: self.cell.id().clone(),
-            username: "ada".into(),
-            principal: "ada".into(),
-            credential: Credential::Anonymous,
-            claims: Vec::new(),
-            expires_at: None,
-            access: Access::Full,
-            scope: None,
-        };
+        let identity = Identity::anonymous(self.cell.id().clone(), "ada");
         let conn = self.cell.hold(now, None, |org, effects| {
             let conn = effects.admit(&outbox, Origin::unknown());
             org.handle_connect(conn, &connect, identity, now, effects);

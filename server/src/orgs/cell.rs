@@ -371,7 +371,7 @@ fn release(org: &mut Org, ticket: Ticket, now: Instant, effects: &mut Effects<'_
 
 #[cfg(test)]
 mod tests {
-    use cloudsignal_broker::{Access, Credential, Identity, Limits, Policy};
+    use cloudsignal_broker::{Identity, Limits, Policy};
     use cloudsignal_core::Version;
     use cloudsignal_core::codec::{Connect, Packet};
 
@@ -396,16 +396,7 @@ mod tests {
     }
 
     fn identity() -> Identity {
-        Identity {
-            org: OrgId::new("org_test"),
-            username: "ada".into(),
-            principal: "ada".into(),
-            credential: Credential::Anonymous,
-            claims: Vec::new(),
-            expires_at: None,
-            access: Access::Full,
-            scope: None,
-        }
+        Identity::anonymous(OrgId::new("org_test"), "ada")
     }
 
     fn connect(cell: &OrgCell) -> (Arc<Outbox>, ConnId) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudsignal_broker::{Access, Credential, Identity};
+use cloudsignal_broker::Identity;
 use cloudsignal_core::codec::{Connect, Packet, Publish};
 use cloudsignal_core::{TopicName, Version};
 
@@ -67,16 +67,7 @@ impl Bench {
     /// A client comes, publishes so many messages of three bytes, and goes.
     fn publish(&self, messages: u64) {
         let cell = self.orgs.enter(&self.org).unwrap();
-        let identity = Identity {
-            org: self.org.clone(),
-            username: "ada".into(),
-            principal: "ada".into(),
-            credential: Credential::Anonymous,
-            claims: Vec::new(),
-            expires_at: None,
-            access: Access::Full,
-            scope: None,
-        };
+        let identity = Identity::anonymous(self.org.clone(), "ada");
         let now = self.clock.now();
         let outbox = Outbox::new();
         cell.hold(now, None, |org, effects| {

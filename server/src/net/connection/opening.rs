@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cloudsignal_broker::{AUTH_METHOD, Access, CloseCause, Credential, Identity, OrgId};
+use cloudsignal_broker::{AUTH_METHOD, CloseCause, Identity, OrgId};
 use cloudsignal_core::Version;
 use cloudsignal_core::codec::{ConnAck, Connect, DecodeError, Packet, ReasonCode};
 
@@ -98,7 +98,7 @@ impl Opening {
                 self.asking = Some(asking);
                 return Ok(Round::Again);
             }
-            First::Anonymous(org) => return Ok(let_in(link, anonymous(org))),
+            First::Anonymous(org) => return Ok(let_in(link, Identity::anonymous(org, ANONYMOUS))),
             First::Refused(version, reason) => {
                 return Ok(match version {
                     Some(version) => refuse(link, version, reason),
@@ -177,19 +177,6 @@ fn answerable(error: &DecodeError, version: Option<Version>) -> Option<Version> 
         // [MQTT-3.1.4-1]: MQTT 5 may be told why; 3.1.1 has no code for it.
         (_, Some(Version::V5)) => Some(Version::V5),
         (_, Some(Version::V31 | Version::V311) | None) => None,
-    }
-}
-
-fn anonymous(org: OrgId) -> Identity {
-    Identity {
-        org,
-        username: ANONYMOUS.into(),
-        principal: ANONYMOUS.into(),
-        credential: Credential::Anonymous,
-        claims: Vec::new(),
-        expires_at: None,
-        access: Access::Full,
-        scope: None,
     }
 }
 

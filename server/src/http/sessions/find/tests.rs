@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsignal_broker::org::Submission;
-use cloudsignal_broker::{Access, Credential, Identity, Limits, Org, OrgId, Policy};
+use cloudsignal_broker::{Identity, Limits, Org, OrgId, Policy};
 use cloudsignal_core::codec::Connect;
 use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
@@ -34,16 +34,7 @@ fn sessions(default: usize) -> usize {
 }
 
 fn identity(username: &str) -> Identity {
-    Identity {
-        org: OrgId::new("org_test"),
-        username: username.into(),
-        principal: username.into(),
-        credential: Credential::Anonymous,
-        claims: Vec::new(),
-        expires_at: None,
-        access: Access::Full,
-        scope: None,
-    }
+    Identity::anonymous(OrgId::new("org_test"), username)
 }
 
 fn crowd(count: usize) -> OrgCell {
