@@ -1,12 +1,13 @@
 //! How the management commands find the running broker: it leaves its address and a token in the data folder.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Secret;
+use crate::first_run::folder::write_private;
 
 /// Name of the file, inside the data folder.
 pub const ACCESS_FILE: &str = "admin.json";
@@ -34,22 +35,9 @@ impl AdminAccess {
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, data_dir: &Path) -> io::Result<()> {
-        let path = data_dir.join(ACCESS_FILE);
-        let fresh = data_dir.join(format!("{ACCESS_FILE}.{}", self.pid));
-        let json = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        // Left behind by a process of the same id: it may be readable by others.
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
-        file.write_all(&json)?;
-        file.write_all(b"\n")?;
-        fs::rename(fresh, path)
+        let mut json = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        json.push(b'\n');
+        write_private(&data_dir.join(ACCESS_FILE), &json)
     }
 
     /// Reads the file; `None` when there is none, so that no broker runs on this data folder.

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::access::AdminAccess;
 use crate::accounts::Secret;
 use crate::clock::WallTime;
+use crate::first_run::folder::write_private;
 
 /// The folder of profiles, if not the usual one.
 const FOLDER_VARIABLE: &str = "CLOUDSIGNAL_PROFILES";
@@ -62,19 +63,9 @@ impl Profile {
     fn write_in(&self, folder: &Path, name: &str) -> Result<PathBuf> {
         let path = path(folder, name)?;
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let fresh = path.with_extension(format!("json.{}", std::process::id()));
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(()) | Err(_) => {}
-        }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.write_all(b"\n")?;
-        fs::rename(&fresh, &path)?;
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        write_private(&path, &json).with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(path)
     }
 
