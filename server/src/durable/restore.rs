@@ -85,6 +85,8 @@ enum Fault {
     Unfit(#[from] Unfit),
     #[error("its message is missing")]
     NoMessage,
+    #[error("the deliveries that need it were put aside")]
+    NoDelivery,
 }
 
 /// Reads an organization back into `fresh`, which must be a new one.
@@ -104,6 +106,7 @@ pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Resto
         progress: BTreeMap::new(),
         mends: ShelfWrites::new(&id),
         say_at: clock.now().after(PROGRESS_EVERY),
+        damaged: HashSet::new(),
         id,
     };
     // Messages come before the deliveries that share them, sessions before everything of theirs.
@@ -139,6 +142,8 @@ struct Reading<'a> {
     /// Removals, and entries put aside, that are not written yet.
     mends: ShelfWrites,
     say_at: Instant,
+    /// Sessions whose own entry was put aside: what belongs to them is put aside too, and not removed.
+    damaged: HashSet<u64>,
 }
 
 impl Reading<'_> {
@@ -158,7 +163,9 @@ impl Reading<'_> {
                 };
                 match outcome {
                     Ok(()) => {}
-                    Err(Fault::Unfit(Unfit::NoSession)) => self.remove(shelf, key),
+                    Err(Fault::Unfit(Unfit::NoSession)) if !self.is_of_damaged(shelf, key) => {
+                        self.remove(shelf, key);
+                    }
                     Err(fault) => self.set_aside(shelf, key, value, &fault),
                 }
                 if self.mends.len() >= MENDS_MAX {
@@ -204,6 +211,9 @@ impl Reading<'_> {
             }
             Kind::Progress => {
                 let order = parse_number(name).ok_or(Fault::Key)?;
+                if !self.sessions.contains(&serial) {
+                    return Err(Unfit::NoSession.into());
+                }
                 self.progress.insert((serial, order), reader.packet_id()?);
             }
             Kind::Received => {
@@ -269,12 +279,22 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Whether an entry belongs to a session whose own entry was put aside.
+    fn is_of_damaged(&self, shelf: Shelf, key: &[u8]) -> bool {
+        let serial = key.first_chunk().map(|serial| u64::from_be_bytes(*serial));
+        let is_damaged = serial.is_some_and(|serial| self.damaged.contains(&serial));
+        is_damaged && matches!(shelf, Shelf::Session | Shelf::Queue)
+    }
+
     fn remove(&mut self, shelf: Shelf, key: &[u8]) {
         self.totals.orphans += 1;
         self.mends.delete(shelf, key);
     }
 
     fn set_aside(&mut self, shelf: Shelf, key: &[u8], value: &[u8], reason: &dyn Display) {
+        if let (Shelf::Session, Some((serial, Kind::Session, _))) = (shelf, parse_session(key)) {
+            self.damaged.insert(serial);
+        }
         self.totals.quarantined += 1;
         self.durability.store.meters().quarantined.inc();
         if self.totals.quarantined <= DAMAGE_LINES_MAX {
@@ -303,12 +323,26 @@ impl Reading<'_> {
             }
         }
         for number in unused {
-            self.remove(Shelf::Message, key.number(number));
+            if self.damaged.is_empty() {
+                self.remove(Shelf::Message, key.number(number));
+            } else {
+                self.set_message_aside(key.number(number)).await?;
+            }
             if self.mends.len() >= MENDS_MAX {
                 self.mend().await?;
             }
         }
         self.mend().await
+    }
+
+    /// A message of which the deliveries may have been put aside: without it they would be worth nothing.
+    async fn set_message_aside(&mut self, key: &[u8]) -> Result<(), RestoreError> {
+        let store = &self.durability.store;
+        let page = store.shelf(Shelf::Message, &self.id, key, None, 1).await?;
+        for (key, value) in &page.entries {
+            self.set_aside(Shelf::Message, key, value, &Fault::NoDelivery);
+        }
+        Ok(())
     }
 
     /// Writes removals and what was put aside. What is removed must be gone before its name is used again.

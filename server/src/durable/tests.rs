@@ -605,3 +605,43 @@ async fn damaged_entries_are_put_aside_and_cost_nothing_else() {
         .any(|(_, value)| value.windows(reason.len()).any(|part| part == reason));
     assert!(is_named, "the reason is kept");
 }
+
+#[tokio::test]
+async fn what_belongs_to_a_damaged_session_is_put_aside_with_it() {
+    let mut bench = Bench::new(1);
+    for _ in 0..200 {
+        bench.act();
+    }
+    bench.write().await;
+    bench.sweep().await;
+    let serial = *bench.sessions.first().unwrap();
+    let mut damage = ShelfWrites::new(&org());
+    let key = serial.to_be_bytes();
+    damage.put(Shelf::Session, &[&key[..], &[0]].concat(), |value| value.push(9));
+    let damage = Commit::new().shelve(Arc::new(damage));
+    bench.store.write(damage).await.unwrap();
+    let named = |shelf: Shelf, key: &[u8]| [shelf.name().as_bytes(), b"/", key].concat();
+    let mut expected = BTreeSet::new();
+    for shelf in [Shelf::Session, Shelf::Queue] {
+        let entries = bench.shelf(shelf).await;
+        let own = entries.iter().filter(|(entry, _)| entry.starts_with(&key));
+        expected.extend(own.map(|(entry, _)| named(shelf, entry)));
+    }
+    assert!(expected.len() > 5, "it has subscriptions and deliveries");
+    let messages = bench.shelf(Shelf::Message).await;
+    let durability = Durability::new(Arc::clone(&bench.store), bench.clock.clone(), Level::Disk);
+    for start in 1..=2 {
+        let fresh = Org::new(org(), Limits::default(), Policy::permit_all(), 1);
+        let totals = restore(&durability, fresh).await.unwrap().totals;
+        assert_eq!(totals.orphans, 0, "nothing is removed");
+        assert_eq!(totals.quarantined > 0, start == 1);
+    }
+    let aside = bench.shelf(Shelf::Quarantine).await;
+    let aside: BTreeSet<_> = aside.into_iter().map(|(entry, _)| entry.to_vec()).collect();
+    assert!(expected.is_subset(&aside));
+    let left = bench.shelf(Shelf::Message).await;
+    for message in &messages {
+        let is_kept = left.contains(message) || aside.contains(&named(Shelf::Message, &message.0));
+        assert!(is_kept, "no message is lost");
+    }
+}
