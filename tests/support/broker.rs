@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -66,6 +67,7 @@ pub struct BrokerOptions {
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
     program_prefix: Vec<String>,
+    data_at: Option<PathBuf>,
 }
 
 impl BrokerOptions {
@@ -101,6 +103,20 @@ impl BrokerOptions {
         self
     }
 
+    /// Lets another program start it, which must leave it as the process that was started: `strace -D …`.
+    #[must_use]
+    pub fn under(mut self, program_and_arguments: Vec<String>) -> Self {
+        self.program_prefix = program_and_arguments;
+        self
+    }
+
+    /// Keeps its data in another folder, which it makes: on another disk.
+    #[must_use]
+    pub fn with_data_at(mut self, folder: &Path) -> Self {
+        self.data_at = Some(folder.to_owned());
+        self
+    }
+
     /// Starts it and awaits that it is ready.
     #[must_use]
     pub fn start(self) -> Broker {
@@ -124,7 +140,13 @@ impl Broker {
     /// Starts the broker with a fresh data folder.
     #[must_use]
     pub fn start(options: BrokerOptions) -> Self {
-        Self::start_in(fresh_folder(), options)
+        let folder = fresh_folder();
+        if let Some(data_at) = &options.data_at {
+            let made = DirBuilder::new().mode(0o700).create(data_at);
+            made.expect("the other disk takes a folder");
+            symlink(data_at, data_dir(&folder)).expect("a fresh folder takes a link");
+        }
+        Self::start_in(folder, options)
     }
 
     fn start_in(folder: TempDir, options: BrokerOptions) -> Self {
@@ -183,6 +205,13 @@ impl Broker {
     pub fn start_again(mut self) -> Self {
         let folder = std::mem::replace(&mut self.folder, fresh_folder());
         Self::start_in(folder, self.options.clone())
+    }
+
+    /// The same under another program; see [`BrokerOptions::under`].
+    #[must_use]
+    pub fn start_again_under(mut self, program_and_arguments: Vec<String>) -> Self {
+        self.options.program_prefix = program_and_arguments;
+        self.start_again()
     }
 
     /// Starts it again after its end, on the same data, and kills it `moment` later, however far it has come.
@@ -294,6 +323,12 @@ impl Broker {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(log_file(&self.folder)).unwrap_or_default()
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Panics if the process has ended.

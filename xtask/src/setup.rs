@@ -56,6 +56,11 @@ const PROGRAMS: &[Program] = &[
         homebrew: "openssl",
     },
     Program {
+        name: "strace",
+        debian: &["strace"],
+        homebrew: "strace",
+    },
+    Program {
         name: "python3",
         debian: &["python3", "python3-venv"],
         homebrew: "python",
