@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `birth` | a store that was cut off while it was made |
 //! | `mend` | looks at the files before the engine opens them; puts aside what is damaged |
 //! | `journal` | finds the batches of a journal that are whole |
 //! | `catalog` | the list of a keyspace's sorted files |
@@ -12,6 +13,7 @@
 //! fails the engine refuses all further writes: what reached the disk is not known then. `Engine::reopen` closes it,
 //! writes the journal's bytes once more, and reads it back.
 
+mod birth;
 mod catalog;
 mod journal;
 mod mend;
@@ -173,6 +175,7 @@ impl Opened {
     }
 
     fn open_engine(folder: &Path) -> Result<Self, fjall::Error> {
+        birth::forget_unborn(folder)?;
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
