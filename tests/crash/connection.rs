@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::ledger::Presence;
+use crate::books::Presence;
 use crate::trace::Trace;
 
 /// A packet from the broker.

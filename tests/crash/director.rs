@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::books::Books;
 use crate::brokers::Broker;
 use crate::directory::Directory;
 use crate::fault::Kind;
-use crate::ledger::{Books, Ledger};
+use crate::ledger::Ledger;
 use crate::member::{Member, Orders, Stage};
 use crate::plan::Plan;
 use crate::reader;
@@ -25,7 +26,6 @@ use crate::trace::Trace;
 
 /// Cycles from one reckoning to the next.
 const CYCLES_TO_REST: u32 = 4;
-const LOOK: Duration = Duration::from_millis(10);
 /// Ends that come while clients are still on their way back.
 const EARLY_PERCENT: u64 = 20;
 const EARLY_MILLIS_MAX: u64 = 100;
@@ -224,45 +224,33 @@ impl Director<'_> {
     }
 
     fn await_rest(&self) {
-        let rested = 2 * self.rests;
-        let deadline = Deadline::start();
-        loop {
-            let restless = self.ledger.with(|books| {
-                let restless = books.sessions.iter().zip(&self.plan.members);
-                let restless = restless.filter(|(session, _)| session.rested_for < rested);
-                restless
-                    .map(|(session, plan)| format!("{} {}", plan.client_id, session.doing))
-                    .collect::<Vec<_>>()
-            });
-            if restless.is_empty() {
-                return;
+        let (rested, deadline) = (2 * self.rests, Deadline::start());
+        self.ledger.watch(|books| {
+            let restless = books.sessions.iter().zip(&self.plan.members);
+            let restless = restless.filter(|(session, _)| session.rested_for < rested);
+            let stories: Vec<_> = restless
+                .map(|(session, plan)| format!("{} {}", plan.client_id, session.doing))
+                .collect();
+            if !stories.is_empty() && !deadline.is_over() {
+                return Some(DEADLINE.saturating_sub(deadline.elapsed()));
             }
-            if deadline.is_over() {
-                self.ledger.with(|books| {
-                    for story in restless {
-                        books.faults.add(Kind::Stuck, || story);
-                    }
-                });
-                return;
+            for story in stories {
+                books.faults.add(Kind::Stuck, || story);
             }
-            // sleep: the pause between two looks at the books
-            thread::sleep(LOOK);
-        }
+            None
+        });
     }
 
     /// Until everything has come that must, or nothing has happened for long.
     fn await_quiet(&self) {
         let (mut still, mut last) = (Deadline::start(), 0);
-        loop {
-            let (is_complete, now) = self.ledger.with(|books| (books.is_complete(), books.now));
-            if now != last {
-                (still, last) = (Deadline::start(), now);
+        let patience = self.settings.patience;
+        self.ledger.watch(|books| {
+            if books.now != last {
+                (still, last) = (Deadline::start(), books.now);
             }
-            if is_complete || still.elapsed() > self.settings.patience {
-                return;
-            }
-            // sleep: the pause between two looks at the books
-            thread::sleep(LOOK);
-        }
+            let left = patience.saturating_sub(still.elapsed());
+            (!books.is_complete() && !left.is_zero()).then_some(left)
+        });
     }
 }

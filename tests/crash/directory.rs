@@ -57,7 +57,8 @@ struct Token {
 
 /// Tokens that are tried after a start: the latest ones.
 const TOKENS_MAX: usize = 8;
-const LOOK: Duration = Duration::from_millis(10);
+/// Pause before the next try, when there was nothing to write or nobody to write to.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Users of the harness, among others that there may be.
 const PREFIX: &str = "crash-";
 
@@ -131,8 +132,8 @@ fn write_on(accounts: &Mutex<Accounts>, ledger: &Ledger, orders: &watch::Receive
         if written == Some(()) {
             ledger.with(|books| books.tally.directory_writes += 1);
         } else {
-            // sleep: the pause between two looks at whether there is a broker
-            thread::sleep(LOOK);
+            // sleep: the pace of a writer that has nothing to do
+            thread::sleep(WRITE_AGAIN_AFTER);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::books::{Books, Stamp, State, describe};
 use crate::fault::Kind;
-use crate::ledger::{Books, Stamp, State, describe};
 use crate::message::{self, Name};
 use crate::plan::StreamKind;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloudsignal_core::{Qos, Version};
 
 use super::*;
-use crate::ledger::{Ask, Presence};
+use crate::books::{Ask, Presence};
 use crate::plan::{Constancy, Habit, MemberPlan, Plan, Reach, StreamPlan, Writer};
 use crate::retained::Value;
 
@@ -329,11 +329,11 @@ fn publishers_wait_for_whoever_has_too_much_before_it() {
     while books.may_publish(QOS_1) {
         message(&mut books, QOS_1);
     }
-    assert_eq!(books.behind(READER), crate::ledger::BEHIND_MAX);
+    assert_eq!(books.behind(READER), crate::books::BEHIND_MAX);
     // The last one has come: those before it are lost, and nobody waits for them.
     let last = Name {
         stream: QOS_1,
-        number: crate::ledger::BEHIND_MAX - 1,
+        number: crate::books::BEHIND_MAX - 1,
     };
     books.arrived(READER, last);
     assert!(books.may_publish(QOS_1));

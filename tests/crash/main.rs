@@ -20,7 +20,7 @@
 //! | [`member`], [`session`], [`connection`] | a client: its life, its memory, its wire |
 //! | [`message`] | what is published |
 //! | [`directory`], [`reader`] | users and tokens; retained topics |
-//! | [`ledger`], [`route`], [`retained`], [`tally`], [`trace`] | what happened |
+//! | [`ledger`], [`books`], [`route`], [`retained`], [`tally`], [`trace`] | what happened |
 //! | [`judge`], [`fault`], [`report`] | what is wrong with it |
 //!
 //! A run against any broker, by its environment; see [`settings`] and [`brokers`]:
@@ -33,6 +33,7 @@
 //! A long run tells what it has found so far in the file that `CS_TEST_CRASH_REPORT` names, after each reckoning.
 #![forbid(unsafe_code)]
 
+mod books;
 mod brokers;
 mod connection;
 mod director;

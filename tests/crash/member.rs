@@ -9,11 +9,12 @@ use std::time::Duration;
 use cloudsignal_core::codec::{Connect, Disconnect, Packet, ReasonCode};
 use cloudsignal_tests::random::Random;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::books::Ask;
 use crate::connection::{Connection, NoConnection, Welcome};
 use crate::judge::LAST_WORDS;
-use crate::ledger::{Ask, Ledger};
+use crate::ledger::Ledger;
 use crate::plan::{Constancy, Habit, MemberPlan, Plan, StreamKind};
 use crate::retained::Value;
 use crate::session::Session;
@@ -84,8 +85,10 @@ enum Parting {
     End,
 }
 
-/// The pause between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(5);
+/// Pause before it connects again, unless there are other orders.
+const RETURN_AFTER: Duration = Duration::from_millis(5);
+/// After this long it thinks about its next step again.
+const NEXT_STEP_AFTER: Duration = Duration::from_millis(5);
 /// Silence after which it shows that it is there.
 const PING_AFTER: Duration = Duration::from_secs(20);
 const SESSION_EXPIRY_SECS: u32 = 86_400;
@@ -139,10 +142,7 @@ impl Member {
                 Orders { addr: Some(addr), .. } => self.visit(addr).await,
             };
             match parting {
-                Parting::Lost => {
-                    // sleep: the pause between two looks at a broker that may be ending
-                    sleep(LOOK).await;
-                }
+                Parting::Lost => _ = timeout(RETURN_AFTER, self.orders.changed()).await,
                 Parting::Away { behind, event, cycle } => self.stay_away(behind, event, cycle).await,
                 Parting::End => return,
             }
@@ -156,16 +156,20 @@ impl Member {
 
     async fn stay_away(&mut self, behind: u64, event: u64, cycle: u32) {
         self.say("is away");
+        let mut pages = self.ledger.pages();
         loop {
+            pages.mark_unchanged();
             let is_load = self.orders.borrow().stage == Stage::Load;
-            let is_time = self.ledger.with(|books| {
+            let is_time = self.ledger.look(|books| {
                 books.now >= event || books.cycle >= cycle || books.behind(self.number) >= behind
             });
             if !is_load || is_time {
                 return;
             }
-            // sleep: the pause between two looks at the books
-            sleep(LOOK).await;
+            tokio::select! {
+                _ = pages.changed() => {}
+                _ = self.orders.changed() => {}
+            }
         }
     }
 
@@ -237,7 +241,7 @@ impl Member {
                 return leaving;
             }
             let look = match may_do_more {
-                Outlook::Later => LOOK,
+                Outlook::Later => NEXT_STEP_AFTER,
                 Outlook::Nothing => PING_AFTER,
             };
             tokio::select! {
@@ -247,7 +251,7 @@ impl Member {
                     }
                 }
                 _ = self.orders.changed() => {}
-                // sleep: the pause between two looks at the books, or between two pings
+                // sleep: the pace of its steps, or of its pings
                 () = sleep(look) => {
                     if may_do_more == Outlook::Nothing {
                         connection.send(&Packet::PingReq);

@@ -10,8 +10,9 @@ use cloudsignal_core::codec::{
 };
 use cloudsignal_core::{Qos, TopicFilter, TopicName};
 
+use crate::books::{Ask, Presence};
 use crate::connection::{Connection, Got, Retain};
-use crate::ledger::{Ask, Ledger, Presence};
+use crate::ledger::Ledger;
 use crate::message::{self, Name};
 use crate::plan::{Plan, StreamKind};
 use crate::retained::Value;
