@@ -32,13 +32,14 @@ pub(super) async fn submit(
             ApiError::not_found("organization")
         });
     };
+    // Once for all of them: a request that is told to come back has published nothing.
+    if let Some(committer) = cell.committer() {
+        let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, committer.relieved()).await;
+        relieved.map_err(|_late| CommandError::Busy)?;
+    }
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut last: Option<oneshot::Receiver<()>> = None;
     while outcomes.len() < messages.len() {
-        if let Some(committer) = cell.committer() {
-            let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, committer.relieved()).await;
-            relieved.map_err(|_late| CommandError::Busy)?;
-        }
         let now = api.0.clock.now();
         let turn = cell.hold(now, None, |org, effects| {
             let mut ticket = None;
