@@ -5,6 +5,7 @@
 //! | [`directory`] | the directory: everything in memory, written through to the store before any answer |
 //! | [`command`] | what operators and APIs may ask of it, as values |
 //! | `orgs`, `sign_up`, `users`, `members`, `logins`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
+//! | `key_check`, `token_check` | from a secret that is shown to whose it is |
 //! | `change` | how a change happens: stored with its entry of the trail, then in force, then told |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
@@ -43,6 +44,7 @@ pub mod scope;
 pub mod secret;
 mod sign_up;
 pub mod token;
+mod token_check;
 pub mod token_scope;
 mod tokens;
 mod users;

@@ -1,13 +1,10 @@
-//! Temporary tokens: made, renewed, revoked, checked. See [`super::token`] for their bytes and
+//! Temporary tokens: made, renewed, revoked, listed. See [`super::token`] for their bytes and
 //! [`super::marks`] for what is remembered about them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
-
-use cloudsignal_broker::{Access, Credential, Identity};
-use cloudsignal_core::Instant;
 
 use super::account::Account;
 use super::audit::Trail;
@@ -18,11 +15,11 @@ use super::limits::{
     PROVIDER_NAME_BYTES_MAX, TOKEN_FACT_NAME_BYTES_MAX, TOKEN_FACTS_BYTES_MAX, TOKEN_FACTS_MAX,
     TOKEN_TTL_SECS_DEFAULT, TOKEN_TTL_SECS_MAX, TOKEN_TTL_SECS_MIN, TOKENS_REPLACED_MAX, TOKENS_REVOKED_MAX,
 };
-use super::marks::{Issue, Seen};
+use super::marks::Seen;
 use super::names::Email;
 use super::record::{self, encode, key_of};
 use super::secret::{Secret, SigningKey};
-use super::token::{TokenClaims, Unverified};
+use super::token::TokenClaims;
 use super::token_scope::{self, ScopeGrant};
 use crate::clock::WallTime;
 use crate::store::{Commit, Expect, Table};
@@ -56,15 +53,6 @@ pub struct TokenOrder {
     pub facts: Vec<(Box<str>, Box<str>)>,
     /// What it is limited to; nothing but the policy if absent.
     pub scope: Option<Vec<ScopeGrant>>,
-}
-
-/// A token that is good right now.
-#[derive(Clone, Debug)]
-pub struct LiveToken {
-    /// What it says.
-    pub claims: TokenClaims,
-    /// Until when a connection made with it may stay: its end, or that of its latest renewal.
-    pub connection_until: WallTime,
 }
 
 impl TokenOrder {
@@ -350,46 +338,8 @@ impl Directory {
         Ok(Outcome::Tokens { tokens, next })
     }
 
-    /// What a token password says, if it may open a connection right now.
-    ///
-    /// # Errors
-    /// Why it may not.
-    pub fn check_token(&self, password: &str) -> Result<LiveToken, CredentialFault> {
-        let unverified = Unverified::parse(password).ok_or(CredentialFault::Unknown)?;
-        let account = self
-            .account_of(unverified.org())
-            .ok_or(CredentialFault::Unknown)?;
-        let claims = unverified
-            .verify(&account.token_key())
-            .ok_or(CredentialFault::Unknown)?;
-        let now = self.0.clock.wall();
-        if claims.expires_at <= now {
-            return Err(CredentialFault::Expired);
-        }
-        if !account.is_active() {
-            return Err(CredentialFault::Suspended);
-        }
-        let state = account.state.read();
-        if state.is_disabled(&claims.provider) {
-            return Err(CredentialFault::Revoked);
-        }
-        state.tokens.check_login(&Issue::from(&claims), now)?;
-        let renewed = state.tokens.renewed.get(&claims.id, now).copied();
-        let connection_until = renewed.map_or(claims.expires_at, |until| until.max(claims.expires_at));
-        Ok(LiveToken {
-            claims,
-            connection_until,
-        })
-    }
-
-    /// Notes that a token logged in, for the list.
-    pub(crate) fn note_token_seen(&self, token: &LiveToken) {
-        if let Some(account) = self.account_of(&token.claims.org) {
-            self.note(&account, &token.claims, Some(self.0.clock.wall().whole_secs()));
-        }
-    }
-
-    fn note(&self, account: &Account, claims: &TokenClaims, login_at: Option<WallTime>) {
+    /// Notes a token for the list.
+    pub(super) fn note(&self, account: &Account, claims: &TokenClaims, login_at: Option<WallTime>) {
         let now = self.0.clock.wall();
         let seen = &mut account.state.write().tokens.seen;
         let key = (claims.email.clone(), claims.id);
@@ -420,40 +370,6 @@ pub(super) fn principal(email: &Email) -> Box<str> {
     format!("token/{email}").into()
 }
 
-impl LiveToken {
-    /// Who a connection made with this token is; `until` is when it has to end.
-    #[must_use]
-    pub fn identity(&self, until: Instant) -> Identity {
-        Identity {
-            principal: principal(&self.claims.email),
-            credential: Credential::Token {
-                id: self.claims.id.to_string().into(),
-            },
-            claims: self.identity_claims(),
-            expires_at: Some(until),
-            access: Access::Policy,
-            scope: self.claims.scope.clone(),
-            org: self.claims.org.clone(),
-            username: self.claims.email.user_name().into(),
-        }
-    }
-
-    /// Facts that policies may bind to.
-    fn identity_claims(&self) -> Vec<(Box<str>, Box<str>)> {
-        let claims = &self.claims;
-        let mut all: Vec<(Box<str>, Box<str>)> = vec![
-            ("email".into(), claims.email.as_str().into()),
-            (PROVIDER_CLAIM.into(), claims.provider.clone()),
-            (EPOCH_CLAIM.into(), claims.epoch.to_string().into()),
-        ];
-        if !claims.facts.iter().any(|(name, _)| **name == *USER_ID_CLAIM) {
-            all.push((USER_ID_CLAIM.into(), claims.email.user_name().into()));
-        }
-        all.extend(claims.facts.iter().cloned());
-        all
-    }
-}
-
 fn grant(claims: &TokenClaims, key: &SigningKey) -> TokenGrant {
     let issued_at = claims.issued_at.whole_secs();
     let life = claims.expires_at.since(issued_at);
@@ -471,7 +387,7 @@ fn grant(claims: &TokenClaims, key: &SigningKey) -> TokenGrant {
 }
 
 impl Account {
-    fn token_key(&self) -> SigningKey {
+    pub(super) fn token_key(&self) -> SigningKey {
         self.state.read().record.token_key.clone()
     }
 }
