@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`accounts`] | organizations, users, keys, tokens, policies |
 //! | [`authn`] | from a login to an identity |
+//! | `backup` | everything that is stored, in one file, and back |
 //! | [`cli`] | the command line |
 //! | [`clock`] | the only reader of the time |
 //! | [`config`] | file, environment and flags become one checked value |
@@ -22,6 +23,7 @@
 
 pub mod accounts;
 pub mod authn;
+mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -152,6 +152,7 @@ impl Server {
         server.provision(&foundation).await?;
         server.run_beside();
         let api = foundation.api(&admin_token, server.readiness.clone(), &server.shell);
+        let api = api.with_data_dir(server.folder.path().to_owned());
         let routers = Routers::new(api, &server.shell);
         for (kind, listener) in listeners {
             server.open(kind, listener, &routers);

@@ -5,11 +5,13 @@
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
 //! | [`admin`] | `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, …: administration of a running broker |
+//! | [`backup`] | `backup`, `restore`: everything that is stored, in one file, and back |
 //! | [`store`] | `store`: the data folder of a broker that does not run |
 //! | [`exit`] | exit codes |
 //! | [`output`] | what is printed, and what happens when nobody reads it |
 
 pub mod admin;
+pub mod backup;
 pub mod client;
 #[cfg(test)]
 mod examples;
@@ -29,6 +31,7 @@ use admin::{
     AclArgs, AdminArgs, AuditArgs, KeyArgs, LoginArgs, LogoutArgs, MemberArgs, Order, OrgArgs, ProviderArgs,
     QuotaArgs, SessionArgs, TokenArgs, UsageArgs, UserArgs, WhoAmIArgs,
 };
+use backup::{BackupArgs, RestoreArgs};
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
@@ -84,6 +87,10 @@ pub enum Command {
     Quota(QuotaArgs),
     /// Show what an organization has used
     Usage(UsageArgs),
+    /// Write everything that is stored into one file; the broker may run
+    Backup(BackupArgs),
+    /// Put what a backup holds into a data folder
+    Restore(RestoreArgs),
     /// Look into the data folder of a broker that does not run
     Store(StoreArgs),
     /// Print the default configuration file, with every key explained
@@ -138,6 +145,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Session(args) => block_on(admin::session(args)),
         Command::Quota(args) => block_on(admin::quota(args)),
         Command::Usage(args) => block_on(admin::usage(args)),
+        Command::Backup(args) => block_on(backup::backup(args)),
+        Command::Restore(args) => backup::restore(&args),
         Command::Store(args) => store::run(&args),
         Command::Config => print(config::document::document().as_bytes()),
         Command::Completions { shell } => completions(shell),

@@ -9,6 +9,7 @@
 //! | `/v2/signup`, `/v2/login`, `/v2/logout`, `/v2/whoami` | people who manage | [`accounts`] |
 //! | `/v2/organization`, `/v2/organizations…` | one's own, and the operator's | [`organizations`] |
 //! | `/v2/users…`, `/v2/members…`, `/v2/keys…` | what an organization has | [`users`], [`members`], [`keys`] |
+//! | `GET /v2/backup` | everything that is stored, for the operator | `backup` |
 //! | `GET /v2/audit` | who changed what | [`audit`] |
 //! | `POST /v2/publish`, `/v1/publish`, `/publish`, `/api/v1/publish`, `/v2/publish/batch` | messages | `publish` |
 //! | `/v2/sessions…`, `GET /v2/session-history` | who is connected, and who was | `sessions` |
@@ -45,6 +46,7 @@ pub mod accounts;
 pub mod acl;
 pub mod answer;
 pub mod audit;
+mod backup;
 pub mod caller;
 mod document;
 pub mod exchange;
@@ -67,6 +69,7 @@ pub mod users;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +90,7 @@ use crate::clock::Clock;
 use crate::config::SignUp;
 use crate::orgs::Orgs;
 pub use answer::ApiError;
+use backup::Backups;
 pub use caller::Caller;
 use document::{Browsers, Group};
 pub use health::{Phase, Readiness};
@@ -136,6 +140,7 @@ struct Parts {
     orgs: Arc<Orgs>,
     sign_up: SignUp,
     publish: publish::Desk,
+    backups: Backups,
     reads: reads::Reads,
 }
 
@@ -155,6 +160,7 @@ impl Api {
         let publish = publish::Desk::new(clock.clone());
         Self(Arc::new(Parts {
             publish,
+            backups: Backups::new(None),
             reads: reads::Reads::default(),
             directory,
             authenticator,
@@ -164,6 +170,14 @@ impl Api {
             orgs,
             sign_up,
         }))
+    }
+
+    /// The same API for a broker with a data folder: a backup of everything holds the files there too.
+    #[must_use]
+    pub(crate) fn with_data_dir(mut self, data_dir: PathBuf) -> Self {
+        let parts = Arc::get_mut(&mut self.0).expect("invariant: nobody has a clone of it yet");
+        parts.backups = Backups::new(Some(data_dir));
+        self
     }
 
     /// Has the directory carry out what the caller asks for, in the caller's name.
@@ -179,6 +193,11 @@ impl Api {
 /// The routes of the document, in groups of the same bounds.
 fn groups() -> Vec<Group> {
     vec![
+        Group {
+            routes: backup::routes(),
+            body_bytes_max: TOKEN_BODY_BYTES_MAX,
+            browsers: Browsers::SameOrigin,
+        },
         Group {
             routes: acl::routes(),
             body_bytes_max: POLICY_BODY_BYTES_MAX,

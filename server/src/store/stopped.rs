@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::embedded::{Batch, Engine as _, Pairs, read_meta};
+use super::embedded::{Batch, Engine as _, META_SEQ, Pairs, read_meta};
 use super::fjall::FjallEngine;
 use super::view::{Space, View};
 use super::{DataLoss, StoreError, format};
@@ -89,6 +89,18 @@ impl Stopped {
         self.pairs.insert((space, key), value);
         if self.bytes >= WRITE_BYTES_MAX {
             self.write_out()?;
+        }
+        Ok(())
+    }
+
+    /// Takes over a fact of another store: positions are never used again, so the higher last one holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub(crate) fn raise_meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let known = self.engine.get(Space::Meta, key).map_err(StoreError::Failed)?;
+        if key == META_SEQ && known.is_none_or(|known| known[..] < *value) {
+            self.write(Space::Meta, key.to_vec(), Some(value.to_vec()))?;
         }
         Ok(())
     }

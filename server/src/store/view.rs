@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Shelf, StoreError, Table};
+use super::{Key, Shelf, StoreError, Table, format};
+use crate::accounts::record::ORGS;
 
 /// Most bytes of keys and values that [`pages`] holds at once; one entry may exceed it alone.
 const VIEW_BYTES_MAX: usize = 1024 * 1024;
@@ -56,6 +57,30 @@ impl Space {
             Self::Log => "log",
             Self::Expiry => "expiry",
             Self::Meta => "meta",
+        }
+    }
+}
+
+impl Space {
+    /// The key of an organization's account, which stands in a list of all.
+    pub(crate) fn account_key(org: &str) -> Vec<u8> {
+        Key::of_system(&format!("{ORGS}{org}")).as_bytes().to_vec()
+    }
+
+    /// Whether a key is that of an organization's account.
+    pub(crate) fn is_account_of(self, org: &str, key: &[u8]) -> bool {
+        self == Self::Table(Table::Config) && key == Self::account_key(org)
+    }
+
+    /// Whether a key belongs to an organization, its account included. The store's own facts belong to everybody.
+    pub(crate) fn is_of(self, org: &str, key: &[u8]) -> bool {
+        let is_below = |key: &[u8]| split_org(key).is_some_and(|(of, _)| of == org);
+        match self {
+            Self::Meta => true,
+            Self::Expiry => format::parse_expiry_key(key).is_some_and(|(_, table, key)| {
+                is_below(key.as_bytes()) || Self::Table(table).is_account_of(org, key.as_bytes())
+            }),
+            Self::Table(_) | Self::Shelf(_) | Self::Log => is_below(key) || self.is_account_of(org, key),
         }
     }
 }

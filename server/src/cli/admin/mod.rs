@@ -8,6 +8,7 @@
 //! | `show`, `table` | answers for people |
 //! | `login`, `profile` | members of an organization, from any machine |
 //! | `audit` | who changed what |
+//! | `download` | one request whose answer is large |
 //! | `request` | one request to the running broker |
 //! | `uri` | names and values in paths and queries |
 //! | `rest` | requests, and how their answers become what is shown |
@@ -16,6 +17,7 @@
 pub mod access;
 mod acl;
 mod audit;
+mod download;
 mod key;
 mod login;
 mod member;
@@ -46,6 +48,7 @@ pub use acl::AclArgs;
 pub(super) use acl::run as acl;
 pub use audit::AuditArgs;
 pub(super) use audit::run as audit;
+pub(super) use download::download;
 pub use key::KeyArgs;
 pub use login::{LoginArgs, LogoutArgs, WhoAmIArgs};
 pub(super) use login::{login, logout, who_am_i};

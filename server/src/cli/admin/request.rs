@@ -21,10 +21,10 @@ use crate::cli::client::{ByteStream, TlsArgs, open_stream};
 use crate::cli::exit::{Exit, Failure};
 
 /// Largest answer that is read, in bytes: a page of 1 000 users needs a tenth of it.
-const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// How long the broker may take to answer, in seconds.
-const ANSWER_SECS_MAX: u64 = 30;
+pub(super) const ANSWER_SECS_MAX: u64 = 30;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -130,6 +130,13 @@ fn find(data_dir: &Path) -> Result<AdminAccess, Failure> {
 }
 
 async fn ask(access: &AdminAccess, call: &Call) -> Result<(StatusCode, Bytes), Failure> {
+    let (uri, stream) = reach(access).await?;
+    let answer = exchange(access, &uri, stream, call).await;
+    answer.map_err(|error| Failure::new(Exit::Lost, error))
+}
+
+/// A connection to the broker, and its address.
+pub(super) async fn reach(access: &AdminAccess) -> Result<(Uri, Box<dyn ByteStream>), Failure> {
     let uri: Uri = access
         .url
         .parse()
@@ -143,8 +150,7 @@ async fn ask(access: &AdminAccess, call: &Call) -> Result<(StatusCode, Bytes), F
         };
         Failure::new(Exit::Unreachable, error.context(text))
     })?;
-    let answer = exchange(access, &uri, stream, call).await;
-    answer.map_err(|error| Failure::new(Exit::Lost, error))
+    Ok((uri, stream))
 }
 
 async fn connect(access: &AdminAccess, uri: &Uri) -> Result<Box<dyn ByteStream>> {
@@ -158,14 +164,8 @@ async fn connect(access: &AdminAccess, uri: &Uri) -> Result<Box<dyn ByteStream>>
     open_stream(host, port, encrypted.then_some(&tls)).await
 }
 
-/// Sends the request over one fresh connection.
-async fn exchange(
-    access: &AdminAccess,
-    uri: &Uri,
-    stream: Box<dyn ByteStream>,
-    call: &Call,
-) -> Result<(StatusCode, Bytes)> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+/// The request, with what lets it in.
+pub(super) fn request(access: &AdminAccess, uri: &Uri, call: &Call) -> Result<Request<Full<Bytes>>> {
     let mut bearer = HeaderValue::try_from(format!("Bearer {}", access.token.expose()))?;
     bearer.set_sensitive(true);
     let host = uri.authority().context("the address has no host")?.as_str();
@@ -181,6 +181,18 @@ async fn exchange(
         .header(AUTHORIZATION, bearer)
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
+    Ok(request)
+}
+
+/// Sends the request over one fresh connection.
+async fn exchange(
+    access: &AdminAccess,
+    uri: &Uri,
+    stream: Box<dyn ByteStream>,
+    call: &Call,
+) -> Result<(StatusCode, Bytes)> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = request(access, uri, call)?;
     let answered = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
@@ -206,7 +218,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 }
 
 /// What the broker has against the command.
-fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let exit = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::LoginRefused,
         _ => Exit::Failed,

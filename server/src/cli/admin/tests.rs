@@ -39,6 +39,8 @@ fn order(words: &[&str]) -> Result<Order, Failure> {
         | Typed::Quota(_)
         | Typed::Usage(_)
         | Typed::Store(_)
+        | Typed::Backup(_)
+        | Typed::Restore(_)
         | Typed::Config
         | Typed::Completions { .. } => {
             panic!("{words:?} manages nothing")

@@ -103,7 +103,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
 }
 
 const META_FORMAT: &[u8] = b"format";
-const META_SEQ: &[u8] = b"seq";
+pub(super) const META_SEQ: &[u8] = b"seq";
 
 /// A commit in line.
 struct Waiting {
