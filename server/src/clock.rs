@@ -120,6 +120,9 @@ impl<'de> Deserialize<'de> for WallTime {
 #[derive(Clone)]
 pub struct Clock(Arc<Source>);
 
+/// What the monotonic clock of the machine shows when it begins, in microseconds.
+const PAST_MICROS: u64 = 11 * 365 * 86_400 * 1_000_000;
+
 enum Source {
     System {
         origin: std::time::Instant,
@@ -131,7 +134,7 @@ enum Source {
 }
 
 impl Clock {
-    /// The machine's clocks. [`Instant::ZERO`] is now.
+    /// The machine's clocks. [`Instant::ZERO`] is about eleven years ago: so old can be what was stored.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place where the monotonic clock is read"
@@ -157,7 +160,8 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &*self.0 {
             Source::System { origin } => {
-                Instant::from_micros(u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+                let elapsed = u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                Instant::from_micros(elapsed.saturating_add(PAST_MICROS))
             }
             Source::Manual { monotonic_micros, .. } => {
                 Instant::from_micros(monotonic_micros.load(Ordering::SeqCst))
@@ -188,6 +192,18 @@ impl Clock {
     #[must_use]
     pub fn instant_of(&self, wall: WallTime) -> Instant {
         self.now().after(wall.since(self.wall()))
+    }
+
+    /// When the monotonic clock showed, or will show, the moment that the wall clock calls `wall`, as things stand
+    /// now. Moments long before the process began are all its first one.
+    #[must_use]
+    pub fn moment_of(&self, wall: WallTime) -> Instant {
+        let (now, wall_now) = (self.now(), self.wall());
+        if wall >= wall_now {
+            return self.instant_of(wall);
+        }
+        let ago = u64::try_from(wall_now.since(wall).as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(now.as_micros().saturating_sub(ago))
     }
 
     /// What the wall clock will show, or showed, at `instant`, as things stand now.

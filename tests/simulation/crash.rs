@@ -10,7 +10,6 @@ use cloudsignal_broker::change::Change;
 use cloudsignal_broker::{Org, RETURN_GRACE_SECS};
 use cloudsignal_core::{Instant, Qos};
 
-use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::host::{Host, Links};
 use crate::ledger::handout::Handout;
@@ -25,8 +24,6 @@ use crate::scene::Scene;
 /// What survives a crash.
 #[derive(Debug)]
 pub(crate) struct Survival {
-    /// What the store has on its disk.
-    pub(crate) disk: Disk,
     /// How often the process has died.
     crashes: u64,
     /// What had dropped from queues when it died.
@@ -47,7 +44,6 @@ struct Then {
 impl Survival {
     pub(crate) fn new(model: Model) -> Self {
         Self {
-            disk: Disk::default(),
             crashes: 0,
             dropped: 0,
             then: Then {
@@ -55,21 +51,6 @@ impl Survival {
                 windows: Windows::default(),
             },
             sealed: VecDeque::new(),
-        }
-    }
-
-    /// A change is written, or with a planted fault perhaps lost.
-    pub(crate) fn write(&mut self, change: &Change, scene: &mut Scene) {
-        let is_loss = scene.fault == Some(Fault::StoreForgets) && scene.random.chance(5);
-        let is_alone = matches!(change, Change::Queued { .. } | Change::Retained { .. });
-        if is_loss && is_alone {
-            return;
-        }
-        let forgives = scene.fault == Some(Fault::StoreForgets);
-        if let Err(wrong) = self.disk.apply(change)
-            && !forgives
-        {
-            scene.verdict.fail(|| format!("changes: {wrong}"));
         }
     }
 
@@ -88,6 +69,21 @@ impl Survival {
 }
 
 impl Host {
+    /// A change is written, or with a planted fault perhaps lost.
+    pub(crate) fn write(&mut self, change: &Change, scene: &mut Scene) {
+        let is_loss = scene.fault == Some(Fault::StoreForgets) && scene.random.chance(5);
+        let is_alone = matches!(change, Change::Queued { .. } | Change::Retained { .. });
+        if is_loss && is_alone {
+            return;
+        }
+        let forgives = scene.fault == Some(Fault::StoreForgets);
+        if let Err(wrong) = self.disk.apply(change)
+            && !forgives
+        {
+            scene.verdict.fail(|| format!("changes: {wrong}"));
+        }
+    }
+
     pub(crate) fn crash(&mut self, links: &mut Links, scene: &mut Scene) {
         let now = scene.now;
         scene.log.note(format_args!(
@@ -108,7 +104,7 @@ impl Host {
         let mut org = Org::new(self.org.id().clone(), limits, policy, seed);
         // What was published in a month is the shell's to remember.
         org.handle_month(self.org.month_messages());
-        self.org = survival.disk.restore(org, now);
+        self.org = self.disk.restore(org, now);
         self.org.invariants();
         self.ledger
             .crash(&self.model, &survival.then.windows, self.stored, now);

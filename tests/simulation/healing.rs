@@ -44,6 +44,11 @@ impl World {
                 link.up.end();
             }
         }
+        let may_read_at = self.hosts.iter().map(Host::may_read_at).max();
+        if let Some(at) = may_read_at.filter(|&at| at > self.scene.now) {
+            self.scene.now = at;
+            self.serve_timers();
+        }
         self.settle();
         self.hang_up_deserted();
         for at in 0..self.clients.len() {
@@ -90,6 +95,7 @@ impl World {
                     has_moved = true;
                     host.store(groups, &mut self.links, &mut self.scene);
                 }
+                has_moved |= host.read_all(&mut self.links, &mut self.scene);
             }
             has_moved |= self.acknowledge_all();
             if self.scene.verdict.wrong().is_some() {
@@ -187,11 +193,10 @@ impl Host {
 
     /// What the store has on its disk is what the organization has.
     fn check_disk(&self, scene: &mut Scene) {
-        let survival = self.survival.as_ref();
-        let Some(survival) = survival.filter(|_| scene.fault != Some(Fault::StoreForgets)) else {
+        if scene.fault == Some(Fault::StoreForgets) {
             return;
-        };
-        let (mut there, mut stored) = (Disk::default(), survival.disk.clone());
+        }
+        let (mut there, mut stored) = (Disk::default(), self.disk.clone());
         self.org.snapshot(&mut |change| {
             if let Err(wrong) = there.apply(&change) {
                 scene.verdict.fail(|| format!("changes: {wrong}"));
@@ -199,6 +204,9 @@ impl Host {
         });
         // One that ends with the connection that it has is no longer told of.
         stored.sessions.retain(|_, session| session.expiry_secs > 0);
+        if let Err(wrong) = there.add_spilled(&stored, &self.org) {
+            scene.verdict.fail(|| format!("changes: {wrong}"));
+        }
         let (there, stored) = (there.lines(false), stored.lines(false));
         scene.verdict.require(there == stored, || {
             format!("changes: {stored:#?} is stored, there is {there:#?}")

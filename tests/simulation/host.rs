@@ -12,11 +12,13 @@ use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::{Instant, TopicName};
 
 use crate::crash::Survival;
+use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::link::{Link, Phase};
 use crate::model::Model;
 use crate::model::session::Session;
+use crate::reading::Reading;
 use crate::recorder::{Effect, Recorder};
 use crate::scene::Scene;
 use crate::settings::TOPICS;
@@ -58,6 +60,10 @@ pub(crate) struct Host {
     pub(crate) month_at_most: u64,
     /// The sessions before the call that is being judged.
     pub(crate) before: BTreeMap<String, Session>,
+    /// What the store has on its disk.
+    pub(crate) disk: Disk,
+    /// Queues that it wants to be read.
+    pub(crate) reading: Reading,
     /// Where it may crash: what it comes back from.
     pub(crate) survival: Option<Survival>,
 }
@@ -76,7 +82,11 @@ impl Called {
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Store(change) => Some(change),
-            Effect::Send(..) | Effect::Close(..) | Effect::Verify(..) | Effect::Connected { .. } => None,
+            Effect::Send(..)
+            | Effect::Close(..)
+            | Effect::Verify(..)
+            | Effect::Fetch(_)
+            | Effect::Connected { .. } => None,
         })
     }
 
@@ -109,6 +119,8 @@ impl Host {
             accepted: 0,
             month_at_most: 0,
             before: BTreeMap::new(),
+            disk: Disk::default(),
+            reading: Reading::default(),
         }
     }
 
@@ -175,6 +187,7 @@ impl Host {
                 Effect::Close(conn, cause) => self.close(conn, cause, links, scene),
                 Effect::Verify(conn, token) => self.asked.push((conn, token)),
                 Effect::Store(change) => self.keep_change(change, scene),
+                Effect::Fetch(fetch) => self.reading.asked.push(fetch),
                 Effect::Connected { .. } => {}
             }
         }
@@ -245,7 +258,11 @@ impl Host {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Close(conn, cause) => Some((*conn, *cause)),
-                Effect::Send(..) | Effect::Verify(..) | Effect::Store(_) | Effect::Connected { .. } => None,
+                Effect::Send(..)
+                | Effect::Verify(..)
+                | Effect::Store(_)
+                | Effect::Fetch(_)
+                | Effect::Connected { .. } => None,
             })
             .collect();
         let mut expected = self.model.events.closes.clone();
@@ -290,7 +307,7 @@ impl Host {
                     self.ledger.step_begun(key, message.topic().as_str(), number);
                 }
             }
-            Change::Settled { session, order } => scene.log.note(format_args!(
+            Change::Settled { session, order, .. } => scene.log.note(format_args!(
                 "org {}: settled for {}: order {order}",
                 self.number, session.client_id
             )),
@@ -454,6 +471,7 @@ impl Host {
         (self.open_ticket, self.stored) = (1, 0);
         self.conns.clear();
         self.asked.clear();
+        self.reading = Reading::default();
         self.recorder = Recorder::default();
         self.before.clear();
         self.sent_at.clear();
@@ -467,9 +485,7 @@ impl Host {
             };
             for change in &changes {
                 self.shelf.apply(change, scene);
-                if let Some(survival) = &mut self.survival {
-                    survival.write(change, scene);
-                }
+                self.write(change, scene);
             }
             self.stored = ticket;
             if let Some(survival) = &mut self.survival {

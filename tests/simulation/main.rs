@@ -12,6 +12,7 @@
 //! | [`client`] | a correct client that does random things |
 //! | [`host`], [`inbound`], [`accepting`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
 //! | [`model`], [`ledger`], [`shelf`] | the judge: what must be, what is owed, what is stored |
+//! | [`reading`] | queues that are read from the store |
 //! | [`crash`], [`disk`] | the process dies and is started again from what was stored |
 //! | [`faults`] | faults planted on purpose, to hear the alarm |
 //! | [`log`], [`scene`] | event log, and what everybody has at hand |
@@ -40,6 +41,7 @@ mod log;
 mod model;
 mod net;
 mod outbound;
+mod reading;
 mod recorder;
 mod scene;
 mod settings;
@@ -50,12 +52,16 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use faults::Fault;
+use reading::Queues;
 use world::{Crashes, World};
 
 /// Seeds of an ordinary test run.
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds after which a planted fault must have been seen.
 const CANARY_SEEDS_MAX: u64 = 240;
+
+/// What kind of run it is.
+type Manner = (Crashes, Queues);
 
 /// What became of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,8 +73,8 @@ struct Outcome {
     lines: Vec<String>,
 }
 
-fn run(seed: u64, keeps_lines: bool, fault: Option<Fault>, crashes: Crashes) -> Outcome {
-    let mut world = World::new(seed, keeps_lines, fault, crashes);
+fn run(seed: u64, keeps_lines: bool, fault: Option<Fault>, manner: Manner) -> Outcome {
+    let mut world = World::new(seed, keeps_lines, fault, manner);
     let finished = catch_unwind(AssertUnwindSafe(|| {
         world.run();
         if world.scene.verdict.wrong().is_none() {
@@ -103,11 +109,11 @@ fn number_from(name: &str) -> Option<u64> {
     )
 }
 
-fn judge(seeds: impl IntoIterator<Item = u64>, crashes: Crashes) {
+fn judge(seeds: impl IntoIterator<Item = u64>, manner: Manner) {
     let (mut runs, mut steps, mut events) = (0, 0, 0);
     let mut failures = Vec::new();
     for seed in seeds {
-        let outcome = run(seed, false, None, crashes);
+        let outcome = run(seed, false, None, manner);
         (runs, steps, events) = (runs + 1, steps + outcome.steps, events + outcome.events);
         if let Some(wrong) = outcome.wrong {
             println!("seed {seed}: {wrong}\n    cargo xtask sim --seed {seed}");
@@ -120,17 +126,27 @@ fn judge(seeds: impl IntoIterator<Item = u64>, crashes: Crashes) {
 
 #[test]
 fn what_is_promised_holds_whatever_happens() {
-    judge_or_replay(Crashes::Never);
+    judge_or_replay((Crashes::Never, Queues::Usual));
 }
 
 #[test]
 fn what_is_promised_survives_crashes() {
-    judge_or_replay(Crashes::Now);
+    judge_or_replay((Crashes::Now, Queues::Usual));
 }
 
-fn judge_or_replay(crashes: Crashes) {
+#[test]
+fn what_is_promised_holds_for_long_queues() {
+    judge_or_replay((Crashes::Never, Queues::Long));
+}
+
+#[test]
+fn what_is_promised_of_long_queues_survives_crashes() {
+    judge_or_replay((Crashes::Now, Queues::Long));
+}
+
+fn judge_or_replay(manner: Manner) {
     if let Some(seed) = number_from("CS_SIM_SEED") {
-        let outcome = run(seed, true, None, crashes);
+        let outcome = run(seed, true, None, manner);
         for line in &outcome.lines {
             println!("{line}");
         }
@@ -139,7 +155,7 @@ fn judge_or_replay(crashes: Crashes) {
     }
     let first = number_from("CS_SIM_FROM").unwrap_or(1);
     let count = number_from("CS_SIM_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    judge(first..first + count, crashes);
+    judge(first..first + count, manner);
 }
 
 #[test]
@@ -149,7 +165,7 @@ fn seeds_that_once_failed_pass() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_whitespace().next())
         .map(|seed| seed.parse().expect("a seed at the beginning of the line"));
-    judge(seeds, Crashes::Never);
+    judge(seeds, (Crashes::Never, Queues::Usual));
 }
 
 /// Seeds in which the judge, or the broker, was wrong about what comes back.
@@ -159,20 +175,20 @@ const CRASH_SEEDS: [u64; 11] = [
 
 #[test]
 fn seeds_that_once_failed_after_a_crash_pass() {
-    judge(CRASH_SEEDS, Crashes::Now);
+    judge(CRASH_SEEDS, (Crashes::Now, Queues::Usual));
 }
 
 #[test]
 fn the_same_seed_gives_the_same_events() {
     for seed in 1..=5 {
         let (first, second) = (
-            run(seed, false, None, Crashes::Now),
-            run(seed, false, None, Crashes::Now),
+            run(seed, false, None, (Crashes::Now, Queues::Long)),
+            run(seed, false, None, (Crashes::Now, Queues::Long)),
         );
         assert_eq!(first, second, "seed {seed}");
         assert!(first.events > 0);
     }
-    let digest = |seed| run(seed, false, None, Crashes::Never).digest;
+    let digest = |seed| run(seed, false, None, (Crashes::Never, Queues::Usual)).digest;
     assert_ne!(digest(1), digest(2));
 }
 
@@ -184,7 +200,8 @@ fn the_alarm_rings_for_every_planted_fault() {
         } else {
             Crashes::Never
         };
-        let mut runs = (1..=CANARY_SEEDS_MAX).map(|seed| run(seed, false, Some(fault), crashes));
+        let mut runs =
+            (1..=CANARY_SEEDS_MAX).map(|seed| run(seed, false, Some(fault), (crashes, Queues::Usual)));
         let wrong = runs.find_map(|outcome| outcome.wrong);
         let wrong = wrong.unwrap_or_else(|| panic!("{fault:?} was not seen within {CANARY_SEEDS_MAX} seeds"));
         let is_about_it = fault.verdicts().iter().any(|begin| wrong.starts_with(begin));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{CloseCause, ConnId, Message, Report, Sink};
+use cloudsignal_broker::{CloseCause, ConnId, Fetch, Message, Report, Sink};
 
 /// One effect.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub(crate) enum Effect {
     Close(ConnId, CloseCause),
     Verify(ConnId, Vec<u8>),
     Store(Change),
+    Fetch(Fetch),
     Connected { conn: ConnId, client_id: String },
 }
 
@@ -48,6 +49,10 @@ impl Sink for Recorder {
 
     fn store(&mut self, change: Change) {
         self.effects.push(Effect::Store(change));
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        self.effects.push(Effect::Fetch(fetch));
     }
 
     fn report(&mut self, report: Report<'_>) {

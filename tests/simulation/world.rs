@@ -9,6 +9,7 @@ use crate::faults::Fault;
 use crate::host::{Host, Links};
 use crate::link::{Link, Phase};
 use crate::net::Read;
+use crate::reading::{self, Queues};
 use crate::scene::Scene;
 use crate::settings::{Settings, policy};
 use crate::steps::{STEPS, Step};
@@ -27,6 +28,8 @@ pub(crate) struct World {
     last_link: u32,
     /// Says when an organization crashes, if any does: apart from the others, so that a seed means the same steps.
     dice: Option<Random>,
+    /// Says when the store answers.
+    reading: Random,
 }
 
 /// Whether organizations crash in a run.
@@ -37,12 +40,21 @@ pub(crate) enum Crashes {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, keeps_lines: bool, fault: Option<Fault>, crashes: Crashes) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        keeps_lines: bool,
+        fault: Option<Fault>,
+        (crashes, queues): (Crashes, Queues),
+    ) -> Self {
         let mut scene = Scene::new(seed, keeps_lines, fault);
         let mut settings = Settings::of(&mut scene.random);
         settings.tighten(seed);
+        let mut reading = reading::dice(seed);
+        queues.shape(&mut settings, &mut reading);
+        // What dies comes back from what is stored, and has it there.
+        let may_spill = crashes == Crashes::Now || queues == Queues::Long || reading.chance(80);
         scene.log.note(format_args!("seed {seed}: {settings:?}"));
-        let hosts = settings
+        let mut hosts: Vec<_> = settings
             .limits
             .iter()
             .zip(&settings.policies)
@@ -57,6 +69,9 @@ impl World {
                 )
             })
             .collect();
+        hosts
+            .iter_mut()
+            .for_each(|host: &mut Host| host.may_spill(may_spill));
         let clients = settings
             .clients
             .iter()
@@ -71,6 +86,7 @@ impl World {
             clients,
             last_link: 0,
             dice: (crashes == Crashes::Now).then(|| Random::new(!seed)),
+            reading,
         }
     }
 
@@ -80,10 +96,20 @@ impl World {
             let at = self.scene.random.weighted(&self.settings.weights);
             let step = STEPS[at.expect("invariant: some weight is not 0")];
             self.step(step);
+            self.read();
             self.crash();
             self.sweep();
             if self.scene.verdict.wrong().is_some() {
                 return;
+            }
+        }
+    }
+
+    /// Perhaps the store answers what it was asked.
+    fn read(&mut self) {
+        for host in &mut self.hosts {
+            if self.scene.verdict.wrong().is_none() {
+                host.read_some(&mut self.reading, &mut self.links, &mut self.scene);
             }
         }
     }

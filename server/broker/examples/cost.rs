@@ -15,7 +15,8 @@ use std::sync::Arc;
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::policy::{Actions, Effect, Rule, UserPattern};
 use cloudsignal_broker::{
-    Access, CloseCause, ConnId, Credential, Identity, Limits, Message, Org, OrgId, Policy, Report, Sink,
+    Access, CloseCause, ConnId, Credential, Fetch, Identity, Limits, Message, Org, OrgId, Policy, Report,
+    Sink,
 };
 use cloudsignal_core::codec::{
     Ack, Connect, Decoded, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, ReasonCode, Subscribe,
@@ -65,6 +66,8 @@ impl Sink for Outputs {
     }
 
     fn store(&mut self, _change: Change) {}
+
+    fn fetch(&mut self, _fetch: Fetch) {}
 
     fn report(&mut self, _report: Report<'_>) {}
 }

@@ -14,7 +14,8 @@ use std::time::Instant as Clock;
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::policy::{Actions, Effect, Rule, UserPattern};
 use cloudsignal_broker::{
-    Access, CloseCause, ConnId, Credential, Identity, Limits, Message, Org, OrgId, Policy, Report, Sink,
+    Access, CloseCause, ConnId, Credential, Fetch, Identity, Limits, Message, Org, OrgId, Policy, Report,
+    Sink,
 };
 use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
 use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName, Version};
@@ -41,6 +42,8 @@ impl Sink for Nowhere {
     fn store(&mut self, _change: Change) {}
 
     fn verify(&mut self, _conn: ConnId, _data: &[u8]) {}
+
+    fn fetch(&mut self, _fetch: Fetch) {}
 
     fn report(&mut self, _report: Report<'_>) {}
 }

@@ -117,6 +117,8 @@ pub enum Change {
         order: u64,
         /// The packet id of the exchange.
         packet_id: u16,
+        /// As in [`Change::Settled`].
+        shares: Option<u64>,
     },
     /// A delivery was acknowledged, expired or dropped. Nobody waits for this to be stored.
     Settled {
@@ -124,6 +126,8 @@ pub enum Change {
         session: SessionName,
         /// Which of its deliveries.
         order: u64,
+        /// The number of the message that it needs no more, if that was [`Keeping::Together`] with others.
+        shares: Option<u64>,
     },
     /// A QoS 2 publish arrived and must not be routed again.
     Received {
@@ -154,8 +158,10 @@ pub enum Change {
 /// Whether the store takes changes, as far as the shell knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
-    /// It does, or is slow.
+    /// Nothing is stored: queues stay in memory.
     #[default]
+    Absent,
+    /// It does, or is slow.
     Working,
     /// It has refused some and is tried again: the disk is full, or broken.
     Failing,
@@ -172,4 +178,18 @@ pub struct Terms {
     pub subscription_ids: Box<[u32]>,
     /// The filter of the shared subscription that it came through, `$share/…` included.
     pub group: Option<Arc<str>>,
+    /// When it began to wait.
+    pub queued_at: Instant,
+    /// With whom the store keeps its message.
+    pub keeping: Keeping,
+}
+
+/// With whom the store keeps the message of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// All deliveries of one publish are told in one turn: the message may be stored once for all of them.
+    Together,
+    /// The delivery came later, as that of a retained message or of one that another member of a group left: its
+    /// message is stored with it.
+    Apart,
 }

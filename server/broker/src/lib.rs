@@ -16,6 +16,7 @@
 //! | `session` | what lives with a session, and what lives with a connection |
 //! | [`message`] | the immutable thing that is routed |
 //! | [`change`], [`restore`] | what must be stored before an acknowledgement may leave, and how it comes back |
+//! | [`fetch`] | queues that the store keeps |
 //! | [`counters`] | plain numbers for the shell to export |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod authz;
 mod bucket;
 pub mod change;
 pub mod counters;
+pub mod fetch;
 pub mod identity;
 pub mod limits;
 pub mod message;
@@ -45,13 +47,14 @@ mod timers;
 mod turn;
 
 pub use change::Storage;
+pub use fetch::{Fetch, Fetched, StoredDelivery, Unreadable};
 pub use identity::{Access, Credential, Identity, OrgId};
 pub use limits::Limits;
 pub use message::{Message, StoredMessage};
 pub use org::{AUTH_DATA_BYTES_MAX, AUTH_METHOD, Org, restore};
 pub use policy::Policy;
 pub use quota::Quota;
-pub use restore::{RETURN_GRACE_SECS, Restoring, Unfit};
+pub use restore::{RETURN_GRACE_SECS, Restoring, StoredFacts, Unfit};
 pub use scope::{Scope, ScopePart};
 pub use session::Traffic;
 pub use sink::{CloseCause, ConnId, Report, Sink, Ticket};

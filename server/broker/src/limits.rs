@@ -45,6 +45,16 @@ pub struct Limits {
     /// Bytes of all sessions together that wait or are not acknowledged; a message counts in each session that holds
     /// it. Beyond it every queue is full; what can be sent at once is still sent.
     pub all_queue_bytes_max: u64,
+    /// Seconds that a message may wait in a queue, whatever its own expiry; 0 for no limit. An older one is dropped
+    /// when it is looked at: at the latest some hours later, by a sweep.
+    pub queue_age_secs_max: u32,
+    /// Messages of one session's queue that stay in memory, if the rest can be stored and the client is connected.
+    pub queue_resident_messages_max: usize,
+    /// Bytes of these.
+    pub queue_resident_bytes_max: usize,
+    /// Messages of one session's queue that came through a shared group and stay in memory, so that they can be
+    /// given to another member. What exceeds them belongs to this session alone.
+    pub queue_shared_messages_max: usize,
     /// Bytes that may wait in a connection's output before its messages wait in the session's queue.
     pub output_bytes_max: usize,
     /// Payloads of at least this many bytes are shared, smaller ones are copied into the output.
@@ -107,6 +117,10 @@ impl Default for Limits {
             queue_messages_max: 10_000,
             queue_bytes_max: 16 * 1_048_576,
             all_queue_bytes_max: 4 * 1_024 * 1_048_576,
+            queue_age_secs_max: 7 * 86_400,
+            queue_resident_messages_max: 64,
+            queue_resident_bytes_max: 64 * 1_024,
+            queue_shared_messages_max: 1_000,
             output_bytes_max: 256 * 1_024,
             shared_payload_bytes_min: 8 * 1_024,
             retained_messages_max: 1_000_000,

@@ -7,6 +7,7 @@ use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::{Instant, Version};
 
 use crate::change::Change;
+use crate::fetch::Fetch;
 use crate::message::Message;
 use crate::quota::Quota;
 use crate::session::Traffic;
@@ -57,6 +58,10 @@ pub trait Sink {
     /// A change that must be stored before [`Org::handle_stored`](crate::Org::handle_stored) is
     /// called with the ticket that [`Org::seal`](crate::Org::seal) gives at the end of the turn.
     fn store(&mut self, change: Change);
+
+    /// What comes next in a queue is only in the store: read it, and bring the answer by
+    /// [`Org::handle_fetched`](crate::Org::handle_fetched). At most one question per session is worth an answer.
+    fn fetch(&mut self, fetch: Fetch);
 
     /// Something an operator or an audit trail wants to know.
     fn report(&mut self, report: Report<'_>);
@@ -123,11 +128,15 @@ pub enum DropReason {
     DeliveryQuota,
     /// It would have to be stored, and the store fails.
     StoreFailing,
+    /// It waited longer than the organization's queues keep anything.
+    TooOld,
+    /// It was stored, and what is stored of it cannot be used.
+    Damaged,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::QueueFullQos0,
         Self::QueueFull,
         Self::PacketTooLarge,
@@ -141,6 +150,8 @@ impl DropReason {
         Self::FanOut,
         Self::DeliveryQuota,
         Self::StoreFailing,
+        Self::TooOld,
+        Self::Damaged,
     ];
 
     /// Position in [`DropReason::ALL`].
@@ -166,6 +177,8 @@ impl DropReason {
             Self::FanOut => "fan_out",
             Self::DeliveryQuota => "delivery_quota",
             Self::StoreFailing => "store_failing",
+            Self::TooOld => "too_old",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Sys,
     /// When messages that wait for the delivery quota are tried again.
     Deliveries,
+    /// When more of what is stored leaves the memory.
+    Spill,
+    /// When some more queues are looked at for what is too old.
+    Sweep,
 }
 
 /// The timers. A timer is in the set at most once; whoever arms it remembers the moment to cancel it.

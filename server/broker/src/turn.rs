@@ -9,8 +9,8 @@ use crate::change::{Change, Storage};
 use crate::counters::Counters;
 use crate::limits::Limits;
 use crate::quota::{Meter, Quota, REPORT_SECS};
-use crate::session::{Connection, Outbound};
-use crate::sink::{ConnId, Report, Sink, Ticket};
+use crate::session::{Connection, Outbound, Pending};
+use crate::sink::{ConnId, DropReason, Report, Sink, Ticket};
 use crate::timers::{Timer, Timers};
 
 /// What all sessions of an organization share.
@@ -31,12 +31,17 @@ pub(crate) struct Desk {
     /// Somebody beside the connections waits for this one.
     pub(crate) awaited: Ticket,
     pub(crate) storage: Storage,
+    /// When the next queues are looked at for what is too old; [`Instant::MAX`] when nothing waits.
+    pub(crate) sweep_at: Instant,
     /// Whether anything changed under that ticket.
     pub(crate) unsealed: bool,
     /// Whether the packet being handled changed anything, so that its acknowledgement has to wait.
     pub(crate) changed: bool,
     /// Connections with packets that wait, by ticket.
     pub(crate) waiting: VecDeque<(Ticket, ConnId)>,
+    /// Sessions of which something can leave the memory once it is stored, by ticket: place and serial. Some may
+    /// have ended meanwhile.
+    pub(crate) spilling: VecDeque<(Ticket, u32, u64)>,
     /// Connections whose messages wait for the delivery quota, in the order in which they began to wait. Some may
     /// have ended meanwhile.
     pub(crate) starved: VecDeque<ConnId>,
@@ -70,6 +75,8 @@ pub(crate) struct Room {
 
 /// How long a message waits for the delivery quota before it is asked again, in microseconds.
 const STARVED_MICROS: u64 = 20_000;
+/// Between two looks at some queues, in seconds.
+pub(crate) const SWEEP_EVERY_SECS: u32 = 10;
 
 impl Desk {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -83,10 +90,12 @@ impl Desk {
             ticket: Ticket(1),
             stored: Ticket(0),
             awaited: Ticket(0),
-            storage: Storage::Working,
+            storage: Storage::Absent,
+            sweep_at: Instant::MAX,
             unsealed: false,
             changed: false,
             waiting: VecDeque::new(),
+            spilling: VecDeque::new(),
             starved: VecDeque::new(),
             message_number: 0,
         }
@@ -102,8 +111,8 @@ impl Desk {
     /// What came back with a restart stays, whatever the bounds are now.
     pub(crate) fn keep_bounds(&mut self, outbound: &Outbound) {
         let loosest = &mut self.loosest;
-        loosest.queue_messages_max = loosest.queue_messages_max.max(outbound.queue_len());
-        loosest.queue_bytes_max = loosest.queue_bytes_max.max(outbound.queue_bytes());
+        loosest.queue_messages_max = loosest.queue_messages_max.max(outbound.queue.len());
+        loosest.queue_bytes_max = loosest.queue_bytes_max.max(outbound.queue.bytes());
         let inflight = u16::try_from(outbound.window_len()).unwrap_or(u16::MAX);
         loosest.inflight_max = loosest.inflight_max.max(inflight);
     }
@@ -123,12 +132,46 @@ impl Desk {
         }
     }
 
+    /// Something waits: queues are looked at from time to time.
+    pub(crate) fn await_sweep(&mut self, now: Instant) {
+        if self.sweep_at == Instant::MAX {
+            self.sweep_at = now.after_secs(SWEEP_EVERY_SECS);
+            self.timers.arm(self.sweep_at, Timer::Sweep);
+        }
+    }
+
+    /// What began to wait then or before is too old; `None` if nothing is.
+    pub(crate) fn old_since(&self, now: Instant) -> Option<Instant> {
+        let age_micros = u64::from(self.limits.queue_age_secs_max) * 1_000_000;
+        let since = now.as_micros().checked_sub(age_micros)?;
+        (age_micros > 0).then_some(Instant::from_micros(since))
+    }
+
+    /// Why a message that waits is not worth delivering any more, if it is not.
+    pub(crate) fn stale(&self, pending: &Pending, now: Instant) -> Option<DropReason> {
+        if pending.message.is_expired(now) {
+            return Some(DropReason::Expired);
+        }
+        let is_old = self
+            .old_since(now)
+            .is_some_and(|since| pending.queued_at <= since);
+        is_old.then_some(DropReason::TooOld)
+    }
+
     pub(crate) const fn room(&self) -> Room {
         let held = self.counters.queue_bytes_now + self.counters.inflight_bytes_now;
         Room {
             queue_messages_max: self.limits.queue_messages_max,
             queue_bytes_max: self.limits.queue_bytes_max,
             all_bytes_left: self.limits.all_queue_bytes_max.saturating_sub(held),
+        }
+    }
+
+    /// Whether anything may leave the memory because the store has it.
+    pub(crate) const fn may_spill(&self) -> bool {
+        match self.storage {
+            Storage::Absent => false,
+            Storage::Working | Storage::Failing => true,
         }
     }
 

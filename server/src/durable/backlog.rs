@@ -1,8 +1,8 @@
 //! Changes that are not stored yet, by what they are about: a later one replaces an earlier one, and what was
 //! queued and settled meanwhile is never written.
 //!
-//! It also remembers what cannot be told from a change alone: which deliveries share a message, so that the message
-//! goes with the last of them. That is a few dozen bytes for each delivery that shares one.
+//! It also remembers what cannot be told from a change alone: how many deliveries share a message, so that the message
+//! goes with the last of them. That is about twenty bytes for each message that is shared, and nothing for a delivery.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{RangeBounds, RangeInclusive};
@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use cloudsignal_broker::Message;
-use cloudsignal_broker::change::Change;
+use cloudsignal_broker::change::{Change, Keeping};
 
-use super::batch::Batch;
+use super::batch::{Aside, Batch};
 use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord};
 use crate::store::Shelf;
 
@@ -35,6 +35,10 @@ pub(crate) struct Backlog {
     retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
     /// Keys that a sweep has found.
     swept: Vec<(Shelf, Bytes)>,
+    /// Messages that these deliveries shared.
+    unshared: Vec<u64>,
+    /// Entries that cannot be used.
+    aside: BTreeMap<(Shelf, Bytes), Aside>,
     /// Sessions that end with this, and of which more may be stored.
     ended: Vec<u64>,
     known: Known,
@@ -49,8 +53,6 @@ pub(crate) struct Backlog {
 pub(crate) struct Known {
     /// Messages that are stored by themselves, and how many deliveries need each.
     shared: HashMap<u64, u32>,
-    /// Deliveries whose message is stored by itself.
-    references: BTreeMap<DeliveryName, u64>,
     /// Deliveries with a record of how far they are.
     progressed: BTreeSet<DeliveryName>,
     /// QoS 2 publishes from clients.
@@ -62,16 +64,15 @@ pub(crate) struct Known {
 enum Waiting {
     /// It is new: the store knows nothing of it.
     New(DeliveryRecord<Arc<Message>>, usize),
-    /// It replaces what the store has.
-    Released(u16),
-    /// It goes.
-    Gone,
+    /// It replaces what the store has. The message that it shared is not needed any more.
+    Released(u16, Option<u64>),
+    /// It goes, and does not need the message any more that it shared.
+    Gone(Option<u64>),
 }
 
 impl Known {
     /// A delivery is stored that has its message elsewhere.
-    pub(super) fn refer(&mut self, delivery: DeliveryName, number: u64) {
-        self.references.insert(delivery, number);
+    pub(super) fn refer(&mut self, number: u64) {
         *self.shared.entry(number).or_insert(0) += 1;
     }
 
@@ -86,8 +87,7 @@ impl Known {
     }
 
     /// A delivery goes, or needs its message no more. Answers the message that nobody needs any more.
-    fn release(&mut self, delivery: DeliveryName) -> Option<u64> {
-        let number = self.references.remove(&delivery)?;
+    fn release(&mut self, number: u64) -> Option<u64> {
         let left = self.shared.get_mut(&number)?;
         *left -= 1;
         let is_last = *left == 0;
@@ -126,6 +126,7 @@ impl Backlog {
             && self.progress.is_empty()
             && self.retained.is_empty()
             && self.swept.is_empty()
+            && self.aside.is_empty()
     }
 
     /// Takes a change in.
@@ -148,7 +149,11 @@ impl Backlog {
                 self.deliveries
                     .insert((session.serial, order), Waiting::New(record, bytes));
             }
-            Change::Settled { session, order } => self.settle((session.serial, order)),
+            Change::Settled {
+                session,
+                order,
+                shares,
+            } => self.settle((session.serial, order), shares),
             Change::Sent {
                 session,
                 order,
@@ -158,7 +163,8 @@ impl Backlog {
                 session,
                 order,
                 packet_id,
-            } => self.release((session.serial, order), packet_id),
+                shares,
+            } => self.release((session.serial, order), packet_id, shares),
             Change::Received { session, packet_id } => {
                 let key = (session.serial, packet_id);
                 self.received.remove(&key);
@@ -266,15 +272,18 @@ impl Backlog {
         if is_same { 0 } else { message.size() }
     }
 
-    fn settle(&mut self, delivery: DeliveryName) {
+    fn settle(&mut self, delivery: DeliveryName, shares: Option<u64>) {
         self.progress.remove(&delivery);
         match self.deliveries.remove(&delivery) {
             Some(Waiting::New(_, bytes)) => {
                 self.bytes = self.bytes.saturating_sub(bytes);
                 self.elided += 1;
             }
-            Some(Waiting::Released(_) | Waiting::Gone) | None => {
-                self.deliveries.insert(delivery, Waiting::Gone);
+            Some(Waiting::Released(_, shared) | Waiting::Gone(shared)) => {
+                self.deliveries.insert(delivery, Waiting::Gone(shared.or(shares)));
+            }
+            None => {
+                self.deliveries.insert(delivery, Waiting::Gone(shares));
                 self.bytes += ENTRY_BYTES;
             }
         }
@@ -295,16 +304,19 @@ impl Backlog {
     }
 
     /// The message is needed no more, and how far the delivery is stands in its own record from now on.
-    fn release(&mut self, delivery: DeliveryName, packet_id: u16) {
+    fn release(&mut self, delivery: DeliveryName, packet_id: u16, shares: Option<u64>) {
         self.progress.remove(&delivery);
         let released = match self.deliveries.remove(&delivery) {
             Some(Waiting::New(_, bytes)) => {
                 self.bytes = self.bytes.saturating_sub(bytes) + ENTRY_BYTES;
                 Waiting::New(DeliveryRecord::Released { packet_id }, ENTRY_BYTES)
             }
-            Some(Waiting::Released(_) | Waiting::Gone) | None => {
+            Some(Waiting::Released(_, shared) | Waiting::Gone(shared)) => {
+                Waiting::Released(packet_id, shared.or(shares))
+            }
+            None => {
                 self.bytes += ENTRY_BYTES;
-                Waiting::Released(packet_id)
+                Waiting::Released(packet_id, shares)
             }
         };
         self.deliveries.insert(delivery, released);
@@ -330,10 +342,17 @@ impl Backlog {
         remove_range(&mut self.subscriptions, first(serial)..first(serial + 1));
     }
 
-    /// A key of a session that has ended.
-    pub(super) fn sweep(&mut self, shelf: Shelf, key: Bytes) {
+    /// A key of a session that has ended. It may be that of a delivery that shares a message.
+    pub(super) fn sweep(&mut self, shelf: Shelf, key: Bytes, shares: Option<u64>) {
         self.swept.push((shelf, key));
+        self.unshared.extend(shares);
         self.bytes += ENTRY_BYTES;
+    }
+
+    /// An entry that cannot be used.
+    pub(super) fn set_aside(&mut self, entry: Aside) {
+        self.bytes += ENTRY_BYTES + entry.value.len();
+        self.aside.insert((entry.shelf, entry.key.clone()), entry);
     }
 
     /// Takes everything out, to be written as one.
@@ -346,6 +365,7 @@ impl Backlog {
             progress: std::mem::take(&mut self.progress),
             retained: std::mem::take(&mut self.retained),
             swept: std::mem::take(&mut self.swept),
+            aside: std::mem::take(&mut self.aside),
             ended: std::mem::take(&mut self.ended),
             ..Batch::default()
         };
@@ -364,8 +384,13 @@ impl Backlog {
                 None => known.progressed.remove(key),
             };
         }
-        for serial in batch.ended.clone() {
-            self.forget(serial, &mut batch);
+        for number in std::mem::take(&mut self.unshared) {
+            if let Some(number) = self.known.release(number) {
+                batch.forget_message(number);
+            }
+        }
+        for &serial in &batch.ended {
+            self.forget(serial);
         }
         batch.bytes = std::mem::take(&mut self.bytes);
         self.charged = 0;
@@ -376,11 +401,18 @@ impl Backlog {
         let deliveries = std::mem::take(&mut self.deliveries);
         let mut waiting: HashMap<u64, u32> = HashMap::new();
         for delivery in deliveries.values() {
-            if let Waiting::New(DeliveryRecord::Queued { message, .. }, _) = delivery {
+            if let Waiting::New(DeliveryRecord::Queued { message, terms, .. }, _) = delivery
+                && terms.keeping == Keeping::Together
+            {
                 *waiting.entry(message.number()).or_insert(0) += 1;
             }
         }
         for (name, delivery) in deliveries {
+            if let Waiting::Released(_, Some(number)) | Waiting::Gone(Some(number)) = &delivery
+                && let Some(number) = self.known.release(*number)
+            {
+                batch.forget_message(number);
+            }
             let record = match delivery {
                 Waiting::New(
                     DeliveryRecord::Queued {
@@ -392,9 +424,10 @@ impl Backlog {
                 ) => {
                     let number = message.number();
                     let is_stored = self.known.shared.contains_key(&number);
-                    let place = if is_stored || waiting.get(&number).is_some_and(|deliveries| *deliveries > 1)
-                    {
-                        self.known.refer(name, number);
+                    let is_shared =
+                        is_stored || waiting.get(&number).is_some_and(|deliveries| *deliveries > 1);
+                    let place = if is_shared && terms.keeping == Keeping::Together {
+                        self.known.refer(number);
                         if !is_stored {
                             batch.messages.insert(number, Some(message));
                         }
@@ -408,32 +441,18 @@ impl Backlog {
                         packet_id,
                     })
                 }
-                Waiting::New(DeliveryRecord::Released { packet_id }, _) | Waiting::Released(packet_id) => {
+                Waiting::New(DeliveryRecord::Released { packet_id }, _) | Waiting::Released(packet_id, _) => {
                     Some(DeliveryRecord::Released { packet_id })
                 }
-                Waiting::Gone => None,
+                Waiting::Gone(_) => None,
             };
-            let needs_message = matches!(record, Some(DeliveryRecord::Queued { .. }));
             batch.deliveries.push((name, record));
-            if !needs_message && let Some(number) = self.known.release(name) {
-                batch.forget_message(number);
-            }
         }
     }
 
     /// Nothing is known any more about a session that has ended.
-    fn forget(&mut self, serial: u64, batch: &mut Batch) {
+    fn forget(&mut self, serial: u64) {
         let known = &mut self.known;
-        let referring: Vec<_> = known
-            .references
-            .range(all_of(serial))
-            .map(|(name, _)| *name)
-            .collect();
-        for name in referring {
-            if let Some(number) = known.release(name) {
-                batch.forget_message(number);
-            }
-        }
         let progressed: Vec<_> = known.progressed.range(all_of(serial)).copied().collect();
         progressed
             .iter()

@@ -9,6 +9,7 @@ use cloudsignal_broker::{Message, OrgId};
 
 use super::backlog::DeliveryName;
 use super::keys::{KeyBytes, Kind};
+use super::quarantine::set_aside;
 use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord, Writer};
 use crate::clock::Clock;
 use crate::store::{Shelf, ShelfWrites};
@@ -26,10 +27,21 @@ pub(crate) struct Batch {
     pub(super) retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
     /// Keys of sessions that have ended.
     pub(super) swept: Vec<(Shelf, Bytes)>,
+    /// Entries that cannot be used.
+    pub(super) aside: BTreeMap<(Shelf, Bytes), Aside>,
     /// Sessions of which everything else that is stored can go after this.
     pub(super) ended: Vec<u64>,
     /// About how much memory it is, bytes.
     pub(super) bytes: usize,
+}
+
+/// An entry that cannot be used, and why.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    pub(super) shelf: Shelf,
+    pub(super) key: Bytes,
+    pub(super) value: Bytes,
+    pub(super) reason: String,
 }
 
 impl Batch {
@@ -83,6 +95,10 @@ impl Batch {
         }
         for (shelf, key) in &self.swept {
             out.writes.delete(*shelf, key);
+        }
+        for aside in self.aside.values() {
+            let place = (aside.shelf, &aside.key[..]);
+            set_aside(&mut out.writes, clock, place, &aside.value, &aside.reason);
         }
         out.writes
     }

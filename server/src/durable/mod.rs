@@ -7,6 +7,7 @@
 //! | `pipeline` | when the next commit is made, and what holds back when it takes long |
 //! | `kept` | what is being written, until it is stored; what never can be is found and given up |
 //! | `task` | one per organization: acknowledges what is stored, retries what failed, sweeps |
+//! | `fetch` | queues that are not in memory are read when their time comes |
 //! | `restore` | from the store to organizations, at the start |
 //! | `quarantine` | what could not be understood is put aside |
 //! | `survey` | what a store holds, counted |
@@ -24,6 +25,7 @@
 
 mod backlog;
 mod batch;
+pub(crate) mod fetch;
 mod kept;
 mod keys;
 #[cfg(test)]
@@ -43,6 +45,8 @@ use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
 use crate::store::{Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreExt as _, Table};
+
+pub(crate) use batch::Aside;
 
 use backlog::Known;
 pub(crate) use kept::Refused;

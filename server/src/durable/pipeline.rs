@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -23,7 +24,8 @@ use cloudsignal_broker::{ConnId, OrgId, Ticket};
 
 use super::Level;
 use super::backlog::{Backlog, Known};
-use super::batch::Batch;
+use super::batch::{Aside, Batch};
+use super::fetch::Fetches;
 use super::kept::{Cut, Kept, Refused};
 use crate::clock::Clock;
 use crate::store::{Commit, CommitError, Shelf, Store, Survives};
@@ -50,6 +52,15 @@ pub(crate) struct Pipeline {
     /// What waits is written though nobody waits for it.
     hurries: bool,
     is_failing: bool,
+}
+
+/// A key that a session has left when it ended.
+#[derive(Debug)]
+pub(crate) struct Swept {
+    pub(super) shelf: Shelf,
+    pub(super) key: Bytes,
+    /// The message that the delivery shared.
+    pub(super) shares: Option<u64>,
 }
 
 /// What is being written.
@@ -138,8 +149,15 @@ impl Pipeline {
     }
 
     /// Keys of a session that has ended.
-    pub(crate) fn sweep(&mut self, keys: impl Iterator<Item = (Shelf, bytes::Bytes)>) {
-        keys.for_each(|(shelf, key)| self.backlog.sweep(shelf, key));
+    pub(crate) fn sweep(&mut self, keys: impl Iterator<Item = Swept>) {
+        keys.for_each(|it| self.backlog.sweep(it.shelf, it.key, it.shares));
+    }
+
+    /// Entries that cannot be used.
+    pub(crate) fn set_aside(&mut self, entries: Vec<Aside>) {
+        entries
+            .into_iter()
+            .for_each(|entry| self.backlog.set_aside(entry));
     }
 
     /// The next commit, if it is time for one.
@@ -249,6 +267,8 @@ pub(crate) struct Committer {
     is_congested: AtomicBool,
     /// Connections that are not read, and how to wake them.
     paused: Mutex<HashMap<ConnId, Waker>>,
+    /// Queues that are to be read.
+    pub(crate) fetches: Fetches,
     pub(super) lingers: AtomicBool,
     pub(super) closes: AtomicBool,
     /// Wakes the organization's task.
@@ -276,6 +296,7 @@ impl Committer {
             outcome: Mutex::default(),
             is_congested: AtomicBool::new(false),
             paused: Mutex::default(),
+            fetches: Fetches::default(),
             lingers: AtomicBool::new(false),
             closes: AtomicBool::new(false),
             wake: Notify::new(),
@@ -290,6 +311,10 @@ impl Committer {
 
     pub(super) const fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     fn ask(&self, what: &AtomicBool) {

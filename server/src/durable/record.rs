@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, TryGetError};
 
-use cloudsignal_broker::change::Terms;
+use cloudsignal_broker::change::{Keeping, Terms};
 use cloudsignal_broker::message::StoredMessage;
 use cloudsignal_broker::policy::Actions;
 use cloudsignal_broker::{Access, Credential, Identity, Message, OrgId, Scope, ScopePart};
@@ -18,6 +18,13 @@ use crate::clock::{Clock, WallTime};
 
 /// The layout that this program writes.
 pub(super) const FORMAT_VERSION: u8 = 1;
+
+/// Kinds of deliveries. Stored: never change a number. Those that are undated are read and not written any more.
+const INLINE_UNDATED: u8 = 1;
+const SHARED_UNDATED: u8 = 2;
+const RELEASED: u8 = 3;
+const INLINE: u8 = 4;
+const SHARED: u8 = 5;
 
 /// Why a record cannot be used. It is never guessed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +97,21 @@ pub(super) enum MessagePlace {
     Shared(u64),
 }
 
+/// The number of the message that a delivery shares with others, if it does.
+pub(super) fn shared_message(value: &[u8], clock: &Clock) -> Option<u64> {
+    match Reader::new(value, clock).ok()?.delivery().ok()? {
+        DeliveryRecord::Queued {
+            message: MessagePlace::Shared(number),
+            ..
+        } => Some(number),
+        DeliveryRecord::Queued {
+            message: MessagePlace::Inline(_),
+            ..
+        }
+        | DeliveryRecord::Released { .. } => None,
+    }
+}
+
 /// Writes records, on a clock.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
@@ -139,17 +161,18 @@ impl Writer<'_> {
                 message: MessagePlace::Inline(_),
                 packet_id,
                 ..
-            } => (1, packet_id.unwrap_or(0)),
+            } => (INLINE, packet_id.unwrap_or(0)),
             DeliveryRecord::Queued {
                 message: MessagePlace::Shared(_),
                 packet_id,
                 ..
-            } => (2, packet_id.unwrap_or(0)),
-            DeliveryRecord::Released { packet_id } => (3, *packet_id),
+            } => (SHARED, packet_id.unwrap_or(0)),
+            DeliveryRecord::Released { packet_id } => (RELEASED, *packet_id),
         };
         self.u8(kind);
         self.bytes.extend_from_slice(&packet_id.to_be_bytes());
         if let DeliveryRecord::Queued { message, terms, .. } = record {
+            self.moment(Some(terms.queued_at));
             self.terms(terms);
             match message {
                 MessagePlace::Inline(message) => self.message_body(message),
@@ -328,14 +351,22 @@ impl<'a> Reader<'a> {
 
     pub(super) fn delivery(mut self) -> Result<DeliveryRecord<MessagePlace>, Damage> {
         let (kind, packet_id) = (self.u8()?, self.bytes.try_get_u16()?);
-        if kind == 3 {
+        if kind == RELEASED {
             return self.end(DeliveryRecord::Released { packet_id });
         }
-        let terms = self.terms()?;
-        let message = match kind {
-            1 => MessagePlace::Inline(self.message_body()?),
-            2 => MessagePlace::Shared(self.bytes.try_get_u64()?),
+        let queued_at = match kind {
+            INLINE_UNDATED | SHARED_UNDATED => self.clock.now(),
+            _ => self.past_moment()?,
+        };
+        let keeping = match kind {
+            INLINE | INLINE_UNDATED => Keeping::Apart,
+            SHARED | SHARED_UNDATED => Keeping::Together,
             _ => return Err(Damage::Bad("the kind of delivery")),
+        };
+        let terms = self.terms(queued_at, keeping)?;
+        let message = match keeping {
+            Keeping::Apart => MessagePlace::Inline(self.message_body()?),
+            Keeping::Together => MessagePlace::Shared(self.bytes.try_get_u64()?),
         };
         self.end(DeliveryRecord::Queued {
             message,
@@ -349,7 +380,7 @@ impl<'a> Reader<'a> {
         self.end(message)
     }
 
-    fn terms(&mut self) -> Result<Terms, Damage> {
+    fn terms(&mut self, queued_at: Instant, keeping: Keeping) -> Result<Terms, Damage> {
         let (qos, retain) = self.flags()?;
         let ids = self.length()?;
         // No more than there can be is set aside at once.
@@ -362,6 +393,8 @@ impl<'a> Reader<'a> {
             retain,
             subscription_ids: subscription_ids.into(),
             group: self.optional_text("the shared group")?.map(Arc::from),
+            queued_at,
+            keeping,
         })
     }
 
@@ -517,6 +550,12 @@ impl<'a> Reader<'a> {
         } else {
             None
         })
+    }
+
+    /// A moment that may have passed.
+    fn past_moment(&mut self) -> Result<Instant, Damage> {
+        let wall = WallTime::from_unix_micros(self.bytes.try_get_u64()?);
+        Ok(self.clock.moment_of(wall))
     }
 
     /// A moment of the past is now.

@@ -1,5 +1,7 @@
-//! From the store to an organization, at the start. Page by page: beside the organization itself, only what several
-//! deliveries share is held.
+//! From the store to an organization, at the start. Page by page: beside the organization itself, a few numbers are
+//! held of each message that several deliveries share.
+
+mod deliveries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
@@ -8,16 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use cloudsignal_broker::{Message, Org, OrgId, Restoring, Unfit};
+use cloudsignal_broker::{Message, Org, OrgId, Restoring, StoredFacts, Unfit};
 use cloudsignal_core::Instant;
 
 use super::Durability;
 use super::backlog::{DeliveryName, Known};
-use super::keys::{KeyBytes, Kind, parse_number, parse_pair, parse_session};
+use super::keys::{KeyBytes, Kind, parse_number, parse_session};
 use super::quarantine::set_aside;
-use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
+use super::record::{Damage, Reader};
 use crate::clock::Clock;
 use crate::store::{Commit, CommitError, Shelf, ShelfWrites, StoreError, StoreExt as _};
+
+use deliveries::{Undecided, facts_of};
 
 /// Entries of one page.
 const PAGE_ENTRIES_MAX: usize = 4_096;
@@ -96,6 +100,7 @@ enum Fault {
 pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Restored, RestoreError> {
     let id = fresh.id().clone();
     let clock = &durability.clock;
+    let shared_messages_max = fresh.limits().queue_shared_messages_max;
     let mut reading = Reading {
         durability,
         restoring: Restoring::new(fresh),
@@ -103,6 +108,9 @@ pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Resto
         totals: Totals::default(),
         sessions: HashSet::new(),
         messages: HashMap::new(),
+        undecided: Undecided::default(),
+        last_message: None,
+        shared_messages_max,
         progress: BTreeMap::new(),
         mends: ShelfWrites::new(&id),
         say_at: clock.now().after(PROGRESS_EVERY),
@@ -127,6 +135,13 @@ pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Resto
     })
 }
 
+/// A message that deliveries share.
+struct Shared {
+    facts: StoredFacts,
+    /// How many do.
+    deliveries: u32,
+}
+
 struct Reading<'a> {
     durability: &'a Durability,
     id: OrgId,
@@ -135,8 +150,13 @@ struct Reading<'a> {
     totals: Totals,
     /// Sessions that are there.
     sessions: HashSet<u64>,
-    /// Messages that deliveries share, and how many do.
-    messages: HashMap<u64, (Arc<Message>, u32)>,
+    /// Messages that deliveries share.
+    messages: HashMap<u64, Shared>,
+    undecided: Undecided,
+    /// The one of them that was read last.
+    last_message: Option<Arc<Message>>,
+    /// Deliveries of a session that came through a shared group and stay in memory.
+    shared_messages_max: usize,
     /// Packet ids of deliveries that are being sent.
     progress: BTreeMap<DeliveryName, u16>,
     /// Removals, and entries put aside, that are not written yet.
@@ -157,7 +177,7 @@ impl Reading<'_> {
                 let outcome = match shelf {
                     Shelf::Message => self.message(key, value),
                     Shelf::Session => self.of_session(key, value),
-                    Shelf::Queue => self.delivery(key, value),
+                    Shelf::Queue => self.delivery(key, value).await?,
                     Shelf::Retained => self.retained(key, value),
                     Shelf::Quarantine => Ok(()),
                 };
@@ -175,7 +195,7 @@ impl Reading<'_> {
             self.say_progress();
             after = page.next;
             if after.is_none() {
-                return Ok(());
+                return self.none_has_begun(0).await;
             }
         }
     }
@@ -187,7 +207,8 @@ impl Reading<'_> {
     fn message(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         let number = parse_number(key).ok_or(Fault::Key)?;
         let message = Reader::new(value, self.clock())?.message()?;
-        self.messages.insert(number, (message, 0));
+        let facts = facts_of(&message);
+        self.messages.insert(number, Shared { facts, deliveries: 0 });
         Ok(())
     }
 
@@ -227,45 +248,6 @@ impl Reading<'_> {
                     .will(serial, it.message, it.expiry_secs, it.delay_secs, it.due_at)?;
             }
         }
-        Ok(())
-    }
-
-    fn delivery(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        let name @ (serial, order) = parse_pair(key).ok_or(Fault::Key)?;
-        if !self.sessions.contains(&serial) {
-            // Its message may be gone already.
-            return Err(Unfit::NoSession.into());
-        }
-        let record = Reader::new(value, self.clock())?.delivery()?;
-        let sent = self.progress.get(&name).copied();
-        match record {
-            DeliveryRecord::Queued {
-                message,
-                terms,
-                packet_id,
-            } => {
-                let (message, shared) = match message {
-                    MessagePlace::Inline(message) => (message, None),
-                    MessagePlace::Shared(number) => {
-                        let (message, _) = self.messages.get(&number).ok_or(Fault::NoMessage)?;
-                        (Arc::clone(message), Some(number))
-                    }
-                };
-                self.restoring
-                    .delivery(serial, order, message, terms, sent.or(packet_id))?;
-                if let Some(number) = shared {
-                    self.known.refer(name, number);
-                    if let Some((_, deliveries)) = self.messages.get_mut(&number) {
-                        *deliveries += 1;
-                    }
-                }
-            }
-            DeliveryRecord::Released { packet_id } => self.restoring.released(serial, order, packet_id)?,
-        }
-        if self.progress.remove(&name).is_some() {
-            self.known.note_progress(name);
-        }
-        self.totals.deliveries += 1;
         Ok(())
     }
 
@@ -317,8 +299,8 @@ impl Reading<'_> {
             self.remove(Shelf::Session, key.progress(name));
         }
         let mut unused: Vec<u64> = Vec::new();
-        for (number, (_, deliveries)) in &self.messages {
-            if *deliveries == 0 {
+        for (number, shared) in &self.messages {
+            if shared.deliveries == 0 {
                 unused.push(*number);
             }
         }

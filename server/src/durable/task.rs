@@ -10,9 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use super::fetch;
 use super::kept::Refused;
 use super::keys::{KeyBytes, Kind};
-use super::pipeline::{Committer, Finished};
+use super::pipeline::{Committer, Finished, Swept};
+use super::record::shared_message;
 use crate::orgs::cell::OrgCell;
 use crate::store::{CommitError, Shelf, ShelfPage, StoreError};
 
@@ -27,7 +29,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Keys of an ended session that are removed in one commit.
 const SWEEP_KEYS_MAX: usize = 1_000;
 
-type Swept = Pin<Box<dyn Future<Output = Result<ShelfPage, StoreError>> + Send>>;
+type Looking = Pin<Box<dyn Future<Output = Result<ShelfPage, StoreError>> + Send>>;
 
 /// Keys that an ended session may have left on a shelf, behind those that were found.
 struct Left {
@@ -48,11 +50,12 @@ struct Task {
     /// Sessions of which keys may be left.
     ended: VecDeque<Left>,
     /// Keys of the first of them that are being looked for.
-    sweep: Option<(Shelf, Swept)>,
+    sweep: Option<(Shelf, Looking)>,
 }
 
 /// Runs until the organization is gone.
 pub(crate) async fn run(committer: Arc<Committer>, cell: Weak<OrgCell>) {
+    let fetching = fetch::run(Arc::clone(&committer), Weak::clone(&cell));
     let mut task = Task {
         committer,
         cell,
@@ -62,7 +65,11 @@ pub(crate) async fn run(committer: Arc<Committer>, cell: Weak<OrgCell>) {
         ended: VecDeque::new(),
         sweep: None,
     };
-    while task.step().await.is_some() {}
+    let storing = async { while task.step().await.is_some() {} };
+    tokio::select! {
+        () = fetching => {}
+        () = storing => {}
+    }
 }
 
 impl Task {
@@ -164,7 +171,14 @@ impl Task {
                     (Some(next), Some(left)) => left.after = Some(next),
                     (Some(_) | None, _) => _ = self.ended.pop_front(),
                 }
-                cell.sweep(page.entries.into_iter().map(|(key, _)| (shelf, key)));
+                let clock = self.committer.clock();
+                cell.sweep(page.entries.into_iter().map(|(key, value)| {
+                    let shares = match shelf {
+                        Shelf::Queue => shared_message(&value, clock),
+                        Shelf::Session | Shelf::Message | Shelf::Retained | Shelf::Quarantine => None,
+                    };
+                    Swept { shelf, key, shares }
+                }));
             }
             Err(error) => {
                 // The next start removes it.
@@ -176,7 +190,7 @@ impl Task {
 }
 
 /// The keys that are being looked for.
-async fn look(sweep: &mut Option<(Shelf, Swept)>) -> (Shelf, Result<ShelfPage, StoreError>) {
+async fn look(sweep: &mut Option<(Shelf, Looking)>) -> (Shelf, Result<ShelfPage, StoreError>) {
     match sweep {
         Some((shelf, page)) => (*shelf, page.await),
         None => std::future::pending().await,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudsignal_broker::change::{Change, SessionName, Terms};
+use cloudsignal_broker::change::{Change, Keeping, SessionName, Terms};
 use cloudsignal_broker::policy::Actions;
 use cloudsignal_broker::{
     Access, Credential, Identity, Limits, Message, Org, OrgId, Policy, Scope, ScopePart, StoredMessage,
@@ -16,6 +16,7 @@ use super::backlog::Backlog;
 use super::keys::{Kind, parse_number, parse_pair, parse_session};
 use super::record::{
     Damage, DeliveryRecord, MessagePlace, Reader, SessionRecord, SubscriptionRecord, WillRecord, Writer,
+    shared_message,
 };
 use super::restore::restore;
 use super::{Durability, Level};
@@ -84,6 +85,8 @@ fn terms(qos: Qos) -> Terms {
         retain: true,
         subscription_ids: [7, 9].into(),
         group: Some("$share/g/a".into()),
+        queued_at: Instant::ZERO,
+        keeping: Keeping::Together,
     }
 }
 
@@ -138,10 +141,17 @@ fn records_come_back_as_they_were() {
         let written = bytes(|writer| writer.will(&will), &clock);
         let read = Reader::new(&written, &clock).unwrap().will().unwrap();
         assert_eq!(format!("{read:?}"), format!("{will:?}"));
-        for place in [MessagePlace::Inline(message), MessagePlace::Shared(number)] {
+        let places = [
+            (MessagePlace::Inline(message), Keeping::Apart),
+            (MessagePlace::Shared(number), Keeping::Together),
+        ];
+        for (place, keeping) in places {
             let delivery = DeliveryRecord::Queued {
                 message: place,
-                terms: terms(Qos::AtLeastOnce),
+                terms: Terms {
+                    keeping,
+                    ..terms(Qos::AtLeastOnce)
+                },
                 packet_id: Some(9),
             };
             let written = bytes(|writer| writer.delivery(&delivery), &clock);
@@ -204,6 +214,8 @@ struct Bench {
     /// Every delivery that is not settled: its message, and its packet id once only PUBREL remains.
     model: BTreeMap<(u64, u64), (u64, Option<u16>)>,
     sent: BTreeMap<(u64, u64), u16>,
+    /// Deliveries whose message is stored with them.
+    apart: BTreeSet<(u64, u64)>,
     sessions: BTreeSet<u64>,
     received: BTreeSet<(u64, u16)>,
     retained: BTreeMap<String, u64>,
@@ -224,6 +236,7 @@ impl Bench {
             backlog: Backlog::default(),
             model: BTreeMap::new(),
             sent: BTreeMap::new(),
+            apart: BTreeSet::new(),
             sessions: BTreeSet::new(),
             received: BTreeSet::new(),
             retained: BTreeMap::new(),
@@ -250,7 +263,7 @@ impl Bench {
     }
 
     fn act(&mut self) {
-        match self.random(12) {
+        match self.random(13) {
             0 => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
@@ -263,14 +276,21 @@ impl Bench {
                 });
             }
             1..=3 => self.queue(),
+            11 => self.queue_again(),
             4 | 5 => {
                 if let Some(delivery) = self.pick(self.model.keys().copied().collect::<Vec<_>>().into_iter())
                 {
+                    let shares = self.shares(delivery);
                     self.model.remove(&delivery);
+                    self.apart.remove(&delivery);
                     self.sent.remove(&delivery);
                     let (serial, order) = delivery;
                     let session = name(serial);
-                    self.backlog.add(Change::Settled { session, order });
+                    self.backlog.add(Change::Settled {
+                        session,
+                        order,
+                        shares,
+                    });
                 }
             }
             6 | 7 => self.advance(),
@@ -314,6 +334,38 @@ impl Bench {
         self.next_order += 1;
     }
 
+    /// A message that was queued before goes to one more session, as one of a shared group does.
+    fn queue_again(&mut self) {
+        let known: Vec<u64> = self.model.values().map(|(number, _)| *number).collect();
+        let (number, serial) = (
+            self.pick(known.into_iter()),
+            self.pick(self.sessions.clone().into_iter()),
+        );
+        let (Some(number), Some(serial)) = (number, serial) else {
+            return;
+        };
+        let order = self.next_order;
+        self.next_order += 1;
+        self.model.insert((serial, order), (number, None));
+        self.apart.insert((serial, order));
+        self.backlog.add(Change::Queued {
+            session: name(serial),
+            order,
+            message: message(number, "queued"),
+            terms: Terms {
+                keeping: Keeping::Apart,
+                ..terms(Qos::ExactlyOnce)
+            },
+            packet_id: None,
+        });
+    }
+
+    /// The message that a delivery shares with others, as the organization knows it.
+    fn shares(&self, delivery: (u64, u64)) -> Option<u64> {
+        let (number, released) = self.model[&delivery];
+        (released.is_none() && !self.apart.contains(&delivery)).then_some(number)
+    }
+
     /// A delivery is sent, or received.
     fn advance(&mut self) {
         let open = self.model.iter().filter(|(_, (_, released))| released.is_none());
@@ -323,11 +375,13 @@ impl Bench {
         };
         let session = name(serial);
         if let Some(packet_id) = self.sent.remove(&delivery) {
+            let shares = self.shares(delivery);
             self.model.get_mut(&delivery).unwrap().1 = Some(packet_id);
             self.backlog.add(Change::Released {
                 session,
                 order,
                 packet_id,
+                shares,
             });
         } else {
             let packet_id = u16::try_from(order % 60_000 + 1).unwrap();
@@ -421,9 +475,10 @@ impl Bench {
     async fn sweep(&mut self) {
         for serial in std::mem::take(&mut self.ended) {
             for shelf in [Shelf::Session, Shelf::Queue] {
-                for (key, _) in self.shelf(shelf).await {
+                for (key, value) in self.shelf(shelf).await {
                     if key.starts_with(&serial.to_be_bytes()) {
-                        self.backlog.sweep(shelf, key);
+                        let shares = shared_message(&value, &self.clock).filter(|_| shelf == Shelf::Queue);
+                        self.backlog.sweep(shelf, key, shares);
                     }
                 }
             }
@@ -561,7 +616,11 @@ fn what_is_queued_and_settled_meanwhile_is_never_written() {
     assert!(backlog.bytes() > 100 * 128);
     for order in 1..=100 {
         let session = name(1);
-        backlog.add(Change::Settled { session, order });
+        backlog.add(Change::Settled {
+            session,
+            order,
+            shares: Some(order),
+        });
     }
     assert!(backlog.is_empty());
     assert_eq!((backlog.bytes(), backlog.elided()), (0, 100));

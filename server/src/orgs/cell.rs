@@ -19,25 +19,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::{Change, Storage};
-use cloudsignal_broker::{CloseCause, ConnId, Org, OrgId, Sink, Ticket};
+use cloudsignal_broker::{CloseCause, ConnId, Fetch, Fetched, Org, OrgId, Sink, Ticket, Unreadable};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
-use crate::durable::pipeline::{Committer, Finished, Pipeline, TakenIn, Unstored};
-use crate::durable::{Refused, Stored};
+use crate::durable::pipeline::{Committer, Finished, Pipeline, Swept, TakenIn, Unstored};
+use crate::durable::{Aside, Refused, Stored};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
 use crate::orgs::timekeeper::Alarm;
 use crate::orgs::turns::Turns;
-use crate::store::Shelf;
 
 /// Effects after which a hold should end, so that others get their turn.
 pub(crate) const SENDS_PER_HOLD_MAX: usize = 4_096;
@@ -89,13 +87,16 @@ pub(crate) enum Handover {
 
 impl OrgCell {
     pub(crate) fn new(
-        org: Org,
+        mut org: Org,
         (pipeline, committer): Stored,
         alarm: Arc<Alarm>,
         turns: Arc<Turns>,
         log: ConnectionLog,
         history: History,
     ) -> Self {
+        if committer.is_some() {
+            org.handle_storage(Storage::Working);
+        }
         Self {
             id: org.id().clone(),
             held: Mutex::new(Held {
@@ -173,6 +174,10 @@ impl OrgCell {
             None => self.give_up(held, now, &mut after),
         }
         after.run(&self.id, self.log, &self.history, &self.turns, now);
+        if let Some(committer) = &self.committer {
+            committer.fetches.ask(&mut after.fetches);
+        }
+        after.fetches.clear();
         AFTERWARDS.set(after);
         answer.map(|(answer, _)| answer)
     }
@@ -285,11 +290,21 @@ impl OrgCell {
     }
 
     /// Keys that an ended session has left in the store.
-    pub(crate) fn sweep(&self, keys: impl Iterator<Item = (Shelf, Bytes)>) {
+    pub(crate) fn sweep(&self, keys: impl Iterator<Item = Swept>) {
         let now = self.history.clock().now();
         self.hold(now, None, |_org, effects| {
             effects.pipeline.sweep(keys);
             ((), Handover::Free)
+        });
+    }
+
+    /// What a session has next, as it was stored; `aside` cannot be used.
+    pub(crate) fn fetched(&self, fetch: &Fetch, answer: Result<Fetched, Unreadable>, aside: Vec<Aside>) {
+        let now = self.history.clock().now();
+        self.hold(now, None, |org, effects| {
+            effects.pipeline.set_aside(aside);
+            org.handle_fetched(fetch, answer, now, effects);
+            ((), Handover::Fair)
         });
     }
 

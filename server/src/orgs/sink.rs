@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{CloseCause, ConnId, Message, OrgId, Report, Sink, Ticket};
+use cloudsignal_broker::{CloseCause, ConnId, Fetch, Message, OrgId, Report, Sink, Ticket};
 use cloudsignal_core::Instant;
 
 use crate::accounts::Secret;
@@ -61,6 +61,8 @@ pub(crate) struct Afterwards {
     wakes: Vec<Waker>,
     lines: Vec<Line>,
     ended: Vec<Ended>,
+    /// Queues that are to be read.
+    pub(super) fetches: Vec<Fetch>,
     /// What is to be written.
     pub(super) submission: Option<Submission>,
     /// Who waited for what is stored now.
@@ -208,6 +210,10 @@ impl Sink for Effects<'_> {
         // A delivery to a session that is away costs the hold as much as one to a client.
         self.sends += 1;
         self.changes.push(change);
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        self.after.fetches.push(fetch);
     }
 
     fn report(&mut self, report: Report<'_>) {

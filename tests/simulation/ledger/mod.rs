@@ -89,6 +89,8 @@ pub(crate) struct Ledger {
     pub(crate) open_ticket: u64,
     /// Sessions that have survived a crash.
     pub(crate) restored: BTreeSet<SessionKey>,
+    /// Whether queues leave the memory.
+    pub(crate) spills: bool,
     /// The place of the last message sent, by session, topic and QoS.
     last_sent: BTreeMap<(SessionKey, String, Qos), u64>,
 }
@@ -191,8 +193,9 @@ impl Ledger {
             if may_receive(due.session, &due.topic) {
                 continue;
             }
-            // What may have been sent before a crash may be sent again.
-            if due.ticket == 0 {
+            // What may have been sent before a crash may be sent again, and what only the store has may be allowed
+            // again when its time comes.
+            if due.ticket == 0 || (self.spills && due.qos > Qos::AtMostOnce) {
                 due.is_owed = false;
             } else {
                 due.void();

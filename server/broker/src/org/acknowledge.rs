@@ -1,13 +1,13 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP from a client.
 
+use cloudsignal_core::Instant;
 use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
-use cloudsignal_core::{Instant, Qos};
 
 use super::Org;
 use super::packet::Fault;
 use crate::change::Change;
-use crate::session::Acknowledged;
 use crate::session::connection::Completes;
+use crate::session::{Acknowledged, Left};
 use crate::sink::Sink;
 use crate::turn::Turn;
 
@@ -42,12 +42,13 @@ impl Org {
             .outbound
             .release(&mut self.desk, conn, ack.packet_id, ack.reason.is_error());
         let told = match outcome {
-            Acknowledged::Released(order) => {
+            Acknowledged::Released(left) => {
                 if session.is_persistent() {
                     let change = Change::Released {
                         session: session.name(),
-                        order,
+                        order: left.order,
                         packet_id: ack.packet_id.get(),
+                        shares: left.shares,
                     };
                     Turn {
                         desk: &mut self.desk,
@@ -135,7 +136,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<(), Fault> {
         match *outcome {
-            Acknowledged::Done(qos, order) => self.settled(place, qos, order, now, sink),
+            Acknowledged::Done(left) => self.settled(place, left, now, sink),
             // A stray acknowledgement of something that was given up is harmless.
             Acknowledged::Released(_) | Acknowledged::Unknown => {}
             Acknowledged::OutOfPlace => return Err(Fault::protocol(out_of_place)),
@@ -144,13 +145,13 @@ impl Org {
         Ok(())
     }
 
-    fn settled(&mut self, place: u32, qos: Qos, order: u64, now: Instant, sink: &mut impl Sink) {
+    fn settled(&mut self, place: u32, left: Left, now: Instant, sink: &mut impl Sink) {
         let mut turn = Turn {
             desk: &mut self.desk,
             now,
             sink,
         };
-        self.sessions[place as usize].settle(&mut turn, qos, order);
+        self.sessions[place as usize].settle(&mut turn, left);
     }
 
     fn reply_ack(&mut self, place: u32, kind: AckKind, ack: &Ack<'_>, now: Instant, sink: &mut impl Sink) {

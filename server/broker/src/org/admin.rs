@@ -45,18 +45,18 @@ impl Org {
         let mut keep = |pending: &Pending| {
             let allowed = known.ask(pending.message.topic(), |topic| grants.allows_delivery(topic));
             if !allowed {
-                gone.push((pending.qos, pending.order));
+                gone.push(pending.left());
             }
             allowed
         };
         session
             .outbound
             .retain_untried(desk, session.conn.as_deref_mut(), &mut keep);
-        session.outbound.retain_queue(desk, keep);
+        session.outbound.queue.retain(desk, keep);
         let mut turn = Turn { desk, now, sink };
-        for (qos, order) in gone {
+        for left in gone {
             turn.desk.counters.drop_one(DropReason::DeliveryDenied);
-            session.settle(&mut turn, qos, order);
+            session.settle(&mut turn, left);
         }
     }
 

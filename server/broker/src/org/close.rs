@@ -128,7 +128,9 @@ impl Org {
         // QoS 0 is not queued for clients that are away.
         session
             .outbound
-            .retain_queue(desk, |pending| pending.qos > Qos::AtMostOnce);
+            .queue
+            .retain(desk, |pending| pending.qos > Qos::AtMostOnce);
+        session.leave_memory(desk);
         sink.report(Report::Disconnected {
             conn: conn.id,
             client_id: &session.client_id,
@@ -245,6 +247,9 @@ impl Org {
             Instant::MAX,
             Timer::SessionExpiry(place),
         );
+        // What only the store has cannot be handed over any more.
+        desk.counters.dropped[DropReason::QueueFull.index()] +=
+            session.outbound.queue.spilled_shared() as u64;
         session.outbound.clear(desk);
         desk.counters.sessions_now -= 1;
         desk.counters.subscriptions_now -= filters.len() as u64;
@@ -294,7 +299,7 @@ impl Org {
             });
             match picked {
                 Some(member) => {
-                    left.push((pending.qos, pending.order));
+                    left.push(pending.left());
                     taken.push((Arc::clone(group), member, Arc::clone(message)));
                 }
                 None => refused += usize::from(is_full.get()),
@@ -307,13 +312,13 @@ impl Org {
             desk.counters.drop_one(DropReason::QueueFull);
         }
         self.sessions[place as usize].outbound = outbound;
-        for (qos, order) in left {
+        for left in left {
             let mut turn = Turn {
                 desk: &mut self.desk,
                 now,
                 sink: &mut *sink,
             };
-            self.sessions[place as usize].settle(&mut turn, qos, order);
+            self.sessions[place as usize].settle(&mut turn, left);
         }
         self.hand_over(taken, now, sink);
     }

@@ -118,7 +118,7 @@ impl Org {
 
     /// May the client have the session that it asks for, as the store stands?
     fn may_keep(&self, connect: &Connect<'_>, now: Instant) -> Result<(), Refusal> {
-        if self.desk.storage == Storage::Working || expiry_granted(connect, &self.desk.limits) == 0 {
+        if self.desk.storage != Storage::Failing || expiry_granted(connect, &self.desk.limits) == 0 {
             return Ok(());
         }
         // What ends with its connection, or has ended already, is not there to come back to.
@@ -334,6 +334,7 @@ impl Org {
     pub(super) fn insert_session(&mut self, session: Session) -> u32 {
         let client_id = Arc::clone(&session.client_id);
         let place = u32::try_from(self.sessions.insert(session)).expect("invariant: limits count in 32 bits");
+        self.sessions[place as usize].place = place;
         self.by_client_id.insert(client_id, place);
         self.desk.counters.sessions_now += 1;
         place

@@ -70,8 +70,9 @@ impl Session {
             expiry_secs: self.expiry_secs,
             expires_at: (self.expires_at != Instant::MAX).then_some(self.expires_at),
             subscriptions: self.subscriptions.len(),
-            queue_messages: self.outbound.queue_len(),
-            queue_bytes: self.outbound.queue_bytes(),
+            queue_messages: self.outbound.queue.len(),
+            queue_bytes: self.outbound.queue.bytes(),
+            queue_spilled: self.outbound.queue.len() - self.outbound.queue.resident_len(),
             unacknowledged: self.outbound.window_len(),
         }
     }
@@ -125,6 +126,8 @@ pub struct SessionView<'a> {
     pub queue_messages: usize,
     /// Bytes in its queue.
     pub queue_bytes: usize,
+    /// Messages of the queue that only the store has.
+    pub queue_spilled: usize,
     /// Messages sent and not acknowledged.
     pub unacknowledged: usize,
 }

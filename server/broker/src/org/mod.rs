@@ -16,6 +16,7 @@ mod alias;
 pub(crate) mod auth;
 mod close;
 mod connect;
+mod fetch;
 mod inspect;
 mod owners;
 mod packet;
@@ -74,6 +75,8 @@ pub struct Org {
     retained: Retained,
     submitters: submission::Submitters,
     sys_at: Instant,
+    /// The place of the session whose queue is looked at next.
+    sweep_from: usize,
 }
 
 impl Org {
@@ -97,6 +100,7 @@ impl Org {
             retained: Retained::default(),
             submitters: submission::Submitters::default(),
             sys_at: Instant::MAX,
+            sweep_from: 0,
         }
     }
 
@@ -169,6 +173,7 @@ impl Org {
             }
             self.pump(place, now, sink);
         }
+        self.spill_stored(now, sink);
     }
 
     /// The session of an open connection.
@@ -206,8 +211,8 @@ impl Org {
         for (place, session) in &self.sessions {
             let conn = session.conn.as_deref();
             session.outbound.invariants(&self.desk, conn);
-            queued += session.outbound.queue_len() as u64;
-            queue_bytes += session.outbound.queue_bytes() as u64;
+            queued += session.outbound.queue.len() as u64;
+            queue_bytes += session.outbound.queue.bytes() as u64;
             inflight_bytes += session.outbound.window_bytes() as u64;
             subscriptions += session.subscriptions.len() as u64;
             let wild = session

@@ -10,7 +10,7 @@ use super::Org;
 use super::alias::Alias;
 use super::packet::Fault;
 use crate::authz::{Denied, PublishPermit};
-use crate::change::Change;
+use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
 use crate::router::shared::Fitness;
@@ -401,6 +401,7 @@ impl Org {
                 retain: publication.retain && found.retain_as_published, // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 ids: matches.ids(found),
                 group: None,
+                keeping: Keeping::Together,
             };
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -409,7 +410,13 @@ impl Org {
             let picked = groups.pick(group, |member| fitness(sessions, room, member, publication, now));
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(&member, publication, ids.as_slice(), groups.name(group));
+            let delivery = shared_delivery(
+                &member,
+                publication,
+                ids.as_slice(),
+                groups.name(group),
+                Keeping::Together,
+            );
             let session = &mut sessions[member.session as usize];
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -433,7 +440,13 @@ impl Org {
             let publication = message.publication();
             let mut fan = FanOut::of(&message, &publication, turn.desk, now);
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(&member, &publication, ids.as_slice(), Some(&group));
+            let delivery = shared_delivery(
+                &member,
+                &publication,
+                ids.as_slice(),
+                Some(&group),
+                Keeping::Apart,
+            );
             self.sessions[member.session as usize].deliver(&mut turn, &mut fan, &delivery);
             fan.finish(turn.desk);
         }
@@ -504,12 +517,14 @@ fn shared_delivery<'a>(
     publication: &Publication<'_>,
     ids: &'a [u32],
     group: Option<&'a Arc<GroupName>>,
+    keeping: Keeping,
 ) -> Delivery<'a> {
     Delivery {
         qos: publication.qos.min(member.qos),
         retain: publication.retain && member.retain_as_published,
         ids,
         group,
+        keeping,
     }
 }
 
@@ -528,7 +543,7 @@ pub(super) fn fitness(
         return Fitness::Unfit;
     }
     let reliable = publication.qos.min(member.qos) > Qos::AtMostOnce;
-    let may_take = || session.outbound.may_take(room, publication.size_about());
+    let may_take = || session.outbound.queue.may_take(room, publication.size_about());
     let Some(conn) = session.conn.as_deref() else {
         return match (reliable, may_take()) {
             (true, true) => Fitness::Away,
@@ -537,7 +552,7 @@ pub(super) fn fitness(
         };
     };
     let ids = member.id.map(core::num::NonZeroU32::get);
-    let delivery = shared_delivery(member, publication, ids.as_slice(), None);
+    let delivery = shared_delivery(member, publication, ids.as_slice(), None, Keeping::Together);
     if !accepts(conn, publication, &delivery, now) {
         return Fitness::Full;
     }

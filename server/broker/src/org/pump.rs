@@ -5,9 +5,12 @@ use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::{Org, rearm};
+use crate::change::Keeping;
 use crate::router::Retained;
 use crate::session::connection::Completes;
-use crate::session::{Delivered, Delivery, Pending, Recorded, Resent, Session, Stage, must_hold, send_alone};
+use crate::session::{
+    Delivered, Delivery, Left, Pending, Recorded, Resent, Session, Stage, must_hold, send_alone,
+};
 use crate::sink::{ConnId, DropReason, Sink};
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -59,7 +62,11 @@ impl Org {
         session.send_again(&mut turn);
         session.send_queue(&mut turn);
         let is_cut_short = session.send_retained(&mut turn, retained);
-        let resume_at = if is_cut_short { now } else { Instant::MAX };
+        let resume_at = if is_cut_short {
+            now
+        } else {
+            session.retries_at(now)
+        };
         rearm(turn.desk, &mut session.resume_at, resume_at, Timer::Resume(place));
     }
 }
@@ -86,12 +93,12 @@ impl Session {
                 conn.unsent -= 1;
                 continue;
             };
-            let (packet_id, qos, order) = (entry.packet_id, pending.qos, pending.order);
+            let (packet_id, qos, left) = (entry.packet_id, pending.qos, pending.left());
             let payload_bytes = pending.message.payload().len();
             if !entry.tried && pending.message.is_expired(turn.now) {
                 self.outbound.discard(turn.desk, conn, packet_id);
                 turn.desk.counters.drop_one(DropReason::Expired); // [MQTT-3.3.2-5]
-                self.settle(turn, qos, order);
+                self.settle(turn, left);
                 continue;
             }
             // What was sent before does not wait for the quota of deliveries.
@@ -108,7 +115,7 @@ impl Session {
             };
             let Some(told) = send_alone(conn, turn, pending, packet_id, resent, news) else {
                 self.outbound.discard(turn.desk, conn, packet_id);
-                self.give_up(turn, qos, order);
+                self.give_up(turn, left);
                 continue;
             };
             turn.count_sent(qos, payload_bytes);
@@ -119,41 +126,44 @@ impl Session {
     }
 
     /// A message is too large for this connection: it counts as delivered. [MQTT-3.1.2-25]
-    fn give_up<S: Sink>(&mut self, turn: &mut Turn<'_, S>, qos: Qos, order: u64) {
+    fn give_up<S: Sink>(&mut self, turn: &mut Turn<'_, S>, left: Left) {
         turn.desk.counters.drop_one(DropReason::PacketTooLarge);
         self.outbound.dropped += 1;
-        self.settle(turn, qos, order);
+        self.settle(turn, left);
     }
 
     fn send_queue<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
         while let Some(conn) = self.conn.as_deref().filter(|conn| conn.is_writable()) {
-            let Some(head) = self.outbound.front() else { return };
-            let is_expired = head.message.is_expired(turn.now);
+            let Some(head) = self.outbound.queue.front() else {
+                break;
+            };
+            let stale = turn.desk.stale(head, turn.now);
             let may_begin = match head.qos {
                 Qos::AtMostOnce => conn.unsent == 0,
                 Qos::AtLeastOnce | Qos::ExactlyOnce => {
                     self.outbound.may_open(conn, turn.desk, self.expiry_secs)
                 }
             };
-            if !is_expired && !may_begin {
-                return;
+            if stale.is_none() && !may_begin {
+                break;
             }
             let is_held = must_hold(head.qos, self.expiry_secs, conn);
             let payload_bytes = head.message.payload().len();
-            if !is_expired && !is_held && self.must_starve(turn, payload_bytes) {
-                return;
+            if stale.is_none() && !is_held && self.must_starve(turn, payload_bytes) {
+                break;
             }
-            let Some(pending) = self.outbound.pop(turn.desk) else {
-                return;
+            let Some(pending) = self.outbound.queue.pop(turn.desk) else {
+                break;
             };
-            let (qos, order) = (pending.qos, pending.order);
-            if is_expired {
-                turn.desk.counters.drop_one(DropReason::Expired); // [MQTT-3.3.2-5]
-                self.settle(turn, qos, order);
+            let left = pending.left();
+            if let Some(reason) = stale {
+                turn.desk.counters.drop_one(reason); // [MQTT-3.3.2-5]
+                self.settle(turn, left);
             } else if self.begin(turn, pending, Recorded::Yes) == Delivered::No {
-                self.settle(turn, qos, order);
+                self.settle(turn, left);
             }
         }
+        self.ask_for_more(turn);
     }
 
     /// Answers whether the budget was used up before everything was handed out.
@@ -175,9 +185,10 @@ impl Session {
                     retain: true,
                     ids: id.as_slice(),
                     group: None,
+                    keeping: Keeping::Apart,
                 };
                 let order = self.outbound.next_order(qos);
-                let pending = Pending::new(message.clone(), order, &delivery);
+                let pending = Pending::new(message.clone(), order, &delivery, turn.now);
                 self.begin(turn, pending, Recorded::No);
             }
             if !scan.is_done() {

@@ -23,10 +23,11 @@ use hashbrown::HashMap;
 
 use super::Org;
 use crate::authz::Grants;
-use crate::change::{Change, Terms};
+use crate::change::{Change, Storage, Terms};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::router::Scan;
+use crate::session::queue::Facts;
 use crate::session::{Pending, Progress, Session, Stage, Subscription, Will};
 use crate::sink::Sink;
 use crate::timers::Timer;
@@ -48,6 +49,17 @@ pub struct Restoring {
     connected: Vec<u32>,
     /// A filter that asks for `$SYS` messages.
     sys: Option<TopicFilterBuf>,
+}
+
+/// What is known of a message that stays in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredFacts {
+    /// [`Message::number`].
+    pub number: u64,
+    /// [`Message::size`].
+    pub bytes: usize,
+    /// [`Message::expires_at`].
+    pub expires_at: Option<Instant>,
 }
 
 /// Why something that was stored does not fit.
@@ -99,6 +111,8 @@ impl Restoring {
             org.sessions.is_empty(),
             "an organization is read back before anything else"
         );
+        let mut org = org;
+        org.handle_storage(Storage::Working);
         Self {
             places: HashMap::with_hasher(org.by_client_id.hasher().clone()),
             org,
@@ -214,7 +228,43 @@ impl Restoring {
         } = &mut self.org;
         let pending = Pending::restored(message, order, terms, groups);
         let outbound = &mut sessions[place as usize].outbound;
-        outbound.push(desk, pending);
+        outbound.queue.push(desk, pending);
+        outbound.skip_orders(order);
+        desk.keep_bounds(outbound);
+        Ok(())
+    }
+
+    /// A delivery that waits and has not begun, and neither has any after it: as [`Restoring::delivery`], and nothing
+    /// of it is kept in memory. Its message has so many bytes by [`Message::size`], its number and its expiry.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn waiting(
+        &mut self,
+        serial: u64,
+        order: u64,
+        terms: &Terms,
+        message: &StoredFacts,
+    ) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        if terms.qos == Qos::AtMostOnce {
+            return Err(Unfit::BadQos);
+        }
+        let Org { sessions, desk, .. } = &mut self.org;
+        let outbound = &mut sessions[place as usize].outbound;
+        if order <= outbound.last_order() {
+            return Err(Unfit::OutOfOrder);
+        }
+        desk.skip_messages(message.number);
+        desk.counters.queue_messages_now += 1;
+        desk.counters.queue_bytes_now += message.bytes as u64;
+        outbound.queue.add_spilled(&Facts {
+            order,
+            bytes: message.bytes,
+            expires_at: message.expires_at,
+            queued_at: terms.queued_at,
+            is_shared: terms.group.is_some(),
+        });
         outbound.skip_orders(order);
         desk.keep_bounds(outbound);
         Ok(())
@@ -307,13 +357,18 @@ impl Restoring {
             outbound.resume(desk, begun);
             desk.keep_bounds(outbound);
         }
+        for (_, session) in &mut org.sessions {
+            session.leave_memory(&mut org.desk);
+        }
         for place in connected {
             org.disconnect_restored(place, now);
         }
         let Org { sessions, desk, .. } = &mut org;
-        for (place, _) in sessions.iter().filter(|(_, it)| it.outbound.queue_len() > 0) {
-            let place = u32::try_from(place).expect("invariant: limits count in 32 bits");
-            desk.timers.arm(now, Timer::Restored(place));
+        for (_, session) in sessions.iter().filter(|(_, it)| !it.outbound.queue.is_empty()) {
+            desk.await_sweep(now);
+            if session.outbound.queue.resident_len() > 0 {
+                desk.timers.arm(now, Timer::Restored(session.place));
+            }
         }
         if let Some(filter) = sys {
             org.start_sys(filter.as_ref(), now);
@@ -389,7 +444,8 @@ impl Org {
         changes.into_iter().flatten().for_each(|change| turn.note(change));
     }
 
-    /// Everything that would have to be stored, as changes: to begin a store, or a copy of one.
+    /// Everything that would have to be stored, as changes: to begin a store. They belong into one group, since
+    /// deliveries may share a message. What only the store has is left out.
     pub fn snapshot(&self, tell: &mut impl FnMut(Change)) {
         let persistent = self
             .sessions
@@ -422,12 +478,14 @@ impl Session {
                     session: self.name(),
                     order,
                     packet_id: entry.packet_id.get(),
+                    shares: None,
                 },
             });
         }
         for pending in self
             .outbound
-            .queue()
+            .queue
+            .resident()
             .filter(|pending| pending.qos > Qos::AtMostOnce)
         {
             tell(self.queued(pending, None));

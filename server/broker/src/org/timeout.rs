@@ -64,6 +64,8 @@ impl Org {
             Timer::Restored(place) => self.review_restored(place, now, sink),
             Timer::Sys => self.publish_sys(now, sink),
             Timer::Deliveries => self.feed_starved(now, sink),
+            Timer::Spill => self.spill_stored(now, sink),
+            Timer::Sweep => self.sweep_queues(now, sink),
         }
     }
 

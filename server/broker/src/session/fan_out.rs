@@ -10,8 +10,8 @@ use cloudsignal_core::{Instant, Qos, Version};
 use smallvec::SmallVec;
 
 use super::connection::{AliasUse, Connection};
-use super::{Pending, Session};
-use crate::change::Change;
+use super::{Left, Pending, Session};
+use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
 use crate::router::GroupName;
@@ -30,6 +30,7 @@ pub(crate) struct Delivery<'a> {
     pub(crate) ids: &'a [u32],
     /// The shared group it came through.
     pub(crate) group: Option<&'a Arc<GroupName>>,
+    pub(crate) keeping: Keeping,
 }
 
 /// What became of a delivery.
@@ -233,7 +234,7 @@ impl Session {
         let has_news = self.outbound.dropped > 0 && conn.version.is_v5();
         if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news {
             let order = self.outbound.next_order(delivery.qos);
-            let pending = Pending::new(fan.keep(turn.desk), order, delivery);
+            let pending = Pending::new(fan.keep(turn.desk), order, delivery, turn.now);
             let delivered = self.send_now(turn, pending);
             if delivered == Delivered::Yes && reliable {
                 self.store_newest(turn);
@@ -251,8 +252,11 @@ impl Session {
                 .expect("invariant: QoS 1 and 2 carry a packet id");
             let packet_id = self.outbound.next_packet_id();
             let order = self.outbound.next_order(delivery.qos);
-            self.outbound
-                .open_window(turn.desk, packet_id, Pending::new(message, order, delivery));
+            self.outbound.open_window(
+                turn.desk,
+                packet_id,
+                Pending::new(message, order, delivery, turn.now),
+            );
             turn.desk.scratch[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
             conn.quota -= 1;
         }
@@ -267,7 +271,7 @@ impl Session {
     }
 
     /// The client misses a message, and is told how many.
-    fn lose<S>(&mut self, turn: &mut Turn<'_, S>, reason: DropReason) -> Delivered {
+    pub(crate) fn lose<S>(&mut self, turn: &mut Turn<'_, S>, reason: DropReason) -> Delivered {
         turn.desk.counters.drop_one(reason);
         self.outbound.dropped += 1;
         Delivered::No
@@ -304,7 +308,7 @@ impl Session {
             return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
         }
         let order = self.outbound.next_order(delivery.qos);
-        let pending = Pending::new(fan.keep(turn.desk), order, delivery);
+        let pending = Pending::new(fan.keep(turn.desk), order, delivery, turn.now);
         self.outbound.hold(turn.desk, conn, pending);
         self.store_newest(turn);
         Delivered::Yes
@@ -347,15 +351,20 @@ impl Session {
     }
 
     /// Puts a message at the end of the queue. Expired messages make room, then QoS 0 messages, oldest
-    /// first; without room the message is dropped and counted.
+    /// first; without room the message is dropped and counted. Where only the store has what is in front of it, QoS 0
+    /// has no place.
     fn enqueue<S: Sink>(
         &mut self,
         turn: &mut Turn<'_, S>,
         fan: &mut FanOut<'_>,
         delivery: &Delivery<'_>,
     ) -> Delivered {
+        let reliable = delivery.qos > Qos::AtMostOnce;
+        if !reliable && self.outbound.queue.has_spilled() {
+            return self.lose(turn, DropReason::QueueFullQos0);
+        }
         let message = fan.keep(turn.desk);
-        if !self.outbound.fits(turn.desk.room(), message.size()) {
+        if !self.outbound.queue.fits(turn.desk.room(), message.size()) {
             self.drop_expired(turn);
         }
         if !self.outbound.make_room(turn.desk, message.size()) {
@@ -365,11 +374,17 @@ impl Session {
             return self.lose(turn, DropReason::QueueFull);
         }
         let order = self.outbound.next_order(delivery.qos);
-        let pending = Pending::new(message, order, delivery);
-        if delivery.qos > Qos::AtMostOnce && self.is_persistent() {
+        let mut pending = Pending::new(message, order, delivery, turn.now);
+        let is_stored = reliable && self.is_persistent();
+        if is_stored {
+            pending.ticket = turn.desk.ticket;
             turn.store(self.queued(&pending, None));
         }
-        self.outbound.push(turn.desk, pending);
+        self.outbound.queue.push(turn.desk, pending);
+        if is_stored {
+            self.note_spilling(turn.desk);
+        }
+        turn.desk.await_sweep(turn.now);
         Delivered::Yes
     }
 
@@ -401,18 +416,19 @@ impl Session {
 
     /// What expired while it waited is deleted. [MQTT-3.3.2-5]
     fn drop_expired<S: Sink>(&mut self, turn: &mut Turn<'_, S>) {
-        for (qos, order) in self.outbound.take_expired(turn.desk, turn.now) {
+        for left in self.outbound.queue.take_expired(turn.desk, turn.now) {
             turn.desk.counters.drop_one(DropReason::Expired);
-            self.settle(turn, qos, order);
+            self.settle(turn, left);
         }
     }
 
     /// A QoS 1 or 2 message left the session for good.
-    pub(crate) fn settle<S: Sink>(&self, turn: &mut Turn<'_, S>, qos: Qos, order: u64) {
-        if self.is_persistent() && qos > Qos::AtMostOnce {
+    pub(crate) fn settle<S: Sink>(&self, turn: &mut Turn<'_, S>, left: Left) {
+        if self.is_persistent() && left.qos > Qos::AtMostOnce {
             turn.note(Change::Settled {
                 session: self.name(),
-                order,
+                order: left.order,
+                shares: left.shares,
             });
         }
     }

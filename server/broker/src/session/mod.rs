@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 mod fan_out;
 mod outbound;
+pub(crate) mod queue;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
@@ -34,7 +35,7 @@ use crate::turn::Turn;
 pub(crate) use connection::Connection;
 pub use connection::Traffic;
 pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
-pub(crate) use outbound::{Acknowledged, Outbound, Pending, Progress, Stage};
+pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
 
 /// One client's state in one organization.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     /// Never used again; 0 is nobody.
     pub(crate) serial: u64,
     pub(crate) client_id: Arc<str>,
+    /// Where it is among the sessions.
+    pub(crate) place: u32,
     /// Seconds it outlives its connection; 0 ends it with the connection, [`u32::MAX`] never.
     pub(crate) expiry_secs: u32,
     /// Whether the store knows of it.
@@ -80,6 +83,7 @@ impl Session {
         Self {
             serial,
             client_id,
+            place: u32::MAX,
             identity,
             expiry_secs: 0,
             stored: false,

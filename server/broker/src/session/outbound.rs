@@ -12,11 +12,12 @@ use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
 use super::fan_out::Delivery;
-use crate::change::Terms;
+use super::queue::{Facts, NEVER_STORED, Queue, Resident};
+use crate::change::{Keeping, Terms};
 use crate::message::Message;
 use crate::router::{GroupName, Groups};
-use crate::sink::{DropReason, Ticket};
-use crate::turn::{Desk, Room};
+use crate::sink::Ticket;
+use crate::turn::Desk;
 
 /// A message that waits for one session, or that it has not acknowledged.
 #[derive(Clone, Debug)]
@@ -29,10 +30,34 @@ pub(crate) struct Pending {
     /// The shared group it came through.
     pub(crate) group: Option<Arc<GroupName>>,
     ids: Option<Box<[u32]>>,
+    keeping: Keeping,
+    pub(crate) queued_at: Instant,
+    /// It is stored with this.
+    pub(crate) ticket: Ticket,
+}
+
+/// A delivery that leaves the session for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) qos: Qos,
+    pub(crate) order: u64,
+    /// The number of its message, if the store may have that once for several.
+    pub(crate) shares: Option<u64>,
+}
+
+impl Left {
+    /// Its message was needed no more before.
+    const fn released(order: u64) -> Self {
+        Self {
+            qos: Qos::ExactlyOnce,
+            order,
+            shares: None,
+        }
+    }
 }
 
 impl Pending {
-    pub(crate) fn new(message: Arc<Message>, order: u64, delivery: &Delivery<'_>) -> Self {
+    pub(crate) fn new(message: Arc<Message>, order: u64, delivery: &Delivery<'_>, now: Instant) -> Self {
         let ids = (!delivery.ids.is_empty()).then(|| delivery.ids.into());
         Self {
             message,
@@ -41,6 +66,9 @@ impl Pending {
             retain: delivery.retain,
             group: delivery.group.map(Arc::clone),
             ids,
+            keeping: delivery.keeping,
+            queued_at: now,
+            ticket: NEVER_STORED,
         }
     }
 
@@ -53,6 +81,9 @@ impl Pending {
             retain: terms.retain,
             group: terms.group.map(|filter| groups.name_of(&filter)),
             ids: (!terms.subscription_ids.is_empty()).then_some(terms.subscription_ids),
+            keeping: terms.keeping,
+            queued_at: terms.queued_at,
+            ticket: Ticket(0),
         }
     }
 
@@ -63,6 +94,32 @@ impl Pending {
             retain: self.retain,
             subscription_ids: self.ids.clone().unwrap_or_default(),
             group: self.group.as_ref().map(|group| Arc::clone(&group.filter)),
+            queued_at: self.queued_at,
+            keeping: self.keeping,
+        }
+    }
+
+    /// What stays known of it when only the store has it.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            order: self.order,
+            bytes: self.message.size(),
+            expires_at: self.message.expires_at(),
+            queued_at: self.queued_at,
+            is_shared: self.group.is_some(),
+        }
+    }
+
+    /// Its name when it goes.
+    pub(crate) fn left(&self) -> Left {
+        let shares = match self.keeping {
+            Keeping::Together => Some(self.message.number()),
+            Keeping::Apart => None,
+        };
+        Left {
+            qos: self.qos,
+            order: self.order,
+            shares,
         }
     }
 
@@ -72,6 +129,7 @@ impl Pending {
             retain: self.retain,
             ids: self.ids.as_deref().unwrap_or(&[]),
             group: self.group.as_ref(),
+            keeping: self.keeping,
         }
     }
 }
@@ -141,10 +199,10 @@ pub(crate) enum Stage {
 /// What an acknowledgement from the client did.
 #[derive(Debug)]
 pub(crate) enum Acknowledged {
-    /// It ended the exchange of the delivery with this QoS and order.
-    Done(Qos, u64),
-    /// It moved the exchange of the delivery with this order to PUBREL.
-    Released(u64),
+    /// It ended the exchange of this delivery.
+    Done(Left),
+    /// It moved the exchange of this delivery to PUBREL.
+    Released(Left),
     /// No exchange has this packet id.
     Unknown,
     /// The exchange is not at a stage where this packet may come.
@@ -154,13 +212,11 @@ pub(crate) enum Acknowledged {
 /// Messages on their way to one client.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    queue: VecDeque<Pending>,
-    queue_bytes: usize,
-    queued_qos0: usize,
-    /// No QoS 0 message is in front of this place, so that the oldest one is found without a walk.
-    qos0_from: usize,
-    /// No message in the queue expires before this; `None` when none expires at all.
-    queue_ends_at: Option<Instant>,
+    pub(crate) queue: Queue,
+    /// Deliveries up to this one have begun or are done, but for a few that a restart has put back.
+    begun: u64,
+    /// What can leave the memory was noted for this ticket.
+    pub(crate) noted: Ticket,
     window: VecDeque<InFlight>,
     /// Bytes of the messages in the window.
     window_bytes: usize,
@@ -202,12 +258,27 @@ impl Outbound {
             && (self.window_bytes < desk.limits.inflight_bytes_max || self.window_bytes == 0)
     }
 
-    pub(crate) fn queue_len(&self) -> usize {
-        self.queue.len()
+    /// Makes room in the queue for a message of `size` bytes.
+    pub(crate) fn make_room(&mut self, desk: &mut Desk, size: usize) -> bool {
+        if size > desk.limits.queue_bytes_max {
+            return false;
+        }
+        self.dropped += self.queue.make_room(desk, size);
+        self.queue.fits(desk.room(), size)
     }
 
-    pub(crate) const fn queue_bytes(&self) -> usize {
-        self.queue_bytes
+    /// Whether a delivery is in memory, in the queue or in the window.
+    pub(crate) fn holds(&self, order: u64) -> bool {
+        let is_it = |entry: &InFlight| match &entry.stage {
+            Stage::Published(pending) => pending.order == order,
+            Stage::Released(released) => *released == order,
+        };
+        self.queue.holds(order) || (order <= self.begun && self.window.iter().any(is_it))
+    }
+
+    /// What is stored and not needed soon leaves the memory.
+    pub(crate) fn spill(&mut self, desk: &mut Desk, resident: Resident) {
+        self.dropped += self.queue.spill(desk, resident, self.begun);
     }
 
     pub(crate) const fn window_bytes(&self) -> usize {
@@ -218,106 +289,9 @@ impl Outbound {
         self.window.len()
     }
 
-    /// Whether a message of `size` bytes fits into the queue as it is.
-    pub(crate) fn fits(&self, room: Room, size: usize) -> bool {
-        self.queue.len() < room.queue_messages_max
-            && self.queue_bytes.saturating_add(size) <= room.queue_bytes_max
-            && size as u64 <= room.all_bytes_left
-    }
-
-    /// Whether a message of `size` bytes would find room, or perhaps make it.
-    pub(crate) fn may_take(&self, room: Room, size: usize) -> bool {
-        self.fits(room, size) || (self.queued_qos0 > 0 && size <= room.queue_bytes_max)
-    }
-
-    /// Makes room for a message of `size` bytes by dropping QoS 0 messages, oldest first.
-    pub(crate) fn make_room(&mut self, desk: &mut Desk, size: usize) -> bool {
-        if size > desk.limits.queue_bytes_max {
-            return false;
-        }
-        while !self.fits(desk.room(), size) && self.queued_qos0 > 0 {
-            let mut from_hint = self.queue.iter().skip(self.qos0_from);
-            let Some(at) = from_hint.position(|pending| pending.qos == Qos::AtMostOnce) else {
-                break;
-            };
-            self.qos0_from += at;
-            self.remove(desk, self.qos0_from);
-            desk.counters.drop_one(DropReason::QueueFullQos0);
-            self.dropped += 1;
-        }
-        self.fits(desk.room(), size)
-    }
-
-    /// Takes messages that have expired out of the queue. Answers the QoS and order of each.
-    pub(crate) fn take_expired(&mut self, desk: &mut Desk, now: Instant) -> Vec<(Qos, u64)> {
-        let mut expired = Vec::new();
-        if self.queue_ends_at.is_none_or(|at| at > now) {
-            return expired;
-        }
-        let mut ends_at: Option<Instant> = None;
-        self.retain_queue(desk, |pending| {
-            let is_expired = pending.message.is_expired(now);
-            if is_expired {
-                expired.push((pending.qos, pending.order));
-            } else {
-                ends_at = sooner(ends_at, pending.message.expires_at());
-            }
-            !is_expired
-        });
-        self.queue_ends_at = ends_at;
-        expired
-    }
-
-    /// Puts a message at the end of the queue.
-    pub(crate) fn push(&mut self, desk: &mut Desk, pending: Pending) {
-        let size = pending.message.size();
-        self.queue_ends_at = sooner(self.queue_ends_at, pending.message.expires_at());
-        self.queue_bytes += size;
-        self.queued_qos0 += usize::from(pending.qos == Qos::AtMostOnce);
-        desk.counters.queue_messages_now += 1;
-        desk.counters.queue_bytes_now += size as u64;
-        self.queue.push_back(pending);
-    }
-
-    pub(crate) fn front(&self) -> Option<&Pending> {
-        self.queue.front()
-    }
-
-    /// Takes the message at the head of the queue.
-    pub(crate) fn pop(&mut self, desk: &mut Desk) -> Option<Pending> {
-        self.qos0_from = self.qos0_from.saturating_sub(1);
-        self.remove(desk, 0)
-    }
-
-    fn remove(&mut self, desk: &mut Desk, at: usize) -> Option<Pending> {
-        let pending = self.queue.remove(at)?;
-        self.forget(desk, &pending);
-        Some(pending)
-    }
-
-    fn forget(&mut self, desk: &mut Desk, pending: &Pending) {
-        let size = pending.message.size();
-        self.queue_bytes -= size;
-        self.queued_qos0 -= usize::from(pending.qos == Qos::AtMostOnce);
-        desk.counters.queue_messages_now -= 1;
-        desk.counters.queue_bytes_now -= size as u64;
-    }
-
-    /// Keeps the queued messages that `keep` wants.
-    pub(crate) fn retain_queue(&mut self, desk: &mut Desk, mut keep: impl FnMut(&Pending) -> bool) {
-        self.qos0_from = 0;
-        for pending in core::mem::take(&mut self.queue) {
-            if keep(&pending) {
-                self.queue.push_back(pending);
-            } else {
-                self.forget(desk, &pending);
-            }
-        }
-    }
-
     /// Forgets everything, because the session ends.
     pub(crate) fn clear(&mut self, desk: &mut Desk) {
-        self.retain_queue(desk, |_| false);
+        self.queue.clear(desk);
         self.window.clear();
         self.forget_window(desk, self.window_bytes);
     }
@@ -344,10 +318,6 @@ impl Outbound {
         self.window.iter()
     }
 
-    pub(crate) fn queue(&self) -> impl Iterator<Item = &Pending> {
-        self.queue.iter()
-    }
-
     /// What was stored comes back: everything is in the queue, in order, and `begun` says what left it. What was in
     /// front of such a delivery has left it too; its packet id is forgotten, which at QoS 1 does no harm.
     pub(crate) fn resume(&mut self, desk: &mut Desk, mut begun: BTreeMap<PacketId, (u64, Progress)>) {
@@ -361,9 +331,10 @@ impl Outbound {
         while let Some((packet_id, (order, progress))) = begun.pop_first() {
             by_order.insert(order, (packet_id, progress));
         }
+        self.begun = newest;
         let mut last_packet_id = self.last_packet_id;
         let mut bytes = 0;
-        self.retain_queue(desk, |pending| {
+        self.queue.retain(desk, |pending| {
             let order = pending.order;
             let (packet_id, tried) = match by_order.get(&order) {
                 Some((packet_id, Progress::Sent)) => (*packet_id, true),
@@ -419,6 +390,7 @@ impl Outbound {
     /// The message is being sent under `packet_id` and not yet acknowledged.
     pub(crate) fn open_window(&mut self, desk: &mut Desk, packet_id: PacketId, pending: Pending) {
         let size = pending.message.size();
+        self.begun = self.begun.max(pending.order);
         self.window_bytes += size;
         desk.counters.inflight_bytes_now += size as u64;
         self.window.push_back(InFlight {
@@ -498,7 +470,7 @@ impl Outbound {
         if pending.qos != Qos::AtLeastOnce {
             return Acknowledged::OutOfPlace;
         }
-        let done = Acknowledged::Done(pending.qos, pending.order);
+        let done = Acknowledged::Done(pending.left());
         self.close_window(desk, conn, at);
         done
     }
@@ -518,22 +490,22 @@ impl Outbound {
         match &entry.stage {
             Stage::Published(pending) if pending.qos != Qos::ExactlyOnce => Acknowledged::OutOfPlace,
             Stage::Published(pending) if is_error => {
-                let done = Acknowledged::Done(pending.qos, pending.order);
+                let done = Acknowledged::Done(pending.left());
                 self.close_window(desk, conn, at);
                 done
             }
             Stage::Published(pending) => {
-                let (order, size) = (pending.order, pending.message.size());
+                let (left, size) = (pending.left(), pending.message.size());
                 if !entry.sent {
                     conn.unsent -= 1;
                     entry.sent = true;
                 }
-                entry.stage = Stage::Released(order);
+                entry.stage = Stage::Released(left.order);
                 entry.held_until = desk.ticket;
                 self.forget_window(desk, size);
-                Acknowledged::Released(order)
+                Acknowledged::Released(left)
             }
-            &Stage::Released(order) => Acknowledged::Released(order),
+            &Stage::Released(order) => Acknowledged::Released(Left::released(order)),
         }
     }
 
@@ -551,7 +523,7 @@ impl Outbound {
             return Acknowledged::OutOfPlace;
         };
         self.close_window(desk, conn, at);
-        Acknowledged::Done(Qos::ExactlyOnce, order)
+        Acknowledged::Done(Left::released(order))
     }
 
     fn find(&self, packet_id: PacketId) -> Option<usize> {
@@ -573,7 +545,7 @@ impl Outbound {
 
     /// Whether anything waits that no connection has sent.
     pub(crate) fn holds_back(&self) -> bool {
-        !self.queue.is_empty() || self.window.iter().any(|entry| !entry.tried)
+        self.queue.resident_len() > 0 || self.window.iter().any(|entry| !entry.tried)
     }
 
     /// Keeps of the messages that have a packet id, and that no connection has sent, those that `keep` says.
@@ -623,7 +595,7 @@ impl Outbound {
             Stage::Published(pending) => pending.group.is_some(),
             Stage::Released(_) => false,
         });
-        in_window || self.queue.iter().any(|pending| pending.group.is_some())
+        in_window || self.queue.resident().any(|pending| pending.group.is_some())
     }
 
     /// The member of a shared group goes: every message that came through a group and may be given to
@@ -644,37 +616,17 @@ impl Outbound {
             Stage::Published(_) | Stage::Released(_) => true,
         });
         self.forget_window(desk, taken_bytes);
-        self.retain_queue(desk, |pending| {
+        self.queue.retain(desk, |pending| {
             !pending.group.as_ref().is_some_and(|group| take(group, pending))
         });
     }
 
     /// Checks what must always hold.
     pub(crate) fn invariants(&self, desk: &Desk, conn: Option<&Connection>) {
-        let bytes: usize = self.queue.iter().map(|pending| pending.message.size()).sum();
-        assert_eq!(bytes, self.queue_bytes, "queue bytes are counted right");
-        let qos0 = self
-            .queue
-            .iter()
-            .filter(|pending| pending.qos == Qos::AtMostOnce)
-            .count();
-        assert_eq!(qos0, self.queued_qos0, "queued QoS 0 messages are counted right");
-        let mut hidden = self.queue.iter().take(self.qos0_from);
-        assert!(
-            hidden.all(|pending| pending.qos > Qos::AtMostOnce),
-            "no QoS 0 message is overlooked"
-        );
+        self.queue.invariants(desk);
         let bytes: usize = self.window.iter().map(InFlight::size).sum();
         assert_eq!(bytes, self.window_bytes, "bytes in flight are counted right");
         let loosest = desk.loosest();
-        assert!(
-            self.queue.len() <= loosest.queue_messages_max,
-            "the queue is bounded in messages"
-        );
-        assert!(
-            self.queue_bytes <= loosest.queue_bytes_max,
-            "the queue is bounded in bytes"
-        );
         assert!(
             self.window.len() <= usize::from(loosest.inflight_max),
             "the window is bounded"
@@ -718,13 +670,5 @@ impl IdSet {
         let free = ids.find(|&id| !self.contains(id))?;
         self.insert(free);
         Some(free)
-    }
-}
-
-/// The earlier of two moments, either of which may be never.
-fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudsignal_broker::change::{Change, Terms};
-use cloudsignal_broker::{Identity, Message, Org, Restoring, StoredMessage};
+use cloudsignal_broker::{Fetch, Fetched, Identity, Message, Org, Restoring, StoredDelivery, StoredMessage};
 use cloudsignal_core::{Instant, Qos};
 
 /// The stored state of one organization.
@@ -91,6 +91,55 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Adds what only the store has, which must be as much as the organization says.
+    pub(crate) fn add_spilled(&mut self, stored: &Self, org: &Org) -> Result<(), String> {
+        for (serial, session) in &mut self.sessions {
+            let known = stored.sessions.get(serial).into_iter();
+            let only_stored: Vec<_> = known
+                .flat_map(|stored| &stored.deliveries)
+                .filter(|(order, _)| !session.deliveries.contains_key(order))
+                .map(|(order, delivery)| (*order, delivery.clone()))
+                .collect();
+            let spilled = org
+                .session(&session.client_id)
+                .map_or(0, |view| view.queue_spilled);
+            if only_stored.len() != spilled {
+                let (client, stored) = (&session.client_id, only_stored.len());
+                return Err(format!(
+                    "{client}: {stored} deliveries are only stored, {spilled} counted"
+                ));
+            }
+            session.deliveries.extend(only_stored);
+        }
+        Ok(())
+    }
+
+    /// What a session has next, as it stands.
+    pub(crate) fn fetch(&self, fetch: &Fetch) -> Fetched {
+        let mut fetched = Fetched {
+            deliveries: Vec::new(),
+            through: fetch.through,
+        };
+        let Some(session) = self.sessions.get(&fetch.session.serial) else {
+            return fetched;
+        };
+        let mut bytes = 0;
+        let next = session.deliveries.range(fetch.after + 1..=fetch.through);
+        for (&order, (message, terms, _)) in next {
+            if fetched.deliveries.len() == fetch.messages_max || bytes >= fetch.bytes_max {
+                fetched.through = order - 1;
+                break;
+            }
+            bytes += message.size();
+            fetched.deliveries.push(StoredDelivery {
+                order,
+                message: copy(message),
+                terms: terms.clone(),
+            });
+        }
+        fetched
     }
 
     /// The organization, read back into `org`, which is new.

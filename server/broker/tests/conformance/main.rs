@@ -11,6 +11,7 @@
 //! | `subscribe`, `shared`, `retain`, `will`, `dollar` | who gets what |
 //! | `quota` | the bounds of a whole organization |
 //! | `acl`, `admin` | permissions, and what operators change while clients are connected |
+//! | `spill` | queues that the store keeps |
 //! | `queue`, `durable`, `storage`, `malformed` | what happens when things are slow, unstored or wrong |
 //! | `restart`, `snapshot`, [`disk`] | what is there again after a crash |
 
@@ -34,6 +35,7 @@ mod retain;
 mod session;
 mod shared;
 mod snapshot;
+mod spill;
 mod storage;
 mod submission;
 mod subscribe;

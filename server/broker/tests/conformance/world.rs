@@ -13,8 +13,8 @@ use std::sync::Arc;
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{
-    Access, CloseCause, ConnId, Credential, Identity, Limits, Message, Org, OrgId, Policy, Report, Sink,
-    Ticket,
+    Access, CloseCause, ConnId, Credential, Fetch, Identity, Limits, Message, Org, OrgId, Policy, Report,
+    Sink, Storage, Ticket, Unreadable,
 };
 use cloudsignal_core::codec::{Decoded, PACKET_BYTES_MAX};
 use cloudsignal_core::{Decoder, Instant, Packet, TopicName, Version};
@@ -38,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) now: Instant,
     pub(crate) tape: Tape,
     stores: Stores,
+    reading: Reading,
     /// Groups of changes that are not stored yet.
     unstored: VecDeque<(Ticket, Vec<Change>)>,
     pub(crate) disk: Disk,
@@ -48,6 +49,13 @@ pub(crate) struct Inner {
 enum Stores {
     AtOnce,
     WhenAsked,
+}
+
+/// Whether the store can be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Works,
+    Fails,
 }
 
 /// The sink of the world: it records everything.
@@ -65,6 +73,8 @@ pub(crate) struct Tape {
     pub(crate) is_deaf: bool,
     /// Until when a connection is not to be read. The stories read on unless they ask.
     pub(crate) rests: BTreeMap<ConnId, Instant>,
+    /// What the store is to be asked for.
+    pub(crate) fetches: Vec<Fetch>,
     pub(crate) changes: Vec<Change>,
     /// Those of the turn at work.
     pub(crate) unsealed: Vec<Change>,
@@ -110,6 +120,7 @@ impl World {
             now: Instant::from_micros(1_000_000),
             tape: Tape::default(),
             stores: Stores::AtOnce,
+            reading: Reading::Works,
             unstored: VecDeque::new(),
             disk: Disk::default(),
         })))
@@ -169,6 +180,21 @@ impl World {
         inner.now = inner.now.after_secs(secs);
     }
 
+    /// There is a store: what is stored may leave the memory.
+    pub(crate) fn begin_spilling(&self) {
+        self.inner().org.handle_storage(Storage::Working);
+    }
+
+    /// From here on the store cannot be read.
+    pub(crate) fn break_reading(&self) {
+        self.inner().reading = Reading::Fails;
+    }
+
+    /// It can be read again.
+    pub(crate) fn mend_reading(&self) {
+        self.inner().reading = Reading::Works;
+    }
+
     /// From here on the store answers only when it is asked to.
     pub(crate) fn withhold_store(&self) {
         self.inner().stores = Stores::WhenAsked;
@@ -208,6 +234,7 @@ impl World {
         inner.tape.unsealed.clear();
         inner.tape.closing.clear();
         inner.tape.asked.clear();
+        inner.tape.fetches.clear();
         for (_, line) in core::mem::take(&mut inner.tape.open) {
             inner.tape.lines[line].closed.get_or_insert(CloseCause::Transport);
         }
@@ -217,9 +244,12 @@ impl World {
     /// Everything that is worth storing, as the organization tells it.
     pub(crate) fn snapshot(&self) -> Disk {
         let mut disk = Disk::default();
-        self.inner()
+        let inner = self.inner();
+        inner
             .org
             .snapshot(&mut |change| disk.apply(&change).expect("a snapshot is in order"));
+        disk.add_spilled(&inner.disk, &inner.org)
+            .expect("what is spilled is stored");
         disk
     }
 
@@ -299,6 +329,13 @@ impl Inner {
             match self.org.seal() {
                 Some(ticket) => self.unstored.push_back((ticket, changes)),
                 None => assert!(changes.is_empty(), "what is to be stored has a ticket"),
+            }
+            for fetch in core::mem::take(&mut self.tape.fetches) {
+                let answer = match self.reading {
+                    Reading::Works => Ok(self.disk.fetch(&fetch)),
+                    Reading::Fails => Err(Unreadable),
+                };
+                self.org.handle_fetched(&fetch, answer, self.now, &mut self.tape);
             }
             let is_due = self.org.poll_timeout().is_some_and(|at| at <= self.now);
             if self.stores == Stores::AtOnce && self.store_oldest() {
@@ -431,6 +468,10 @@ impl Sink for Tape {
     fn store(&mut self, change: Change) {
         self.unsealed.push(change.clone());
         self.changes.push(change);
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        self.fetches.push(fetch);
     }
 
     fn report(&mut self, report: Report<'_>) {

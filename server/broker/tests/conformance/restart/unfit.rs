@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudsignal_broker::change::Terms;
+use cloudsignal_broker::change::{Keeping, Terms};
 use cloudsignal_broker::{Limits, Message, Org, OrgId, Policy, Restoring, StoredMessage, Unfit};
 use cloudsignal_core::Instant;
 
@@ -16,6 +16,8 @@ fn what_does_not_fit_is_refused_alone() {
         retain: false,
         subscription_ids: Box::default(),
         group: None,
+        queued_at: Instant::ZERO,
+        keeping: Keeping::Together,
     };
     let kept = |payload: &'static [u8]| {
         Message::restored(&StoredMessage {

@@ -1,0 +1,261 @@
+//! Queues that are not in memory are read when their time comes: a session asks, and gets what it has next.
+//!
+//! One question of an organization is at work at a time, so that a thousand clients that come back at once cost the
+//! memory of one; a message that many of them have is read once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use cloudsignal_broker::{Fetch, Fetched, Message, StoredDelivery, Unreadable};
+
+use super::batch::Aside;
+use super::keys::{KeyBytes, parse_number, parse_pair};
+use super::pipeline::Committer;
+use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
+use crate::orgs::cell::OrgCell;
+use crate::store::{Shelf, ShelfPage, StoreError};
+
+/// Bytes of messages that are kept for the next session that asks.
+const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Questions that wait for their answer: at most one of each session, but for those that have ended.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    waiting: Mutex<VecDeque<Fetch>>,
+    wake: Notify,
+}
+
+impl Fetches {
+    /// Puts questions in line. Leaves `fetches` empty.
+    pub(crate) fn ask(&self, fetches: &mut Vec<Fetch>) {
+        if !fetches.is_empty() {
+            self.waiting.lock().extend(fetches.drain(..));
+            self.wake.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<Fetch> {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            *waiting = VecDeque::new();
+        }
+        next
+    }
+}
+
+/// Answers questions for as long as the organization is there.
+pub(super) async fn run(committer: Arc<Committer>, cell: Weak<OrgCell>) {
+    let mut reader = QueueReader {
+        recent: Recent::default(),
+        aside: Vec::new(),
+        is_failing: false,
+        committer,
+    };
+    loop {
+        let Some(fetch) = reader.committer.fetches.next() else {
+            reader.recent = Recent::default();
+            reader.committer.fetches.wake.notified().await;
+            continue;
+        };
+        let answer = reader.read(&fetch).await;
+        let answer = reader.tell_failure(answer);
+        let Some(cell) = cell.upgrade() else { return };
+        cell.fetched(&fetch, answer, std::mem::take(&mut reader.aside));
+    }
+}
+
+struct QueueReader {
+    committer: Arc<Committer>,
+    recent: Recent,
+    /// Entries that cannot be used.
+    aside: Vec<Aside>,
+    /// Whether the last answer was that the store cannot be read.
+    is_failing: bool,
+}
+
+/// Why a delivery cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("its key is damaged")]
+    Key,
+    #[error("{0}")]
+    Record(#[from] Damage),
+    #[error("its message is missing, or damaged")]
+    NoMessage,
+}
+
+impl QueueReader {
+    async fn read(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        let page = self.page(fetch).await?;
+        // A page that ends before the queue does has looked no further.
+        let looked_at = page.next.as_deref().and_then(parse_pair);
+        let through = looked_at.map_or(fetch.through, |(_, order)| order.min(fetch.through));
+        let mut records = Vec::with_capacity(page.entries.len());
+        for (key, value) in page.entries {
+            match self.decode(&key, &value) {
+                Ok((order, record)) => records.push((order, record, key, value)),
+                Err(fault) => self.set_aside(key, value, &fault),
+            }
+        }
+        let shared = records.iter().filter_map(|(_, record, ..)| match record {
+            DeliveryRecord::Queued {
+                message: MessagePlace::Shared(number),
+                ..
+            } => Some(*number),
+            DeliveryRecord::Queued { .. } | DeliveryRecord::Released { .. } => None,
+        });
+        let shared: Vec<u64> = shared.collect();
+        self.read_messages(shared).await?;
+        Ok(self.collect(fetch, through, records))
+    }
+
+    /// What is stored behind `fetch.after`.
+    async fn page(&self, fetch: &Fetch) -> Result<ShelfPage, StoreError> {
+        let serial = fetch.session.serial;
+        let (mut prefix, mut after) = (KeyBytes::default(), KeyBytes::default());
+        let (prefix, after) = (prefix.number(serial), after.delivery((serial, fetch.after)));
+        let (store, org) = (self.committer.store(), self.committer.org());
+        let page = store.shelf(Shelf::Queue, org, prefix, Some(after), fetch.messages_max);
+        page.await
+    }
+
+    fn decode(&self, key: &[u8], value: &[u8]) -> Result<(u64, DeliveryRecord<MessagePlace>), Fault> {
+        let (_, order) = parse_pair(key).ok_or(Fault::Key)?;
+        let record = Reader::new(value, self.committer.clock())?.delivery()?;
+        Ok((order, record))
+    }
+
+    /// Makes sure that these messages are at hand, as far as they can be read. Those of neighbours are often
+    /// neighbours themselves.
+    async fn read_messages(&mut self, mut numbers: Vec<u64>) -> Result<(), StoreError> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| !self.recent.messages.contains_key(number));
+        self.recent.make_room();
+        let mut numbers = VecDeque::from(numbers);
+        while let Some(first) = numbers.front().copied() {
+            let mut before = KeyBytes::default();
+            let before = before.number(first.saturating_sub(1));
+            let (store, org) = (self.committer.store(), self.committer.org());
+            let page = store.shelf(Shelf::Message, org, &[], Some(before), numbers.len());
+            let ShelfPage { entries, next } = page.await?;
+            for (key, value) in &entries {
+                if let Some(number) = parse_number(key).filter(|number| numbers.contains(number))
+                    && let Ok(message) = self.decode_message(value)
+                {
+                    self.recent.put(number, message);
+                }
+            }
+            // The last page has looked at everything there is.
+            let through = next.as_deref().and_then(parse_number);
+            numbers.retain(|&number| through.is_some_and(|through| number > through.max(first)));
+        }
+        Ok(())
+    }
+
+    fn decode_message(&self, value: &[u8]) -> Result<Arc<Message>, Damage> {
+        Reader::new(value, self.committer.clock())?.message()
+    }
+
+    fn collect(&mut self, fetch: &Fetch, through: u64, records: Vec<Record>) -> Fetched {
+        let mut fetched = Fetched {
+            deliveries: Vec::with_capacity(records.len()),
+            through,
+        };
+        let mut bytes = 0;
+        for (order, record, key, value) in records {
+            if order > fetch.through {
+                break;
+            }
+            if bytes >= fetch.bytes_max {
+                fetched.through = order - 1;
+                break;
+            }
+            let DeliveryRecord::Queued { message, terms, .. } = record else {
+                continue;
+            };
+            let message = match message {
+                MessagePlace::Inline(message) => Some(message),
+                MessagePlace::Shared(number) => self.recent.messages.get(&number).cloned(),
+            };
+            match message {
+                Some(message) => {
+                    bytes += message.size();
+                    fetched.deliveries.push(StoredDelivery {
+                        order,
+                        message,
+                        terms,
+                    });
+                }
+                None => self.set_aside(key, value, &Fault::NoMessage),
+            }
+        }
+        fetched
+    }
+
+    fn set_aside(&mut self, key: Bytes, value: Bytes, fault: &Fault) {
+        let (org, shelf) = (self.committer.org(), Shelf::Queue);
+        self.committer.store().meters().quarantined.inc();
+        tracing::error!(
+            %org,
+            shelf = shelf.name(),
+            key = %key.escape_ascii(),
+            reason = %fault,
+            "a stored entry cannot be used and is put aside"
+        );
+        self.aside.push(Aside {
+            shelf,
+            key,
+            value,
+            reason: fault.to_string(),
+        });
+    }
+
+    /// A store that cannot be read is told of once, and that it can be again.
+    fn tell_failure(&mut self, answer: Result<Fetched, StoreError>) -> Result<Fetched, Unreadable> {
+        let org = self.committer.org();
+        match (&answer, std::mem::replace(&mut self.is_failing, answer.is_err())) {
+            (Err(error), false) => tracing::error!(%org, %error, "a queue cannot be read; it is tried again"),
+            (Ok(_), true) => tracing::info!(%org, "queues can be read again"),
+            (Err(_), true) | (Ok(_), false) => {}
+        }
+        answer.map_err(|_told| Unreadable)
+    }
+}
+
+/// Its order, itself, its key and its value.
+type Record = (u64, DeliveryRecord<MessagePlace>, Bytes, Bytes);
+
+/// Messages that were read lately.
+#[derive(Debug, Default)]
+struct Recent {
+    messages: HashMap<u64, Arc<Message>>,
+    /// Oldest first.
+    numbers: VecDeque<u64>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn put(&mut self, number: u64, message: Arc<Message>) {
+        self.bytes += message.size();
+        if self.messages.insert(number, message).is_none() {
+            self.numbers.push_back(number);
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.bytes > RECENT_BYTES_MAX {
+            let Some(number) = self.numbers.pop_front() else {
+                return;
+            };
+            if let Some(message) = self.messages.remove(&number) {
+                self.bytes -= message.size();
+            }
+        }
+    }
+}
