@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use fjall::config::FilterPolicy;
 use fjall::{
     Database, Iter, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _, Snapshot,
 };
@@ -49,6 +50,8 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Memory for entries of one table that are not yet in sorted files, bytes.
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The same of a shelf, which is written much more: what is settled soon never becomes a file.
+const SHELF_MEMTABLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// What is read at once when a journal is rewritten, bytes.
 const REWRITE_BYTES: usize = 64 * 1024;
 /// The engine's mark of a folder that is one of its own.
@@ -187,7 +190,8 @@ impl Opened {
             database.keyspace(name, options)
         };
         let [config, history, audit, usage] = Table::ALL.map(|table| keyspace(table.name()));
-        let [session, queue, message, retained, quarantine] = Shelf::ALL.map(|shelf| keyspace(shelf.name()));
+        let [session, queue, message, retained, quarantine] =
+            Shelf::ALL.map(|shelf| database.keyspace(shelf.name(), shelf_options));
         Ok(Self {
             era: Arc::default(),
             tables: [config?, history?, audit?, usage?],
@@ -209,6 +213,13 @@ impl Opened {
             Space::Meta => &self.meta,
         }
     }
+}
+
+/// Nothing looks for a single key of a shelf, so filters would be work for nobody.
+fn shelf_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(SHELF_MEMTABLE_BYTES_MAX)
+        .filter_policy(FilterPolicy::disabled())
 }
 
 impl Engine for FjallEngine {
