@@ -21,6 +21,7 @@ pub(crate) enum Got {
     ConnAck(Welcome),
     Publish {
         qos: Qos,
+        occasion: Occasion,
         retain: Retain,
         topic: String,
         payload: Vec<u8>,
@@ -33,6 +34,14 @@ pub(crate) enum Got {
     Disconnect(ReasonCode),
     /// Something that only clients send, or that nobody asked for.
     Other(String),
+}
+
+/// The DUP flag of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    First,
+    /// It may have come before.
+    Again,
 }
 
 /// The RETAIN flag of a delivery.
@@ -175,6 +184,11 @@ impl Got {
             }),
             Packet::Publish(publish) => Self::Publish {
                 qos: publish.qos,
+                occasion: if publish.dup {
+                    Occasion::Again
+                } else {
+                    Occasion::First
+                },
                 retain: if publish.retain {
                     Retain::Stored
                 } else {

@@ -18,7 +18,7 @@
 //! | [`director`] | a run: load, end, start, rest, reckoning |
 //! | [`brokers`] | how each broker is started and ended |
 //! | [`member`], [`session`], [`connection`] | a client: its life, its memory, its wire |
-//! | [`message`] | what is published |
+//! | [`message`], [`outgoing`] | what is published, and what of it is under way |
 //! | [`directory`], [`reader`] | users and tokens; retained topics |
 //! | [`ledger`], [`books`], [`route`], [`retained`], [`tally`], [`trace`] | what happened |
 //! | [`judge`], [`fault`], [`report`] | what is wrong with it |
@@ -43,6 +43,7 @@ mod judge;
 mod ledger;
 mod member;
 mod message;
+mod outgoing;
 mod plan;
 mod reader;
 mod report;

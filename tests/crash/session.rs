@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cloudsignal_core::codec::{
-    Ack, AckKind, Packet, PacketId, Publish, ReasonCode, Subscribe, SubscribeFilter, Unsubscribe,
+    Ack, AckKind, Packet, PacketId, ReasonCode, Subscribe, SubscribeFilter, Unsubscribe,
 };
-use cloudsignal_core::{Qos, TopicFilter, TopicName};
+use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::books::{Ask, Presence};
-use crate::connection::{Connection, Got, Retain};
+use crate::connection::{Connection, Got, Occasion, Retain};
 use crate::ledger::Ledger;
 use crate::message::{self, Name};
-use crate::plan::{Plan, StreamKind};
+use crate::outgoing::{Outgoing, Step, Turn};
+use crate::plan::Plan;
 use crate::retained::Value;
 
 /// The memory of one member.
@@ -27,36 +28,11 @@ pub(crate) struct Session {
     outgoing: VecDeque<Outgoing>,
     /// QoS 2 messages for which PUBREL has not come.
     received: BTreeMap<PacketId, Name>,
+    /// What each packet id has come with last.
+    seen: BTreeMap<PacketId, Name>,
     /// Acknowledgements that are not sent yet; they do not outlive the connection.
     acks: VecDeque<(AckKind, Ack<'static>)>,
     interests: BTreeMap<usize, Interest>,
-}
-
-/// A publish that is under way.
-#[derive(Debug)]
-struct Outgoing {
-    id: PacketId,
-    name: Name,
-    payload: Vec<u8>,
-    step: Step,
-    /// How often this step was taken, on this connection and before.
-    turn: Turn,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Publish,
-    Release,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// May be held back.
-    First,
-    /// On a connection before this one: it is due at once.
-    Again,
-    /// Sent on this connection; the answer is awaited.
-    Taken,
 }
 
 /// How a subscription stands with the client.
@@ -77,6 +53,7 @@ impl Session {
             last_id: 0,
             outgoing: VecDeque::new(),
             received: BTreeMap::new(),
+            seen: BTreeMap::new(),
             acks: VecDeque::new(),
             interests: own.map(|&it| (it, Interest::Wanted(Ask::Subscribe))).collect(),
         }
@@ -104,6 +81,7 @@ impl Session {
         let abandoned = open.count() as u64;
         self.ledger.with(|books| books.tally.abandoned += abandoned);
         self.received.clear();
+        self.seen.clear();
         for interest in self.interests.values_mut() {
             let is_wanted = !matches!(
                 interest,
@@ -235,11 +213,15 @@ impl Session {
         match got {
             Got::Publish {
                 qos,
+                occasion,
                 retain,
                 topic,
                 payload,
                 packet_id,
-            } => self.handle_publish(qos, retain, &topic, &payload, packet_id),
+            } => {
+                self.check_occasion(qos, occasion, &payload, packet_id)?;
+                self.handle_publish(qos, retain, &topic, &payload, packet_id)
+            }
             Got::Ack(AckKind::PubRel, id, _) => {
                 let known = self.received.remove(&id).is_some();
                 let reason = if known {
@@ -258,6 +240,36 @@ impl Session {
             Got::UnsubAck(id) => self.handle_answer(id, Ask::Unsubscribe),
             Got::PingResp | Got::Disconnect(_) => Ok(()),
             Got::ConnAck(_) | Got::SubAck(..) | Got::Other(_) => Err(format!("{got:?}")),
+        }
+    }
+
+    /// What has come under a packet id in this session carries DUP when it comes under it again [MQTT-3.3.1-1]. What has
+    /// never come may carry it: the broker cannot know whether it did.
+    ///
+    /// At QoS 2 that is a fault. At QoS 1 it is counted: a broker that was killed may have sent what it had stored, but not
+    /// that it sent it.
+    fn check_occasion(
+        &mut self,
+        qos: Qos,
+        occasion: Occasion,
+        payload: &[u8],
+        id: Option<PacketId>,
+    ) -> Result<(), String> {
+        let (Some(id), Some(name)) = (id, message::read(payload)) else {
+            return Ok(());
+        };
+        let is_repeated = self.seen.insert(id, name) == Some(name);
+        match (qos, occasion) {
+            (Qos::ExactlyOnce, Occasion::First) if is_repeated => {
+                Err(format!("{name:?} again under packet id {id}, without DUP"))
+            }
+            (Qos::AtLeastOnce, Occasion::First) if is_repeated => {
+                self.ledger.with(|books| books.tally.unmarked += 1);
+                Ok(())
+            }
+            (Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce, Occasion::First | Occasion::Again) => {
+                Ok(())
+            }
         }
     }
 
@@ -368,34 +380,6 @@ impl Session {
                 return id;
             }
         }
-    }
-}
-
-impl Outgoing {
-    /// PUBREL may be held back; what was on its way before may not.
-    fn may_wait(&self) -> bool {
-        self.step == Step::Release && self.turn == Turn::First
-    }
-
-    fn lose_connection(&mut self) {
-        self.turn = Turn::Again;
-    }
-
-    fn send(&mut self, plan: &Plan, connection: &mut Connection) {
-        let stream = &plan.streams[self.name.stream];
-        match self.step {
-            Step::Publish => {
-                let topic = TopicName::parse(&stream.topic).expect("a topic of ours");
-                let mut publish = Publish::new(topic, &self.payload);
-                publish.qos = stream.qos;
-                publish.packet_id = Some(self.id);
-                publish.retain = stream.kind == StreamKind::Retained;
-                publish.dup = self.turn == Turn::Again;
-                connection.send(&Packet::Publish(publish));
-            }
-            Step::Release => connection.send(&Packet::PubRel(Ack::new(self.id, ReasonCode::Success))),
-        }
-        self.turn = Turn::Taken;
     }
 }
 

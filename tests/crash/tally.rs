@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) delivered: u64,
     /// Repeated where it is allowed: QoS 1.
     pub(crate) duplicates: u64,
+    /// Of these, under the same packet id without DUP.
+    pub(crate) unmarked: u64,
     /// Came after they had been given up.
     pub(crate) late: u64,
     /// The messages that were lost, by what else was.
@@ -82,8 +84,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "delivered: {}, repeated at QoS 1: {}, late: {}",
-            self.delivered, self.duplicates, self.late
+            "delivered: {}, repeated at QoS 1: {}, of these without DUP: {}, late: {}",
+            self.delivered, self.duplicates, self.unmarked, self.late
         )?;
         writeln!(
             f,

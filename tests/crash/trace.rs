@@ -71,12 +71,13 @@ fn got_in_words(got: &Got) -> String {
     match got {
         Got::Publish {
             qos,
+            occasion,
             retain,
             topic,
             payload,
             packet_id,
         } => format!(
-            "PUBLISH {} QoS {} {retain:?} {topic} {}",
+            "PUBLISH {} QoS {} {occasion:?} {retain:?} {topic} {}",
             id_in_words(*packet_id),
             qos.bits(),
             number_in_words(payload)
