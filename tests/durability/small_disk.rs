@@ -1,12 +1,18 @@
 //! A disk of a few megabytes: a file system of its own in a file, or in memory, whichever this system lets us have. If it
 //! lets us have neither, the length of the broker's files is limited instead.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use cloudsignal_tests::broker::{Broker, BrokerOptions};
 use tempfile::TempDir;
+
+/// What lies on it from the start, so that room can be made later.
+const FILLED_BYTES: usize = 12 * 1024 * 1024;
+/// What is written at once to fill the rest, from coarse to fine.
+const FILLING_BYTES: [usize; 3] = [64 * 1024, 4 * 1024, 512];
 
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
@@ -41,12 +47,16 @@ impl SmallDisk {
         } else if disk.mount_memory() {
             disk.kind = Kind::Memory;
         }
+        if disk.kind != Kind::Limit {
+            let filled = fs::write(disk.filling(), vec![1; FILLED_BYTES]);
+            filled.expect("an empty disk takes a file");
+        }
         disk
     }
 
     fn mount_loop(&self) -> bool {
         let file = self.scratch.path().join("disk");
-        let made = fs::File::create(&file).and_then(|file| file.set_len(self.bytes));
+        let made = File::create(&file).and_then(|file| file.set_len(self.bytes));
         made.is_ok()
             && succeeds(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&file))
             && succeeds(
@@ -100,10 +110,30 @@ impl SmallDisk {
         assert!(is_set, "the length of our own child's files can be limited");
     }
 
-    /// Removes the ballast, or the limit.
-    pub(crate) fn make_room(&self, ballast: &Path, broker: &Broker) {
+    /// Puts a file on it that takes the room that is left.
+    pub(crate) fn fill_up(&self) {
+        if self.kind == Kind::Limit {
+            return;
+        }
+        let file = File::options().append(true).create(true).open(self.filling());
+        let mut file = file.expect("the disk has its file already");
+        for bytes in FILLING_BYTES {
+            while file
+                .write_all(&vec![1; bytes])
+                .and_then(|()| file.sync_data())
+                .is_ok()
+            {}
+        }
+    }
+
+    fn filling(&self) -> PathBuf {
+        self.folder().join("filling")
+    }
+
+    /// Removes part of what fills it, or the limit.
+    pub(crate) fn make_room(&self, broker: &Broker) {
         match self.kind {
-            Kind::Loop | Kind::Memory => fs::remove_file(ballast).expect("the ballast can be removed"),
+            Kind::Loop | Kind::Memory => fs::remove_file(self.filling()).expect("it can be removed"),
             Kind::Limit => Self::set_limit(broker, "--fsize=unlimited:unlimited"),
         }
     }

@@ -69,7 +69,12 @@ pub(super) fn numbers(from: u64, to: u64, settings: Settings) -> Vec<u64> {
 pub(super) fn fail_syncs(runtime: &Runtime, syncs: u64, settings: Settings) -> (usize, Report) {
     let (mut runs, mut all) = (0, Report::default());
     for number in numbers(SYNCS_OF_START + 1, syncs, settings) {
-        let mut record = record(runtime, settings.amount, &SYNC.injected(number));
+        let mut record = record(
+            runtime,
+            settings.amount,
+            BrokerOptions::default(),
+            &SYNC.injected(number),
+        );
         let failed = record
             .events
             .iter()

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use cloudsignal_tests::broker::BrokerOptions;
 use cloudsignal_tests::random::Random;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -201,7 +202,7 @@ fn promised(record: &Record, settings: Settings) -> Books {
 #[test]
 fn what_was_acknowledged_is_there_wherever_the_power_goes() {
     let (settings, runtime) = (Settings::from_environment(), runtime());
-    let record = record(&runtime, settings.amount, &[]);
+    let record = record(&runtime, settings.amount, BrokerOptions::default(), &[]);
     let report = cut(&runtime, &record, settings);
     println!("{report}");
     assert!(
@@ -212,10 +213,21 @@ fn what_was_acknowledged_is_there_wherever_the_power_goes() {
 }
 
 #[test]
+fn the_alarm_rings_for_a_broker_that_does_not_sync() {
+    let (settings, runtime) = (Settings::from_environment(), runtime());
+    let options = BrokerOptions::default().with_text("DURABILITY_LEVEL", "os");
+    let mut record = record(&runtime, settings.amount, options, &[]);
+    record.from = record.served();
+    let report = cut(&runtime, &record, settings);
+    println!("{report}");
+    assert!(report.faults.iter().any(|fault| fault.contains("has lost")));
+}
+
+#[test]
 fn a_sync_that_fails_costs_nothing_that_was_acknowledged() {
     let (mut settings, runtime) = (Settings::from_environment(), runtime());
     settings.images_max = settings.images_max.min(IMAGES_OF_FAILURE);
-    let whole = record(&runtime, settings.amount, &[]);
+    let whole = record(&runtime, settings.amount, BrokerOptions::default(), &[]);
     let (runs, report) = failing::fail_syncs(&runtime, whole.syncs(), settings);
     println!("{runs} runs with a sync that failed: {report}");
     assert!(runs > 0, "no sync has failed: this proves nothing");
@@ -225,7 +237,7 @@ fn a_sync_that_fails_costs_nothing_that_was_acknowledged() {
 #[test]
 fn a_write_that_fails_costs_nothing_that_was_acknowledged() {
     let (settings, runtime) = (Settings::from_environment(), runtime());
-    let whole = record(&runtime, settings.amount, &[]);
+    let whole = record(&runtime, settings.amount, BrokerOptions::default(), &[]);
     let promised = promised(&whole, settings);
     for failure in failing::OF_WRITES {
         let (runs, faults) = failing::fail_writes(&runtime, failure, whole.syncs(), &promised, settings);

@@ -29,23 +29,25 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// How often the store was synced, at least: once for each commit.
+    /// Calls before the first client was heard.
+    pub(crate) fn served(&self) -> usize {
+        let heard = |event: &Event| matches!(event, Event::Received { .. });
+        self.events.iter().position(heard).unwrap_or(0)
+    }
+
+    /// How often the store was synced while clients were served: once for each commit.
     pub(crate) fn syncs(&self) -> u64 {
         let synced = |event: &&Event| matches!(event, Event::Synced { .. });
-        let served = self
-            .events
-            .iter()
-            .position(|it| matches!(it, Event::Received { .. }));
-        let served = self.events.iter().skip(served.unwrap_or(0));
+        let served = self.events.iter().skip(self.served());
         served.filter(synced).count() as u64
     }
 }
 
 /// Runs the workload on a fresh folder. `faults` are what `strace -e` makes of system calls: `inject=…`.
-pub(crate) fn record(runtime: &Runtime, amount: Amount, faults: &[String]) -> Record {
+pub(crate) fn record(runtime: &Runtime, amount: Amount, options: BrokerOptions, faults: &[String]) -> Record {
     let scratch = TempDir::new().expect("a temporary folder can be made");
     let log = scratch.path().join("calls");
-    let broker = BrokerOptions::default().with_anonymous_clients();
+    let broker = options.with_anonymous_clients();
     let mut broker = broker.under(tracer(&log, CALLS, faults)).start();
     let site = site_of(&broker);
     runtime.block_on(workload::run(&site, amount));
