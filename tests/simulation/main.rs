@@ -169,8 +169,8 @@ fn seeds_that_once_failed_pass() {
 }
 
 /// Seeds in which the judge, or the broker, was wrong about what comes back.
-const CRASH_SEEDS: [u64; 11] = [
-    39, 248, 415, 2_085, 2_543, 3_280, 3_807, 4_722, 10_384, 10_582, 11_741,
+const CRASH_SEEDS: [u64; 12] = [
+    39, 248, 415, 2_085, 2_543, 3_280, 3_807, 4_722, 10_384, 10_582, 11_741, 52_136,
 ];
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) struct InFlight {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
     open: BTreeMap<SessionKey, BTreeMap<u16, InFlight>>,
+    /// Those of sessions that have ended, which a crash may undo.
+    ended: BTreeMap<SessionKey, BTreeMap<u16, InFlight>>,
     last_serial: u64,
     /// The serial of the exchange repeated last, by connection.
     repeated: BTreeMap<u32, u64>,
@@ -48,7 +50,9 @@ pub(crate) enum Acknowledged {
 
 impl Windows {
     pub(crate) fn forget(&mut self, session: SessionKey) {
-        self.open.remove(&session);
+        if let Some(window) = self.open.remove(&session) {
+            self.ended.insert(session, window);
+        }
     }
 
     /// The broker has died: exchanges are as far as they were `then`, and those at QoS 2 that have begun since were
@@ -57,7 +61,9 @@ impl Windows {
         let mut open = BTreeMap::new();
         for &session in restored {
             let mut window = then.open.get(&session).cloned().unwrap_or_default();
-            for (packet_id, entry) in self.open.remove(&session).unwrap_or_default() {
+            let ended = self.ended.remove(&session);
+            let begun = self.open.remove(&session).or(ended);
+            for (packet_id, entry) in begun.unwrap_or_default() {
                 if entry.qos == Qos::ExactlyOnce && !window.contains_key(&packet_id) {
                     let is_released = false;
                     window.insert(packet_id, InFlight { is_released, ..entry });
@@ -68,7 +74,7 @@ impl Windows {
             }
             open.insert(session, window);
         }
-        self.open = open;
+        (self.open, self.ended) = (open, BTreeMap::new());
     }
 
     pub(crate) fn get(&self, session: SessionKey, packet_id: u16) -> Option<&InFlight> {
