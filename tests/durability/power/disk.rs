@@ -8,17 +8,13 @@
 //!   file systems keep it), up to any of them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use cloudsignal_tests::random::Random;
 
+use super::image::{Image, What};
 use super::trace::Event;
-
-/// What a disk writes as a whole.
-const SECTOR_BYTES: usize = 512;
+use super::written::{FileOnDisk, State};
 
 /// A disk below one folder.
 #[derive(Clone, Debug)]
@@ -60,33 +56,6 @@ struct Open {
     appends: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct FileOnDisk {
-    /// Length as the running system sees it.
-    len: u64,
-    changes: Vec<Change>,
-}
-
-#[derive(Clone, Debug)]
-struct Change {
-    what: What,
-    state: State,
-}
-
-#[derive(Clone, Debug)]
-enum What {
-    Bytes { at: u64, bytes: Vec<u8> },
-    Len(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Safe,
-    Pending,
-    /// A sync that was to cover it has failed.
-    Doubtful,
-}
-
 /// What the power leaves of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
@@ -110,20 +79,6 @@ impl Left {
         Self::AnyWrites,
         Self::AnySectors,
     ];
-}
-
-/// What a disk holds when the power is back.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Image {
-    folders: Vec<PathBuf>,
-    files: BTreeMap<PathBuf, Content>,
-}
-
-/// A file: what was written, and zeros up to its length.
-#[derive(Clone, Debug, Default, Hash)]
-struct Content {
-    bytes: Vec<u8>,
-    len: u64,
 }
 
 impl Disk {
@@ -310,162 +265,6 @@ impl NameChange {
         match self.becomes {
             Some(node) => _ = names.insert(self.name.clone(), node),
             None => _ = names.remove(&self.name),
-        }
-    }
-}
-
-impl FileOnDisk {
-    fn change(&mut self, what: What) {
-        self.len = match &what {
-            What::Bytes { at, bytes } => self.len.max(at + bytes.len() as u64),
-            What::Len(len) => *len,
-        };
-        self.changes.push(Change {
-            what,
-            state: State::Pending,
-        });
-    }
-
-    fn settle(&mut self, state: State) {
-        for change in &mut self.changes {
-            if change.state == State::Pending {
-                change.state = state;
-            }
-        }
-        self.forget_the_past();
-    }
-
-    /// What is safe up to the first doubt is one write.
-    fn forget_the_past(&mut self) {
-        let safe = self
-            .changes
-            .iter()
-            .take_while(|it| it.state == State::Safe)
-            .count();
-        if safe < 2 {
-            return;
-        }
-        let mut content = Content::default();
-        for change in self.changes.drain(..safe) {
-            content.apply(&change.what);
-        }
-        let state = State::Safe;
-        let past = [
-            What::Bytes {
-                at: 0,
-                bytes: content.bytes,
-            },
-            What::Len(content.len),
-        ];
-        self.changes.splice(0..0, past.map(|what| Change { what, state }));
-    }
-
-    fn content(&self, left: Left, dice: &mut Random) -> Content {
-        let mut content = Content::default();
-        let unsafe_changes = self.changes.iter().filter(|it| it.state != State::Safe).count() as u64;
-        let end = dice.between(0, unsafe_changes);
-        let mut number = 0;
-        for change in &self.changes {
-            if change.state == State::Safe {
-                content.apply(&change.what);
-                continue;
-            }
-            let is_last = number == end;
-            let is_before = number < end;
-            number += 1;
-            match left {
-                Left::Nothing => {}
-                Left::Everything => content.apply(&change.what),
-                Left::TornEnd if is_before => content.apply(&change.what),
-                Left::TornEnd if is_last => content.apply_head(&change.what, dice),
-                Left::TornEnd => {}
-                Left::AnyWrites if dice.chance(50) => content.apply(&change.what),
-                Left::AnyWrites => {}
-                Left::AnySectors => content.apply_sectors(&change.what, dice),
-            }
-        }
-        content
-    }
-}
-
-impl Content {
-    fn apply(&mut self, what: &What) {
-        match what {
-            What::Bytes { at, bytes } => self.write(*at, bytes),
-            What::Len(len) => {
-                self.len = *len;
-                let kept = usize::try_from(*len).unwrap_or(usize::MAX).min(self.bytes.len());
-                self.bytes.truncate(kept);
-            }
-        }
-    }
-
-    fn write(&mut self, at: u64, bytes: &[u8]) {
-        let start = usize::try_from(at).expect("files of a test fit into memory");
-        let end = start + bytes.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[start..end].copy_from_slice(bytes);
-        self.len = self.len.max(end as u64);
-    }
-
-    fn apply_head(&mut self, what: &What, dice: &mut Random) {
-        match what {
-            What::Len(_) => self.apply(what),
-            What::Bytes { at, bytes } => {
-                let end = usize::try_from(dice.between(0, bytes.len() as u64)).unwrap_or(0);
-                self.write(*at, &bytes[..end]);
-            }
-        }
-    }
-
-    fn apply_sectors(&mut self, what: &What, dice: &mut Random) {
-        match what {
-            What::Len(_) => {
-                if dice.chance(50) {
-                    self.apply(what);
-                }
-            }
-            What::Bytes { at, bytes } => {
-                let mut start = 0;
-                while start < bytes.len() {
-                    let place = usize::try_from(*at).unwrap_or(0) + start;
-                    let end = bytes.len().min(start + SECTOR_BYTES - place % SECTOR_BYTES);
-                    if dice.chance(50) {
-                        self.write(*at + start as u64, &bytes[start..end]);
-                    }
-                    start = end;
-                }
-            }
-        }
-    }
-}
-
-impl Image {
-    /// Tells images apart.
-    pub(crate) fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.folders.hash(&mut hasher);
-        self.files.hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// Makes the folder anew.
-    pub(crate) fn lay(&self, folder: &Path) {
-        fs::create_dir_all(folder).expect("a folder for an image");
-        for below in &self.folders {
-            fs::create_dir_all(folder.join(below)).expect("a folder of an image");
-        }
-        for (below, content) in &self.files {
-            let path = folder.join(below);
-            if !path.parent().is_some_and(Path::is_dir) {
-                continue;
-            }
-            let file = File::create(&path).expect("a file of an image");
-            file.write_all_at(&content.bytes, 0)
-                .expect("an image fits the disk");
-            file.set_len(content.len).expect("a file takes its length");
         }
     }
 }

@@ -19,11 +19,13 @@
 mod books;
 mod disk;
 mod failing;
+mod image;
 mod judge;
 mod record;
 mod settings;
 mod trace;
 mod workload;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +37,8 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use books::Books;
-use disk::{Disk, Image, Left};
+use disk::{Disk, Left};
+use image::Image;
 use judge::{Faults, judge};
 use record::{Record, record};
 use settings::Settings;
