@@ -101,7 +101,25 @@ fn finish(document: &OpenApi) -> Value {
             }
         }
     }
+    open_parts(&mut document["components"]["schemas"]);
     document
+}
+
+/// What is a part of a larger object, beside other fields, may not forbid these.
+fn open_parts(schemas: &mut Value) {
+    let Some(schemas) = schemas.as_object_mut() else {
+        return;
+    };
+    let parts = schemas.values().filter_map(|schema| schema["allOf"].as_array());
+    let names = parts.flatten().filter_map(|part| part["$ref"].as_str());
+    let names: Vec<_> = names
+        .filter_map(|name| name.rsplit('/').next().map(str::to_owned))
+        .collect();
+    for name in names {
+        if let Some(part) = schemas.get_mut(&name).and_then(Value::as_object_mut) {
+            part.remove("additionalProperties");
+        }
+    }
 }
 
 /// `get_v2_keys_id`: handlers of different files have the same name, and names in the document must differ.

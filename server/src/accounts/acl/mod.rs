@@ -64,7 +64,6 @@ pub struct PolicyFault {
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AclView {
     /// The document as it was given; text is a string.
-    #[schema(value_type = Object)]
     pub policy: Value,
     /// The format it is written in.
     pub format: Format,

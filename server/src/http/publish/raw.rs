@@ -45,6 +45,19 @@ pub(super) struct RawParams {
     user_property: Option<String>,
 }
 
+/// Everything of a message that may stand in the query beside its topic.
+const NAMES: [&str; 9] = [
+    "qos",
+    "retain",
+    "payload_format_indicator",
+    "message_expiry_interval",
+    "content_type",
+    "response_topic",
+    "correlation_data",
+    "correlation_data_base64",
+    "user_property",
+];
+
 /// What a request says about a message beside its payload.
 #[derive(Debug)]
 pub(super) struct RawMessage {
@@ -62,7 +75,7 @@ impl RawMessage {
         said.extend(of_headers(&head.headers)?);
         let mut topics = said.iter().filter(|(name, _)| name == "topic");
         let Some((_, name)) = topics.next() else {
-            return Ok(None);
+            return without_topic(&said).map(|()| None);
         };
         if topics.next().is_some() {
             return Err(ApiError::invalid_value("topic is there twice"));
@@ -119,6 +132,16 @@ impl RawMessage {
     }
 }
 
+/// The body must be JSON and says everything: what stands beside it would be ignored without a word.
+fn without_topic(said: &[(String, String)]) -> Result<(), ApiError> {
+    match said.iter().find(|(name, _)| NAMES.contains(&name.as_str())) {
+        None => Ok(()),
+        Some((name, _)) => Err(ApiError::invalid_value(format!(
+            "{name} stands outside of the body and the topic does not: put both there, or both into a JSON body"
+        ))),
+    }
+}
+
 /// What headers say, under the names of the query: `X-MQTT-User-Property` is `user_property`.
 fn of_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, ApiError> {
     let mut said = Vec::new();
@@ -145,5 +168,40 @@ fn flag(name: &str, text: &str) -> Result<bool, ApiError> {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
         _ => Err(ApiError::invalid_value(format!("{name} must be true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn of(uri: &str, header: Option<(&str, &str)>) -> Result<Option<RawMessage>, ApiError> {
+        let request = Request::post(uri);
+        let request = match header {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
+        RawMessage::of(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn a_topic_outside_of_the_body_makes_the_body_the_payload() {
+        let said = of("/v2/publish?topic=a/b&qos=2&retain=true", None);
+        let message = said.unwrap().unwrap().with_payload(Bytes::new(), Qos::AtMostOnce);
+        let message = message.unwrap();
+        assert_eq!((message.qos, message.retain), (Qos::ExactlyOnce, true));
+        assert!(of("/v2/publish?pretty=1", None).unwrap().is_none());
+        assert!(of("/v2/publish?topic=a&qos=3", None).is_err());
+    }
+
+    #[test]
+    fn what_would_be_ignored_beside_a_json_body_is_refused() {
+        assert!(of("/v2/publish?qos=2", None).is_err());
+        assert!(of("/v2/publish", Some(("X-MQTT-Retain", "true"))).is_err());
+        for name in NAMES {
+            assert!(of(&format!("/v2/publish?{name}=1"), None).is_err(), "{name}");
+        }
     }
 }
