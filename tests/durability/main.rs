@@ -5,6 +5,7 @@
 //! | [`client`] | a client with a persistent session |
 //! | [`killed`] | the process is killed |
 //! | [`full`], [`small_disk`] | the disk is full, with a real limit |
+//! | [`queued`] | what waits for clients that are away costs disk and not memory |
 //! | [`power`] | the power goes at every point of a recorded run; single writes and syncs fail |
 #![forbid(unsafe_code)]
 #![expect(
@@ -16,4 +17,5 @@ mod client;
 mod full;
 mod killed;
 mod power;
+mod queued;
 mod small_disk;

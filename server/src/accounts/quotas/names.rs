@@ -177,6 +177,13 @@ pub const QUOTAS: &[QuotaName] = &[
         NUMBER_MAX
     ),
     quota!(
+        "queue_age_secs_max",
+        limits.queue_age_secs_max,
+        NoLimit,
+        "seconds",
+        U32
+    ),
+    quota!(
         "session_expiry_secs_max",
         limits.session_expiry_secs_max,
         Nothing,

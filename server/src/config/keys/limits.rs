@@ -159,6 +159,39 @@ pub(super) static KEYS: &[Key] = &[
         "Bytes that wait or are not acknowledged in all sessions of one organization; beyond them every queue is full."
     ),
     number!(
+        "limits.queue_age_secs_max",
+        limits.queue_age_secs_max,
+        "seconds",
+        0,
+        4_294_967_295,
+        "Longest that a message waits in a queue, whatever its own expiry; 0 for no limit."
+    ),
+    number!(
+        "limits.queue_resident_messages_max",
+        limits.queue_resident_messages_max,
+        "messages",
+        1,
+        100_000,
+        "Messages of one session's queue that stay in memory while its client is connected; the others are on disk."
+    ),
+    number!(
+        "limits.queue_resident_bytes_max",
+        limits.queue_resident_bytes_max,
+        "bytes",
+        1,
+        GIB,
+        "Bytes of these."
+    ),
+    number!(
+        "limits.queue_shared_messages_max",
+        limits.queue_shared_messages_max,
+        "messages",
+        0,
+        1_000_000,
+        "Messages of one session's queue that came through a shared group and stay in memory, so that other members \
+         can be given them."
+    ),
+    number!(
         "limits.output_bytes_max",
         limits.output_bytes_max,
         "bytes",
