@@ -32,7 +32,7 @@ const WINDOW: usize = 200;
 /// Clients that fetch their queues at the same time.
 const RETURNING_MAX: usize = 50;
 /// What the process may grow by, whatever waits: buffers and caches of the storage engine.
-const GROWTH_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
+const GROWTH_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 
 #[derive(Clone, Copy)]
 struct Plan {
