@@ -283,7 +283,10 @@ impl Ledger {
         let (received, what, may_repeat) = match claim {
             Claim::Direct(at) => {
                 let due = &mut self.dues[*at];
-                (&mut due.received, due.number, qos == Qos::AtLeastOnce)
+                // Messages without payload look all the same, and after a crash one may be taken for another.
+                let is_known = matches!(due.tag, Tag::Number(_)) || !self.restored.contains(&due.session);
+                let may_repeat = qos == Qos::AtLeastOnce || !is_known;
+                (&mut due.received, due.number, may_repeat)
             }
             Claim::Group(at) => {
                 let due = &mut self.groups[*at];
