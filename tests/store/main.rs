@@ -5,4 +5,5 @@ mod damage;
 mod device;
 mod format;
 mod inspect;
+mod levels;
 mod operator;

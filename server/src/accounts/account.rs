@@ -115,6 +115,7 @@ impl Account {
             ref name,
             state: org_state,
             created_at,
+            durability,
             ..
         } = state.record;
         OrgView {
@@ -126,6 +127,7 @@ impl Account {
             users: state.users.len(),
             members: state.members.len(),
             keys: state.keys.len(),
+            durability,
         }
     }
 

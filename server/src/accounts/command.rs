@@ -15,6 +15,7 @@ use super::scope::{KeyKind, KeyKindName, ScopeSet};
 use super::secret::Secret;
 use super::token_scope::ScopeGrant;
 use crate::clock::WallTime;
+use crate::durable::Level;
 use crate::identity::provider::{EmailVerification, ProviderSettings, ProviderType, Trust};
 
 /// A management command. Organizations are named by short id or by UUID.
@@ -39,6 +40,8 @@ pub enum Command {
     OrgDelete { org: String },
     /// Gives it another name.
     OrgRename { org: String, name: String },
+    /// Says what its acknowledgements survive; as the server does, if nothing is said.
+    OrgDurability { org: String, durability: Option<Level> },
     /// Makes an organization with its owner and a secret key.
     SignUp {
         organization_name: String,
@@ -362,6 +365,9 @@ pub struct OrgView {
     pub members: usize,
     /// How many keys it has.
     pub keys: usize,
+    /// What its acknowledgements survive; as the server says, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Level>,
 }
 
 /// A user, as shown.

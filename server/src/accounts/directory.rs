@@ -132,6 +132,7 @@ impl Directory {
             Command::UserCreate { org, name, password } => {
                 self.user_create(trail, &org, name, password).await
             }
+            Command::OrgDurability { org, durability } => self.org_durability(trail, &org, durability).await,
             Command::OrgRename { org, name } => self.org_rename(trail, &org, name).await,
             Command::SignUp {
                 organization_name,

@@ -32,6 +32,8 @@ pub enum AccountChange {
     PolicyChanged,
     /// The plan or what is allowed beside it is another one.
     QuotasChanged,
+    /// What acknowledgements survive is another level.
+    DurabilityChanged,
     /// A user is gone.
     UserDeleted {
         /// The user's name.
@@ -94,6 +96,8 @@ pub enum LiveEffect {
     NewPolicy,
     /// Fetch the quotas and give them to the organization.
     NewQuotas,
+    /// Fetch the level of durability and give it to the organization.
+    NewDurability,
     /// Close every connection of the organization.
     EndAll(ReasonCode),
     /// Ask [`Directory::standing`](super::Directory::standing) about every connection of this principal.
@@ -114,6 +118,7 @@ impl AccountChange {
             Self::OrgSuspended | Self::OrgDeleted => LiveEffect::EndAll(ReasonCode::AdministrativeAction),
             Self::PolicyChanged => LiveEffect::NewPolicy,
             Self::QuotasChanged => LiveEffect::NewQuotas,
+            Self::DurabilityChanged => LiveEffect::NewDurability,
             // A namesake or a new password may have logged in by now: each connection is asked about.
             Self::UserDeleted { user } | Self::PasswordChanged { user } | Self::UserDisabled { user } => {
                 LiveEffect::CheckPrincipal(format!("user/{user}").into())

@@ -21,7 +21,7 @@ use super::quotas::QuotaSettings;
 use super::record::{self, OrgRecord, decode, encode, key_of, org_key};
 use super::secret::SigningKey;
 use crate::clock::WallTime;
-use crate::durable::erase_mark;
+use crate::durable::{Level, erase_mark};
 use crate::identity::endpoint::Reach;
 use crate::store::reading::PAGE_BYTES_MAX;
 use crate::store::{Commit, Entry, Expect, Prefix, StoreError, StoreExt as _, Table};
@@ -77,6 +77,7 @@ impl Directory {
             created_at: self.0.clock.wall().whole_secs(),
             token_key: SigningKey::generate(),
             quotas: QuotaSettings::default(),
+            durability: None,
         };
         (record, PolicyDocument::of_preset(preset))
     }
@@ -124,6 +125,31 @@ impl Directory {
         })
         .await?;
         Ok(Outcome::Org(account.view()))
+    }
+
+    pub(super) async fn org_durability(
+        &self,
+        trail: Trail,
+        org: &str,
+        durability: Option<Level>,
+    ) -> Result<Outcome, CommandError> {
+        let account = self.account(org)?;
+        let gate = account.lock().await?;
+        let mut record = account.state.read().record.clone();
+        record.durability = durability;
+        let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
+        self.change(&account, trail, commit, Some(gate), move |_, account| {
+            account.state.write().record = record;
+            vec![event(&account.id, AccountChange::DurabilityChanged)]
+        })
+        .await?;
+        Ok(Outcome::Org(account.view()))
+    }
+
+    /// What was set for an organization: what its acknowledgements survive.
+    #[must_use]
+    pub fn durability(&self, org: &OrgId) -> Option<Level> {
+        self.account_of(org)?.state.read().record.durability
     }
 
     async fn set_org_state(

@@ -22,6 +22,7 @@ use super::quotas::QuotaSettings;
 use super::scope::KeyKind;
 use super::secret::{SecretDigest, SigningKey};
 use crate::clock::WallTime;
+use crate::durable::Level;
 use crate::identity::provider::ProviderSettings;
 use crate::store::{Entry, Key, StoreError};
 
@@ -51,6 +52,9 @@ pub(super) struct OrgRecord {
     /// Records of before there were plans have none.
     #[serde(default)]
     pub(super) quotas: QuotaSettings,
+    /// That of the server if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) durability: Option<Level>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

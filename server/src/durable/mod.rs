@@ -41,10 +41,14 @@ mod tests;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
-use crate::store::{Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreExt as _, Table};
+use crate::store::{
+    Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreExt as _, Survives, Table,
+};
 
 pub(crate) use batch::Aside;
 
@@ -68,7 +72,8 @@ pub(crate) fn erase_mark(org: &OrgId) -> Key {
 }
 
 /// What an acknowledgement survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The loss of power: the disk has the bytes.
     #[default]
@@ -77,6 +82,30 @@ pub enum Level {
     Os,
     /// Nothing: sessions, queues and retained messages live in memory only.
     Memory,
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Disk, Self::Os, Self::Memory];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Os => "os",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// What has to be true of its commits; `None`: there are none.
+    const fn survives(self) -> Option<Survives> {
+        match self {
+            Self::Disk => Some(Survives::PowerLoss),
+            Self::Os => Some(Survives::Crash),
+            Self::Memory => None,
+        }
+    }
 }
 
 /// Where organizations store what they have to remember, and how well.
@@ -92,6 +121,14 @@ impl Durability {
         Self { store, clock, level }
     }
 
+    /// The same at another level; at this one, if there is none.
+    pub(crate) fn at(&self, level: Option<Level>) -> Self {
+        Self {
+            level: level.unwrap_or(self.level),
+            ..self.clone()
+        }
+    }
+
     /// For an organization of which the store holds what is `known`.
     fn pipeline(&self, org: &OrgId, known: Known) -> Stored {
         let committer = Committer::new(org, Arc::clone(&self.store), self.clock.clone(), self.level);
@@ -105,6 +142,11 @@ impl Durability {
     /// What the store counts.
     pub(crate) fn meters(&self) -> &Meters {
         self.store.meters()
+    }
+
+    /// What acknowledgements survive.
+    pub(crate) const fn level(&self) -> Level {
+        self.level
     }
 
     /// Whether anything is stored.

@@ -28,7 +28,7 @@ use super::batch::{Aside, Batch};
 use super::fetch::Fetches;
 use super::kept::{Cut, Kept, Refused};
 use crate::clock::Clock;
-use crate::store::{Commit, CommitError, Shelf, Store, Survives};
+use crate::store::{Commit, CommitError, Shelf, Store};
 
 /// Bytes of an organization that wait to be stored, from which on its connections are not read: about as much again
 /// may come of what was read before.
@@ -260,7 +260,8 @@ pub(crate) struct Committer {
     org: OrgId,
     store: Arc<dyn Store>,
     clock: Clock,
-    survives: Survives,
+    /// Never [`Level::Memory`].
+    level: Mutex<Level>,
     /// What is being written, until it is stored.
     kept: Mutex<Option<Kept>>,
     outcome: Mutex<Option<Result<(), CommitError>>>,
@@ -282,16 +283,12 @@ pub(crate) struct Committer {
 impl Committer {
     /// `None` for a level at which nothing is written.
     pub(super) fn new(org: &OrgId, store: Arc<dyn Store>, clock: Clock, level: Level) -> Option<Arc<Self>> {
-        let survives = match level {
-            Level::Disk => Survives::PowerLoss,
-            Level::Os => Survives::Crash,
-            Level::Memory => return None,
-        };
+        level.survives()?;
         Some(Arc::new(Self {
             org: org.clone(),
             store,
             clock,
-            survives,
+            level: Mutex::new(level),
             kept: Mutex::default(),
             outcome: Mutex::default(),
             is_congested: AtomicBool::new(false),
@@ -303,6 +300,18 @@ impl Committer {
             acknowledged: Notify::new(),
             relieved: Notify::new(),
         }))
+    }
+
+    /// What an acknowledgement survives now.
+    pub(crate) fn level(&self) -> Level {
+        *self.level.lock()
+    }
+
+    /// From the next commit on. Whether the organization stores at all is decided when it is read back.
+    pub(crate) fn set_level(&self, level: Level) {
+        if level.survives().is_some() {
+            *self.level.lock() = level;
+        }
     }
 
     pub(super) const fn org(&self) -> &OrgId {
@@ -404,7 +413,9 @@ impl Committer {
     pub(super) fn commit(self: &Arc<Self>) {
         let part = self.kept.lock().as_ref().and_then(|kept| kept.part().cloned());
         let Some(part) = part else { return };
-        let commit = Commit::new().shelve(part).surviving(self.survives);
+        let commit = Commit::new()
+            .shelve(part)
+            .surviving(self.level().survives().unwrap_or_default());
         let committer = Arc::clone(self);
         let done = Box::new(move |outcome: Result<_, CommitError>| {
             *committer.outcome.lock() = Some(outcome.map(drop));

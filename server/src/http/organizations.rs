@@ -14,6 +14,7 @@ use crate::accounts::acl::Preset;
 use crate::accounts::command::{OrgState, OrgView};
 use crate::accounts::{Command, Outcome, Scope};
 use crate::clock::WallTime;
+use crate::durable::Level;
 
 /// An organization. Publishable keys see what is public of it: ids, name and state.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -38,6 +39,9 @@ pub struct Organization {
     /// How many keys it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<usize>,
+    /// What its acknowledgements survive; as the server says, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Level>,
 }
 
 impl From<OrgView> for Organization {
@@ -47,6 +51,7 @@ impl From<OrgView> for Organization {
             users: Some(view.users),
             members: Some(view.members),
             keys: Some(view.keys),
+            durability: view.durability,
             ..Self::public(view)
         }
     }
@@ -63,6 +68,7 @@ impl Organization {
             users: None,
             members: None,
             keys: None,
+            durability: None,
         }
     }
 }
@@ -85,6 +91,16 @@ pub struct OrganizationChange {
     pub name: String,
 }
 
+/// Body of `PUT /v2/organization/durability`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DurabilityChange {
+    /// What acknowledgements survive; null for what the server says (`durability.level`).
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
+    pub durability: Option<Level>,
+}
+
 /// Body of `POST /v2/organizations`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +116,7 @@ pub struct NewOrganization {
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(show_own, change_own))
+        .routes(routes!(set_durability))
         .routes(routes!(list, create))
         .routes(routes!(show, delete))
         .routes(routes!(suspend))
@@ -136,6 +153,27 @@ async fn change_own(
     let org = caller.require(Scope::OrgWrite)?.to_string();
     let name = change.name;
     let outcome = api.execute(&caller, Command::OrgRename { org, name }).await?;
+    Ok(Json(org_of(outcome)?.into()))
+}
+
+/// Say what acknowledgements survive
+///
+/// `disk`: the loss of power. `os`: the end of the process. `memory`: nothing, and nothing is stored. Between `disk` and
+/// `os` in force with the next commit; from or to `memory` when the broker starts the next time: then what is stored is
+/// removed, or storing begins.
+#[utoipa::path(put, path = "/v2/organization/durability", tag = "Organizations", security(("bearer" = [])),
+    request_body = DurabilityChange,
+    responses((status = 200, description = "The organization as it is now", body = Organization)))]
+async fn set_durability(
+    State(api): State<Api>,
+    caller: Caller,
+    Payload(change): Payload<DurabilityChange>,
+) -> Result<Json<Organization>, ApiError> {
+    let org = caller.require(Scope::OrgWrite)?.to_string();
+    let durability = change.durability;
+    let outcome = api
+        .execute(&caller, Command::OrgDurability { org, durability })
+        .await?;
     Ok(Json(org_of(outcome)?.into()))
 }
 

@@ -30,7 +30,7 @@ use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
 use crate::durable::pipeline::{Committer, Finished, Pipeline, Swept, TakenIn, Unstored};
-use crate::durable::{Aside, Refused, Stored};
+use crate::durable::{Aside, Level, Refused, Stored};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
@@ -323,6 +323,13 @@ impl OrgCell {
         self.committer
             .as_ref()
             .is_some_and(|committer| committer.pauses(conn, waker))
+    }
+
+    /// What an acknowledgement survives now.
+    pub(crate) fn level(&self) -> Level {
+        self.committer
+            .as_ref()
+            .map_or(Level::Memory, |committer| committer.level())
     }
 
     pub(crate) const fn committer(&self) -> Option<&Arc<Committer>> {

@@ -52,6 +52,7 @@ fn check_everything(orgs: &Orgs, directory: &Directory, missed: u64, now: Instan
     for cell in orgs.cells() {
         check_all(&cell, directory, now);
         refresh_limits(orgs, &cell, now);
+        orgs.refresh_level(&cell);
         if refresh_policy(&cell, directory, now).is_none() {
             orgs.forget(cell.id());
         }
@@ -85,6 +86,7 @@ fn apply(orgs: &Orgs, directory: &Directory, event: &AccountEvent, now: Instant)
             });
         }
         LiveEffect::NewQuotas => refresh_limits(orgs, &cell, now),
+        LiveEffect::NewDurability => orgs.refresh_level(&cell),
         LiveEffect::NewPolicy => {
             refresh_policy(&cell, directory, now);
         }

@@ -84,14 +84,14 @@ impl Orgs {
         if let Some(cell) = cells.get(id).filter(|cell| !cell.is_broken()) {
             return Some(Arc::clone(cell));
         }
-        if let Some(broken) = cells.get(id).filter(|_| self.durability.is_kept()) {
+        if let Some(broken) = cells.get(id).filter(|_| self.durability_of(id).is_kept()) {
             // It comes back as it was stored, which takes a moment.
             if let Some(me) = self.me.upgrade().filter(|_| broken.begins_revival()) {
                 tokio::spawn(me.revive(Arc::clone(broken)));
             }
             return None;
         }
-        let cell = self.cell(self.fresh(id)?, self.durability.fresh(id));
+        let cell = self.cell(self.fresh(id)?, self.durability_of(id).fresh(id));
         cells.insert(id.clone(), Arc::clone(&cell));
         Some(cell)
     }
@@ -122,7 +122,9 @@ impl Orgs {
     /// What the store answers.
     pub(crate) async fn restore(&self) -> Result<Totals, RestoreError> {
         let mut all = Totals::default();
-        if !self.durability.is_kept() {
+        let ids = self.ids();
+        let mut of_orgs = ids.iter().map(|id| self.durability_of(id));
+        if !self.durability.is_kept() && !of_orgs.any(|it| it.is_kept()) {
             return Ok(all);
         }
         let orgs = self.durability.erase_leftovers().await?;
@@ -132,7 +134,7 @@ impl Orgs {
                 "what deleted organizations had left in the store was removed"
             );
         }
-        for id in self.ids() {
+        for id in ids {
             if let Some(totals) = self.restore_one(&id).await? {
                 all.add(&totals);
             }
@@ -157,10 +159,19 @@ impl Orgs {
         let Some(fresh) = self.fresh(id) else {
             return Ok(None);
         };
-        let restored = restore::restore(&self.durability, fresh).await?;
+        let durability = self.durability_of(id);
+        if !durability.is_kept() {
+            // The server's own default is no reason to remove anything.
+            if self.directory.durability(id).is_some() {
+                let entries = durability.erase(id).await?;
+                tracing::info!(org = %id, entries, "stores nothing: what was stored is removed");
+            }
+            return Ok(None);
+        }
+        let restored = restore::restore(&durability, fresh).await?;
         let totals = restored.totals;
         if !totals.is_empty() || self.cells.read().contains_key(id) {
-            let (org, stored) = self.durability.of(restored);
+            let (org, stored) = durability.of(restored);
             let cell = self.cell(org, stored);
             self.cells.write().insert(id.clone(), Arc::clone(&cell));
             let now = self.history.clock().now();
@@ -213,7 +224,8 @@ impl Orgs {
         let (Some(cell), Some(me)) = (removed, self.me.upgrade()) else {
             return;
         };
-        if self.durability.is_kept() && !self.exists(id) {
+        let stored = self.durability.is_kept() || cell.level() != Level::Memory;
+        if stored && !self.exists(id) {
             tokio::spawn(me.erase(cell));
         }
     }
@@ -228,6 +240,19 @@ impl Orgs {
             Err(error) => {
                 tracing::error!(org = %id, %error, "what the organization had stored is still in the store");
             }
+        }
+    }
+
+    /// How an organization stores, beginning with when it is read back.
+    fn durability_of(&self, id: &OrgId) -> Durability {
+        self.durability.at(self.directory.durability(id))
+    }
+
+    /// What acknowledgements of an organization survive is another level: from the next commit on between `disk` and
+    /// `os`. Whether anything is stored at all is decided when it is read back.
+    pub(crate) fn refresh_level(&self, cell: &OrgCell) {
+        if let Some(committer) = cell.committer() {
+            committer.set_level(self.durability_of(cell.id()).level());
         }
     }
 

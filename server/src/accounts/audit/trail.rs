@@ -191,6 +191,9 @@ impl Draft {
             Command::OrgRename { name, .. } => {
                 org("organization_renamed").map(|draft| draft.with("name", name))
             }
+            Command::OrgDurability { durability, .. } => {
+                org("organization_durability_set").map(|draft| draft.with("durability", durability))
+            }
             Command::OrgSuspend { .. } => org("organization_suspended"),
             Command::OrgResume { .. } => org("organization_resumed"),
             Command::OrgDelete { .. } => org("organization_deleted"),
@@ -272,6 +275,7 @@ impl Draft {
             | Command::OrgList(_)
             | Command::OrgShow { .. }
             | Command::OrgRename { .. }
+            | Command::OrgDurability { .. }
             | Command::OrgSuspend { .. }
             | Command::OrgResume { .. }
             | Command::OrgDelete { .. }

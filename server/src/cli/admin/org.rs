@@ -10,6 +10,7 @@ use super::uri::named;
 use super::{AdminArgs, Order, OrgChoice};
 use crate::accounts::acl::Preset;
 use crate::cli::exit::{Exit, Failure};
+use crate::durable::Level;
 
 /// What was typed after `cloudsignal org`.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +58,15 @@ pub enum OrgAction {
         /// Its id
         org: String,
     },
+    /// Say what its acknowledgements survive; from or to memory, it is in force from the next start on
+    Durability {
+        /// Its id
+        org: String,
+
+        /// disk (the loss of power), os (the end of the process), memory (nothing), or default (as the server)
+        #[arg(value_parser = durability)]
+        level: DurabilityChoice,
+    },
     /// Remove it with all its users, keys, rules and messages
     Delete {
         /// Its id
@@ -73,6 +83,7 @@ Examples:
   cloudsignal org list
   cloudsignal org create 'Acme' --preset own-topics
   cloudsignal org suspend org_k7xm4pqr2n5t
+  cloudsignal org durability org_k7xm4pqr2n5t os
   cloudsignal org list --json | jq -r '.orgs[].id'";
 
 impl OrgAction {
@@ -100,6 +111,11 @@ impl OrgAction {
                 let call = Call::get("/v2/organization".to_owned());
                 Order::in_org(OrgChoice { org: Some(org) }, call, "org", Shape::Same)
             }
+            Self::Durability { org, level } => {
+                let body = json!({ "durability": level.0 });
+                let call = Call::new(Method::PUT, "/v2/organization/durability".to_owned(), body);
+                Order::in_org(OrgChoice { org: Some(org) }, call, "org", Shape::Same)
+            }
             Self::Suspend { org } => switched(&org, "suspend"),
             Self::Resume { org } => switched(&org, "resume"),
             Self::Delete { org, yes: true } => {
@@ -111,6 +127,18 @@ impl OrgAction {
                 return Err(Failure::because(Exit::Usage, text));
             }
         })
+    }
+}
+
+/// A level, or what the server says.
+#[derive(Clone, Copy, Debug)]
+pub struct DurabilityChoice(Option<Level>);
+
+fn durability(text: &str) -> Result<DurabilityChoice, String> {
+    let found = Level::ALL.into_iter().find(|level| level.name() == text);
+    match found {
+        None if text != "default" => Err("there are disk, os, memory and default".into()),
+        found => Ok(DurabilityChoice(found)),
     }
 }
 

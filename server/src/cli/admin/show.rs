@@ -6,6 +6,7 @@ use crate::accounts::command::{
     KeyView, MemberView, OrgState, OrgView, ProviderView, TokenGrant, TokenView, TokensOf, UserView,
 };
 use crate::accounts::{Outcome, QuotaSettings, Secret};
+use crate::durable::Level;
 
 /// The answer as text; every line ends.
 #[expect(clippy::too_many_lines, reason = "one arm for each outcome")]
@@ -148,6 +149,10 @@ fn org(org: &OrgView) -> String {
         ("made", org.created_at.to_string()),
         ("users", org.users.to_string()),
         ("keys", org.keys.to_string()),
+        (
+            "durability",
+            org.durability.map_or("as the server", Level::name).to_owned(),
+        ),
     ])
 }
 

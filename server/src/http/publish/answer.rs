@@ -14,6 +14,7 @@ use cloudsignal_core::codec::ReasonCode;
 
 use super::message::OwnedMessage;
 use super::publisher::Publisher;
+use crate::durable::Level;
 use crate::http::ApiError;
 
 /// Says that an answer was given before.
@@ -53,6 +54,8 @@ pub(in crate::http) struct PublishAnswer {
     qos: u8,
     /// How many sessions it was given to, connected or not.
     subscribers: usize,
+    /// What it survives, as far as it had to be stored.
+    durability: Level,
 }
 
 /// A message that was accepted, in the dialect of the REST bridge.
@@ -111,6 +114,7 @@ impl BatchAnswer {
             topic: "x".into(),
             qos: 1,
             subscribers: 0,
+            durability: Level::Disk,
         };
         Self::of(std::iter::once(Ok(answer)))
     }
@@ -249,7 +253,7 @@ impl Dialect {
 /// # Errors
 /// Why it was not published.
 pub(super) fn accepted(
-    outcome: &Submitted,
+    (outcome, promised): (&Submitted, Level),
     message: &OwnedMessage,
     publisher: &Publisher,
 ) -> Result<PublishAnswer, ApiError> {
@@ -262,6 +266,12 @@ pub(super) fn accepted(
         topic: message.topic.as_ref().as_str().into(),
         qos: message.qos.bits(),
         subscribers: outcome.reached,
+        // Whoever asked for more is told what there is; whoever asked for less, but waited, got it.
+        durability: if message.durability == Some(Level::Memory) {
+            Level::Memory
+        } else {
+            promised
+        },
     })
 }
 

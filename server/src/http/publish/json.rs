@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use cloudsignal_core::Qos;
 
 use super::message::{OwnedMessage, OwnedProperties, base64, qos, topic};
+use crate::durable::Level;
 use crate::http::ApiError;
 
 /// Messages in a batch.
@@ -43,6 +44,9 @@ pub(in crate::http) struct PublishRequest {
     /// Whether subscribers to come get it too; with an empty payload, that they no longer do.
     #[serde(default)]
     retain: bool,
+    /// What the answer waits for: `memory` for nothing, `os` or `disk` for what the organization promises at most. The
+    /// answer says what it was.
+    durability: Option<Level>,
     /// MQTT 5 properties.
     #[serde(default)]
     properties: Option<JsonProperties>,
@@ -133,6 +137,7 @@ impl PublishRequest {
             )?,
             qos: self.qos.map_or(Ok(qos_default), qos)?,
             retain: self.retain,
+            durability: self.durability,
             properties: self.properties.unwrap_or_default().check()?,
         };
         message.checked()

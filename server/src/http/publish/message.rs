@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
+use crate::durable::Level;
 use crate::http::ApiError;
 
 /// Length of a text or of binary data in MQTT, bytes.
@@ -23,6 +24,8 @@ pub(super) struct OwnedMessage {
     pub(super) payload: Bytes,
     pub(super) qos: Qos,
     pub(super) retain: bool,
+    /// What the answer has to wait for; if nothing is said, what the organization promises.
+    pub(super) durability: Option<Level>,
     pub(super) properties: OwnedProperties,
 }
 

@@ -188,12 +188,13 @@ async fn publish_one(api: &Api, publisher: &Publisher, asked: &Asked, route: Rou
         Ok(message) => message,
         Err(error) => return Reply::of_error(route.dialect, error),
     };
-    let mut outcomes = match submit::submit(api, &publisher.identity, std::slice::from_ref(&message)).await {
-        Ok(outcomes) => outcomes,
-        Err(error) => return Reply::of_error(route.dialect, error),
-    };
+    let (mut outcomes, level) =
+        match submit::submit(api, &publisher.identity, std::slice::from_ref(&message)).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => return Reply::of_error(route.dialect, error),
+        };
     let outcome = outcomes.pop().expect("invariant: one outcome for each message");
-    match answer::accepted(&outcome, &message, publisher) {
+    match answer::accepted((&outcome, level), &message, publisher) {
         Ok(accepted) => Reply::accepted(route.dialect, &accepted),
         Err(error) => Reply::of_error(route.dialect, error),
     }
@@ -229,7 +230,7 @@ async fn publish_batch(
     messages: Vec<Result<message::OwnedMessage, ApiError>>,
 ) -> Reply {
     let good: Vec<_> = messages.iter().flatten().cloned().collect();
-    let outcomes = match submit::submit(api, &publisher.identity, &good).await {
+    let (outcomes, level) = match submit::submit(api, &publisher.identity, &good).await {
         Ok(outcomes) => outcomes,
         Err(error) => return Reply::of_error(Dialect::Plain, error),
     };
@@ -239,7 +240,7 @@ async fn publish_batch(
             let outcome = outcomes
                 .next()
                 .expect("invariant: one outcome for each good message");
-            answer::accepted(outcome, &message, publisher)
+            answer::accepted((outcome, level), &message, publisher)
         })
     });
     Reply::batch(&BatchAnswer::of(results))

@@ -126,6 +126,7 @@ impl RawMessage {
             payload,
             qos: self.qos.unwrap_or(qos_default),
             retain: self.retain,
+            durability: None,
             properties: self.properties,
         };
         message.checked()

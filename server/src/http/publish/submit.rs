@@ -9,6 +9,7 @@ use cloudsignal_broker::org::Submitted;
 
 use super::message::OwnedMessage;
 use crate::accounts::CommandError;
+use crate::durable::Level;
 use crate::http::{Api, ApiError};
 use crate::orgs::cell::{Handover, SENDS_PER_HOLD_MAX};
 
@@ -17,12 +18,13 @@ const HOLD_MESSAGES_MAX: usize = 64;
 /// How long a request waits while too much of its organization is unstored. Connections are not read meanwhile, either.
 const RELIEF_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Hands messages over in order. Answers when what they changed is stored: one outcome for each.
+/// Hands messages over in order. Answers when what they changed is stored, for those that ask for it: one outcome for
+/// each, and what the organization promises.
 pub(super) async fn submit(
     api: &Api,
     identity: &Identity,
     messages: &[OwnedMessage],
-) -> Result<Vec<Submitted>, ApiError> {
+) -> Result<(Vec<Submitted>, Level), ApiError> {
     let orgs = &api.0.orgs;
     let Some(cell) = orgs.enter(&identity.org) else {
         return Err(if orgs.exists(&identity.org) {
@@ -37,6 +39,8 @@ pub(super) async fn submit(
         let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, committer.relieved()).await;
         relieved.map_err(|_late| CommandError::Busy)?;
     }
+    // As it is now: a change while the messages are on their way is not promised.
+    let level = cell.level();
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut last: Option<oneshot::Receiver<()>> = None;
     while outcomes.len() < messages.len() {
@@ -45,7 +49,8 @@ pub(super) async fn submit(
             let mut ticket = None;
             for message in messages.iter().skip(outcomes.len()).take(HOLD_MESSAGES_MAX) {
                 let outcome = org.handle_submission(identity, &message.submission(), now, effects);
-                ticket = outcome.ticket.or(ticket);
+                let waits = message.durability != Some(Level::Memory);
+                ticket = outcome.ticket.filter(|_| waits).or(ticket);
                 outcomes.push(outcome);
                 if effects.sends() >= SENDS_PER_HOLD_MAX {
                     break;
@@ -59,5 +64,5 @@ pub(super) async fn submit(
     if let Some(stored) = last {
         stored.await.map_err(|_never| CommandError::Storage)?;
     }
-    Ok(outcomes)
+    Ok((outcomes, level))
 }
