@@ -10,7 +10,7 @@ use crate::device::{connect, publish, waiting};
 use crate::operator::{SERVE, fail, lines};
 
 /// Enough to be written into sorted files.
-const MESSAGES: u8 = 70;
+const MESSAGES: u8 = 130;
 const MESSAGE_BYTES: usize = 300 * 1024;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
