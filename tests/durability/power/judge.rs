@@ -111,9 +111,9 @@ impl Judge<'_> {
         let (mut prober, _) = Client::connect(self.mqtt, "prober", 0).await;
         let mut probes = 0;
         for filter in &session.held {
-            prober
-                .publish(filter, &PROBE.to_string(), Qos::AtMostOnce, 0, false)
-                .await;
+            let probe = prober.publish(filter, &PROBE.to_string(), Qos::AtLeastOnce, 1, false);
+            probe.await;
+            assert_eq!(prober.next().await, Got::PubAck(1));
             probes += 1;
         }
         prober

@@ -46,6 +46,7 @@ struct Clients {
     amount: Amount,
     number: u64,
     packet_id: u16,
+    makes_users: bool,
 }
 
 /// The name of the n-th user that is made.
@@ -73,6 +74,7 @@ pub(crate) async fn run(site: &Site, amount: Amount) {
         amount,
         number: 0,
         packet_id: 0,
+        makes_users: true,
     };
     for round in 1..=amount.rounds {
         clients.round(round).await;
@@ -113,14 +115,11 @@ impl Clients {
         self.burst().await;
         self.set_retained(round).await;
         let body = json!({ "username": user_name(round) });
-        loop {
-            let (api, key) = (self.site.http, Some(self.site.key.as_str()));
+        let (api, key) = (self.site.http, Some(self.site.key.as_str()));
+        if self.makes_users {
             let made = http::ask(api, "POST", "/v2/users", key, Some(&body));
-            // One that was not acknowledged may be there all the same.
-            if [201, 409].contains(&made.expect("the API answers").status) {
-                break;
-            }
-            pause().await;
+            // Of one that was not acknowledged nobody knows whether it is there: it is the last.
+            self.makes_users = made.expect("the API answers").status == 201;
         }
     }
 
