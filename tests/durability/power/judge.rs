@@ -111,7 +111,8 @@ impl Judge<'_> {
         let (mut prober, _) = Client::connect(self.mqtt, "prober", 0).await;
         let mut probes = 0;
         for filter in &session.held {
-            let probe = prober.publish(filter, &PROBE.to_string(), Qos::AtLeastOnce, 1, false);
+            let payload = PROBE.to_string();
+            let probe = prober.publish(filter, &payload, Qos::AtLeastOnce, 1, false);
             probe.await;
             assert_eq!(prober.next().await, Got::PubAck(1));
             probes += 1;
