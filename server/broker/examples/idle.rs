@@ -1,10 +1,14 @@
-//! What a session costs whose client is away: memory of the machine alone, for sessions with three subscriptions each.
+//! What a session costs whose client is away: memory of the machine alone, for devices with three subscriptions each,
+//! two of them to filters of their own (`devices/000123456/cmd`, `devices/000123456/config`) and one that all have
+//! (`fleet/all`). Then what it takes to find them: one message to every device, which is no topic twice.
 //!
 //! ```text
-//! cargo run --release -p cloudsignal-broker --example idle -- 100000
+//! cargo run --release -p cloudsignal-broker --example idle -- SESSIONS USERS
 //! ```
+//! `USERS` is `one` (all devices log in with the same user) or `each` (every device has its own).
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "it says what it has measured")]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use std::fs;
 use std::sync::Arc;
@@ -12,10 +16,10 @@ use std::sync::Arc;
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::{
     Access, CloseCause, ConnId, Credential, Fetch, Identity, Limits, Message, Org, OrgId, Policy, Report,
-    Sink, Ticket,
+    Sink,
 };
-use cloudsignal_core::codec::{Connect, Packet, PacketId, Subscribe, SubscribeFilter};
-use cloudsignal_core::{Instant, Qos, TopicFilter, Version};
+use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
+use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName, Version};
 
 const SESSIONS_DEFAULT: u32 = 100_000;
 const NOW: Instant = Instant::ZERO;
@@ -51,8 +55,18 @@ fn memory_bytes() -> u64 {
     kib.expect("a number of kilobytes") * 1_024
 }
 
-fn identity(number: u32) -> Identity {
-    let user = format!("device{number}");
+/// Whose devices they are.
+#[derive(Clone, Copy)]
+enum Users {
+    One,
+    Each,
+}
+
+fn identity(number: u32, users: Users) -> Identity {
+    let user = match users {
+        Users::One => "fleet".to_owned(),
+        Users::Each => format!("device{number}"),
+    };
     Identity {
         org: OrgId::new("org_k7xm4pqr2n5t"),
         username: user.as_str().into(),
@@ -66,44 +80,63 @@ fn identity(number: u32) -> Identity {
 }
 
 /// Comes in, subscribes to what devices subscribe to, and goes.
-fn visit(org: &mut Org, number: u32) {
+fn visit(org: &mut Org, number: u32, users: Users) {
     let conn = ConnId(0);
-    let client_id = format!("device-{number:08}");
+    let client_id = format!("device-{number:09}");
     let mut connect = Connect::new(Version::V5, &client_id);
     (connect.clean_start, connect.session_expiry_secs) = (false, Some(u32::MAX));
-    org.handle_connect(conn, &connect, identity(number), NOW, &mut Nowhere);
-    let (own, answers) = (
-        format!("devices/{number}/commands"),
-        format!("devices/{number}/answers"),
-    );
-    let filters = [own.as_str(), answers.as_str(), "news/all"]
+    org.handle_connect(conn, &connect, identity(number, users), NOW, &mut Nowhere);
+    let own = ["cmd", "config"].map(|leaf| format!("devices/{number:09}/{leaf}"));
+    let filters = [&*own[0], &*own[1], "fleet/all"]
         .map(|filter| SubscribeFilter::new(TopicFilter::parse(filter).expect("a filter"), Qos::AtLeastOnce));
     let subscribe = Packet::Subscribe(Subscribe::new(PacketId::MIN, filters.into()));
     org.handle_packet(conn, &subscribe, NOW, &mut Nowhere);
     org.handle_closed(conn, NOW, &mut Nowhere);
-    if let Some(Ticket(ticket)) = org.seal() {
-        org.handle_stored(Ticket(ticket), NOW, &mut Nowhere);
+    if let Some(ticket) = org.seal() {
+        org.handle_stored(ticket, NOW, &mut Nowhere);
     }
 }
 
-fn main() {
-    let asked = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let sessions = asked.unwrap_or(SESSIONS_DEFAULT);
-    let mut org = Org::new(
-        OrgId::new("org_k7xm4pqr2n5t"),
-        Limits::default(),
-        Policy::permit_all(),
-        1,
-    );
-    let before = memory_bytes();
+/// One QoS 0 message to each device: it is found and, being away, not sent anything. Answers nanoseconds each.
+fn find_all(org: &mut Org, sessions: u32) -> u128 {
+    let publisher = ConnId(1);
+    let connect = Connect::new(Version::V5, "publisher");
+    org.handle_connect(publisher, &connect, identity(0, Users::One), NOW, &mut Nowhere);
+    let begin = std::time::Instant::now();
     for number in 0..sessions {
-        visit(&mut org, number);
+        let topic = format!("devices/{number:09}/cmd");
+        let publish = Publish::new(TopicName::parse(&topic).expect("a topic"), b"on");
+        org.handle_packet(publisher, &Packet::Publish(publish), NOW, &mut Nowhere);
     }
+    begin.elapsed().as_nanos() / u128::from(sessions.max(1))
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let sessions = args
+        .next()
+        .map(|text| text.parse().expect("a number of sessions"));
+    let sessions: u32 = sessions.unwrap_or(SESSIONS_DEFAULT);
+    let users = match args.next().as_deref() {
+        None | Some("one") => Users::One,
+        Some("each") => Users::Each,
+        Some(other) => panic!("USERS is one or each, not {other}"),
+    };
+    let policy = Policy::permit_all();
+    let mut org = Org::new(OrgId::new("org_k7xm4pqr2n5t"), Limits::default(), policy, 1);
+    let before = memory_bytes();
+    let begin = std::time::Instant::now();
+    for number in 0..sessions {
+        visit(&mut org, number, users);
+    }
+    let visit_nanos = begin.elapsed().as_nanos() / u128::from(sessions.max(1));
     let grown = memory_bytes() - before;
+    let there = org.counters().sessions_now;
     println!(
-        "{sessions} sessions with three subscriptions each: {} bytes each, {} MiB",
+        "{there} sessions with three subscriptions each: {} bytes each, {} MiB",
         grown / u64::from(sessions.max(1)),
         grown / 1_024 / 1_024
     );
-    println!("{} sessions are there", org.counters().sessions_now);
+    println!("a visit of each: {visit_nanos} ns");
+    println!("a message to each: {} ns", find_all(&mut org, sessions));
 }

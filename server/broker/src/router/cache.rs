@@ -13,7 +13,8 @@ use hashbrown::hash_map::EntryRef;
 use cloudsignal_core::{Qos, TopicName};
 
 use super::shared::GroupKey;
-use super::trie::{Direct, Trie};
+use super::subscribers::Direct;
+use super::trie::Trie;
 
 /// Topics remembered at once; when there are more, the next question empties the memory.
 const TOPICS_MAX: usize = 4_096;

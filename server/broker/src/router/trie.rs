@@ -3,65 +3,82 @@
 //! ```text
 //!          root
 //!         /    \
-//!    "sport"    '+'            filters: sport/tennis   sport/#   +/news
-//!     /   \#      \
-//! "tennis" [s2]  "news"        a filter ending in '#' is stored at its parent, which is
-//!   [s1]           [s3]        why `sport/#` matches `sport` itself
+//!    "sport"   "+"            filters: sport/tennis   sport/#   +/news
+//!     /   \      \
+//! "tennis" "#"  "news"        `sport/#` matches `sport` itself: whoever comes to a node looks below it
+//!   [s1]   [s2]  [s3]         for "#" at once
 //! ```
+//!
+//! In a fleet most filters are one device's own, so a node is small: 40 bytes, its text and its only subscriber
+//! included. Children are found by (parent, level) in one table of all nodes.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::num::NonZeroU32;
+use core::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use cloudsignal_core::{Qos, TopicFilter, TopicName};
+use cloudsignal_core::{TopicFilter, TopicName};
 
+use super::level::Level;
 use super::shared::GroupKey;
-
-/// A subscription of one session, as the tree keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Direct {
-    pub(crate) session: u32,
-    pub(crate) id: Option<NonZeroU32>,
-    pub(crate) qos: Qos,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    /// Whether the session may receive everything the filter matches; else it is asked topic by topic.
-    pub(crate) covered: bool,
-}
-
-/// Who subscribed to one filter.
-#[derive(Debug, Default)]
-struct Subscribers {
-    direct: Vec<Direct>,
-    groups: Vec<GroupKey>,
-}
-
-impl Subscribers {
-    const fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.groups.is_empty()
-    }
-}
+use super::subscribers::{Direct, Subscribers};
 
 #[derive(Debug)]
 struct Node {
     parent: u32,
-    /// The level under which the parent knows this node; empty for the root and for `+`.
-    level: Box<str>,
-    children: HashMap<Box<str>, u32, FixedState>,
-    plus: Option<u32>,
+    below: Below,
+    /// The level under which its parent knows it, `+` and `#` included; empty for the root.
+    level: Level,
     here: Subscribers,
-    hash: Subscribers,
+}
+
+/// Which nodes are below a node: nobody asks the table for children that are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Below(u32);
+
+impl Below {
+    const PLUS: u32 = 1 << 31;
+    const HASH: u32 = 1 << 30;
+    const NOTHING: Self = Self(0);
+
+    const fn has_plus(self) -> bool {
+        self.0 & Self::PLUS != 0
+    }
+
+    const fn has_hash(self) -> bool {
+        self.0 & Self::HASH != 0
+    }
+
+    /// Whether there are any for levels that are no wildcards.
+    const fn has_names(self) -> bool {
+        self.0 & !(Self::PLUS | Self::HASH) != 0
+    }
+
+    const fn add(&mut self, level: &[u8]) {
+        self.0 += Self::weight(level);
+    }
+
+    const fn remove(&mut self, level: &[u8]) {
+        self.0 -= Self::weight(level);
+    }
+
+    const fn weight(level: &[u8]) -> u32 {
+        match level {
+            b"+" => Self::PLUS,
+            b"#" => Self::HASH,
+            _ => 1,
+        }
+    }
 }
 
 /// The tree. Its memory is bounded by the subscriptions that sessions may hold.
 #[derive(Debug)]
 pub(crate) struct Trie {
     nodes: Slab<Node>,
+    /// Every node but the root, found by its parent and its level.
+    children: HashTable<u32>,
     hasher: FixedState,
 }
 
@@ -69,63 +86,45 @@ const ROOT: u32 = 0;
 
 impl Trie {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut trie = Self {
-            nodes: Slab::new(),
+        let mut nodes = Slab::new();
+        nodes.insert(Node {
+            parent: ROOT,
+            below: Below::NOTHING,
+            level: Level::new(""),
+            here: Subscribers::Nobody,
+        });
+        Self {
+            nodes,
+            children: HashTable::new(),
             hasher: FixedState::with_seed(seed),
-        };
-        trie.add_node(ROOT, "");
-        trie
+        }
     }
 
     /// Adds or replaces the subscription of a session to `filter`.
     pub(crate) fn subscribe(&mut self, filter: TopicFilter<'_>, direct: Direct) {
-        let subscribers = self.subscribers_mut(filter);
-        match subscribers
-            .direct
-            .iter_mut()
-            .find(|other| other.session == direct.session)
-        {
-            Some(other) => *other = direct,
-            None => subscribers.direct.push(direct),
-        }
+        self.node_mut(filter).here.put(direct);
     }
 
     pub(crate) fn unsubscribe(&mut self, filter: TopicFilter<'_>, session: u32) {
-        self.remove(filter, |subscribers| {
-            subscribers.direct.retain(|direct| direct.session != session);
-        });
+        self.remove(filter, |subscribers| subscribers.remove(session));
     }
 
     /// The subscription of a session to `filter`. For checks: what is routed goes through `matches`.
     pub(crate) fn subscription(&self, filter: TopicFilter<'_>, session: u32) -> Option<&Direct> {
-        let mut node = &self.nodes[ROOT as usize];
-        for level in filter.levels().filter(|level| *level != "#") {
-            let place = if level == "+" {
-                node.plus
-            } else {
-                node.children.get(level).copied()
-            };
-            node = &self.nodes[place? as usize];
-        }
-        let ends_in_hash = filter.levels().last() == Some("#");
-        let here = if ends_in_hash { &node.hash } else { &node.here };
-        here.direct.iter().find(|direct| direct.session == session)
+        self.nodes[self.find(filter)? as usize].here.get(session)
     }
 
     /// How many subscriptions there are, groups not counted.
     pub(crate) fn len(&self) -> usize {
-        let count = |node: &Node| node.here.direct.len() + node.hash.direct.len();
-        self.nodes.iter().map(|(_, node)| count(node)).sum()
+        self.nodes.iter().map(|(_, node)| node.here.len()).sum()
     }
 
     pub(crate) fn add_group(&mut self, filter: TopicFilter<'_>, group: GroupKey) {
-        self.subscribers_mut(filter).groups.push(group);
+        self.node_mut(filter).here.put_group(group);
     }
 
     pub(crate) fn remove_group(&mut self, filter: TopicFilter<'_>, group: GroupKey) {
-        self.remove(filter, |subscribers| {
-            subscribers.groups.retain(|&other| other != group);
-        });
+        self.remove(filter, |subscribers| subscribers.remove_group(group));
     }
 
     /// Calls `direct` and `group` for every subscription whose filter matches `topic`.
@@ -136,10 +135,7 @@ impl Trie {
         mut group: impl FnMut(GroupKey),
     ) {
         let levels: SmallVec<[&str; 16]> = topic.levels().collect();
-        let mut emit = |subscribers: &Subscribers| {
-            subscribers.direct.iter().for_each(&mut direct);
-            subscribers.groups.iter().copied().for_each(&mut group);
-        };
+        let mut emit = |node: &Node| node.here.each(&mut direct, &mut group);
         // [MQTT-4.7.2-1] a filter that begins with a wildcard does not match a topic that begins with `$`.
         let root_wildcards = !topic.is_dollar();
         let mut open: SmallVec<[(u32, usize); 32]> = SmallVec::new();
@@ -147,19 +143,20 @@ impl Trie {
         while let Some((place, depth)) = open.pop() {
             let node = &self.nodes[place as usize];
             let wildcards = depth > 0 || root_wildcards;
-            if wildcards {
-                emit(&node.hash);
+            if wildcards
+                && node.below.has_hash()
+                && let Some(hash) = self.child(place, "#")
+            {
+                emit(&self.nodes[hash as usize]);
             }
             let Some(&level) = levels.get(depth) else {
-                emit(&node.here);
+                emit(node);
                 continue;
             };
-            if let Some(plus) = node.plus.filter(|_| wildcards) {
-                open.push((plus, depth + 1));
-            }
-            if let Some(&child) = node.children.get(level) {
-                open.push((child, depth + 1));
-            }
+            let plus = (wildcards && node.below.has_plus()).then_some("+");
+            let name = node.below.has_names().then_some(level);
+            let children = plus.into_iter().chain(name);
+            open.extend(children.filter_map(|level| Some((self.child(place, level)?, depth + 1))));
         }
     }
 
@@ -169,91 +166,96 @@ impl Trie {
         self.nodes.len()
     }
 
-    fn subscribers_mut(&mut self, filter: TopicFilter<'_>) -> &mut Subscribers {
-        let mut place = ROOT;
-        for level in filter.levels() {
-            if level == "#" {
-                return &mut self.nodes[place as usize].hash;
-            }
-            place = self.child_or_new(place, level);
-        }
-        &mut self.nodes[place as usize].here
+    fn find(&self, filter: TopicFilter<'_>) -> Option<u32> {
+        let mut levels = filter.levels();
+        levels.try_fold(ROOT, |place, level| self.child(place, level))
+    }
+
+    fn node_mut(&mut self, filter: TopicFilter<'_>) -> &mut Node {
+        let levels = filter.levels();
+        let place = levels.fold(ROOT, |place, level| self.child_or_new(place, level));
+        &mut self.nodes[place as usize]
     }
 
     fn remove(&mut self, filter: TopicFilter<'_>, take: impl FnOnce(&mut Subscribers)) {
-        let mut place = ROOT;
-        for level in filter.levels() {
-            if level == "#" {
-                take(&mut self.nodes[place as usize].hash);
-                return self.prune(place);
-            }
-            let Some(child) = self.child(place, level) else {
-                return;
-            };
-            place = child;
+        if let Some(place) = self.find(filter) {
+            take(&mut self.nodes[place as usize].here);
+            self.prune(place);
         }
-        take(&mut self.nodes[place as usize].here);
-        self.prune(place);
     }
 
     /// Takes away nodes that lead nowhere, from `place` upwards.
     fn prune(&mut self, mut place: u32) {
         while place != ROOT {
             let node = &self.nodes[place as usize];
-            let leads_somewhere = !node.children.is_empty() || node.plus.is_some();
-            if leads_somewhere || !node.here.is_empty() || !node.hash.is_empty() {
+            if node.below != Below::NOTHING || !node.here.is_empty() {
                 return;
             }
-            let node = self.nodes.remove(place as usize);
-            let parent = &mut self.nodes[node.parent as usize];
-            if parent.plus == Some(place) {
-                parent.plus = None;
-            } else {
-                parent.children.remove(&node.level);
+            let hash = self.hash(node.parent, node.level.as_bytes());
+            if let Ok(entry) = self.children.find_entry(hash, |&other| other == place) {
+                entry.remove();
             }
+            let node = self.nodes.remove(place as usize);
+            self.nodes[node.parent as usize]
+                .below
+                .remove(node.level.as_bytes());
             place = node.parent;
         }
     }
 
-    fn child(&self, place: u32, level: &str) -> Option<u32> {
-        let node = &self.nodes[place as usize];
-        if level == "+" {
-            node.plus
-        } else {
-            node.children.get(level).copied()
-        }
-    }
-
-    fn child_or_new(&mut self, place: u32, level: &str) -> u32 {
-        if let Some(child) = self.child(place, level) {
-            return child;
-        }
-        if level == "+" {
-            let child = self.add_node(place, "");
-            self.nodes[place as usize].plus = Some(child);
-            return child;
-        }
-        let child = self.add_node(place, level);
-        self.nodes[place as usize].children.insert(level.into(), child);
-        child
-    }
-
-    fn add_node(&mut self, parent: u32, level: &str) -> u32 {
-        let node = Node {
-            parent,
-            level: level.into(),
-            children: HashMap::with_hasher(self.hasher.clone()),
-            plus: None,
-            here: Subscribers::default(),
-            hash: Subscribers::default(),
+    fn child(&self, parent: u32, level: &str) -> Option<u32> {
+        let is_it = |&place: &u32| {
+            let node = &self.nodes[place as usize];
+            node.parent == parent && node.level.is(level)
         };
-        u32::try_from(self.nodes.insert(node)).expect("invariant: limits keep subscriptions far below 2^32")
+        self.children
+            .find(self.hash(parent, level.as_bytes()), is_it)
+            .copied()
     }
+
+    fn child_or_new(&mut self, parent: u32, level: &str) -> u32 {
+        if let Some(child) = self.child(parent, level) {
+            return child;
+        }
+        let place = self.nodes.insert(Node {
+            parent,
+            below: Below::NOTHING,
+            level: Level::new(level),
+            here: Subscribers::Nobody,
+        });
+        let place = u32::try_from(place).expect("invariant: limits keep subscriptions far below 2^32");
+        self.nodes[parent as usize].below.add(level.as_bytes());
+        let hash = self.hash(parent, level.as_bytes());
+        let Self {
+            nodes,
+            children,
+            hasher,
+        } = self;
+        children.insert_unique(hash, place, |&other| {
+            let node = &nodes[other as usize];
+            hash_of(hasher, node.parent, node.level.as_bytes())
+        });
+        place
+    }
+
+    fn hash(&self, parent: u32, level: &[u8]) -> u64 {
+        hash_of(&self.hasher, parent, level)
+    }
+}
+
+fn hash_of(hasher: &FixedState, parent: u32, level: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write_u32(parent);
+    state.write(level);
+    state.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
+
+    use cloudsignal_core::Qos;
 
     use super::*;
 
@@ -315,11 +317,56 @@ mod tests {
             trie.subscribe(filter(text), direct(1));
         }
         for text in FILTERS {
+            trie.unsubscribe(filter(text), 2);
+        }
+        assert_eq!(trie.len(), FILTERS.len(), "what was not there takes nothing away");
+        for text in FILTERS {
             trie.unsubscribe(filter(text), 1);
             trie.unsubscribe(filter(text), 1);
         }
         assert_eq!(trie.node_count(), 1, "only the root is left");
         assert_eq!(matching(&trie, "a/b"), []);
+    }
+
+    #[test]
+    fn a_fleet_has_a_filter_in_common() {
+        let mut trie = Trie::new(7);
+        for session in [5, 1, 3] {
+            trie.subscribe(filter("fleet/all"), direct(session));
+            trie.add_group(filter("fleet/all"), GroupKey(u64::from(session)));
+        }
+        assert_eq!(matching(&trie, "fleet/all"), [1, 3, 5]);
+        let again = Direct {
+            qos: Qos::ExactlyOnce,
+            ..direct(3)
+        };
+        trie.subscribe(filter("fleet/all"), again);
+        assert_eq!(trie.subscription(filter("fleet/all"), 3), Some(&again));
+        for session in [1, 5] {
+            trie.unsubscribe(filter("fleet/all"), session);
+        }
+        for group in [1, 3, 5] {
+            trie.remove_group(filter("fleet/all"), GroupKey(group));
+        }
+        assert_eq!(matching(&trie, "fleet/all"), [3]);
+        trie.unsubscribe(filter("fleet/all"), 3);
+        assert_eq!(trie.node_count(), 1);
+    }
+
+    #[test]
+    fn a_level_may_be_long() {
+        let mut trie = Trie::new(7);
+        let long = "a-level-that-is-longer-than-most/and-one-below-it-that-is-too";
+        trie.subscribe(filter(long), direct(2));
+        assert_eq!(matching(&trie, long), [2]);
+        assert_eq!(matching(&trie, "a-level-that-is-longer-than-most"), []);
+        trie.unsubscribe(filter(long), 2);
+        assert_eq!(trie.node_count(), 1);
+    }
+
+    #[test]
+    fn a_node_is_small() {
+        assert_eq!(size_of::<Node>(), 40);
     }
 
     #[test]
