@@ -9,6 +9,7 @@ use cloudsignal_broker::OrgId;
 
 use super::acl::PolicyDocument;
 use super::command::{KeyView, OrgState, OrgView, UserView};
+use super::doubt::Doubts;
 use super::marks::TokenMarks;
 use super::names::Email;
 use super::providers::Provider;
@@ -22,6 +23,8 @@ pub(super) struct Account {
     /// Held by whoever changes users, keys, the policy or the organization itself, from its look at the
     /// state until the change is stored: changes of one organization happen one after the other.
     pub(super) gate: Arc<tokio::sync::Mutex<()>>,
+    /// Changes of which it is not known whether they are stored.
+    pub(super) doubts: Doubts,
     /// Short looks and short changes only; never held across an await.
     pub(super) state: RwLock<AccountState>,
 }
@@ -100,6 +103,7 @@ impl Account {
         Self {
             id,
             gate: Arc::default(),
+            doubts: Doubts::default(),
             state: RwLock::new(state),
         }
     }

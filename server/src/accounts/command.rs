@@ -538,8 +538,10 @@ pub enum CommandError {
     /// Too much is going on. Try again.
     #[error("the server is busy; try again")]
     Busy,
-    /// The store cannot write. Whether the change is there after a restart is not known.
-    #[error("the change could not be stored")]
+    /// The store cannot write. Whether the change was stored is known, and in force, once it works again.
+    #[error(
+        "the store does not work: whether the change was stored is known when it does; look, or try again"
+    )]
     Storage,
 }
 

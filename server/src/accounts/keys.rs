@@ -145,7 +145,7 @@ impl Directory {
                 return Err(CommandError::invalid("expires_in_secs", problem));
             }
         };
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let removed = room_for_a_key(&account, now)?;
         let secret_key = Secret::generate(kind.prefix());
         let new = NewKey {
@@ -204,7 +204,7 @@ impl Directory {
             let problem = format!("must be at most {KEY_GRACE_SECS_MAX} seconds");
             return Err(CommandError::invalid("grace_secs", problem));
         }
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let now = self.0.clock.wall().whole_secs();
         let old = account.state.read().keys.get(key_id.as_str()).cloned();
         let old = old.ok_or_else(|| CommandError::not_found("key"))?.record;
@@ -273,7 +273,7 @@ impl Directory {
         key_id: String,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let key = account.state.read().keys.get(key_id.as_str()).cloned();
         let digest = key.ok_or_else(|| CommandError::not_found("key"))?.record.digest;
         let change = KeyChange {

@@ -85,7 +85,7 @@ impl Directory {
         email: &Email,
         hash: Option<Arc<str>>,
     ) -> Result<LoggedIn, CommandError> {
-        let gate = account.lock().await?;
+        let gate = self.lock(account).await?;
         if !account.is_active() {
             return Err(CredentialFault::Suspended.into());
         }

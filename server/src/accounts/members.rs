@@ -80,7 +80,7 @@ impl Directory {
         let account = self.account(org)?;
         let email = Email::parse(email).map_err(|error| CommandError::name("email", error))?;
         let (hash, made) = self.new_password(password).await?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         account.check_power(trail.actor(), role)?;
         {
             let state = account.state.read();
@@ -158,7 +158,7 @@ impl Directory {
             None => None,
             Some(password) => Some(self.new_password(Some(password)).await?.0),
         };
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let (email, mut member) = account.member(email)?;
         account.check_power(trail.actor(), member.role)?;
         if let Some(role) = role {
@@ -196,7 +196,7 @@ impl Directory {
         email: &str,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let (email, member) = account.member(email)?;
         account.check_power(trail.actor(), member.role)?;
         account.keep_an_owner(&member, Role::Viewer)?;

@@ -7,6 +7,7 @@
 //! | `orgs`, `sign_up`, `users`, `members`, `logins`, `keys`, `tokens`, `policies`, `providers`, `certificates` | how each command is carried out |
 //! | `key_check`, `token_check` | from a secret that is shown to whose it is |
 //! | `change` | how a change happens: stored with its entry of the trail, then in force, then told |
+//! | `doubt` | changes of which it is not known whether they are stored |
 //! | [`scope`] | what a key may do |
 //! | [`audit`] | who changed what |
 //! | [`event`] | what changed, for open connections |
@@ -26,6 +27,7 @@ mod certificates;
 mod change;
 pub mod command;
 pub mod directory;
+mod doubt;
 pub mod event;
 mod expiring;
 mod key_check;

@@ -115,7 +115,7 @@ impl Directory {
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         check_title(&name).map_err(|error| CommandError::name("name", error))?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.state.read().record.clone();
         record.name = name;
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
@@ -134,7 +134,7 @@ impl Directory {
         durability: Option<Level>,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.state.read().record.clone();
         record.durability = durability;
         let commit = Commit::new().put(Table::Config, org_key(&account.id), Expect::Any, encode(&record));
@@ -160,7 +160,7 @@ impl Directory {
         change: AccountChange,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.state.read().record.clone();
         if record.state == state {
             return Ok(Outcome::Org(account.view()));
@@ -179,7 +179,7 @@ impl Directory {
     /// finished by the next start.
     pub(super) async fn org_delete(&self, trail: Trail, org: &str) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.state.read().record.clone();
         record.state = OrgState::Deleting;
         let commit = Commit::new()
@@ -349,17 +349,6 @@ fn load_mark(tokens: &mut TokenMarks, path: &str, entry: &Entry, now: WallTime) 
     };
     tokens.epoch_last = tokens.epoch_last.max(epoch);
     Ok(())
-}
-
-impl Account {
-    /// Waits for earlier changes of this organization, and until the guard is dropped keeps later ones waiting.
-    pub(super) async fn lock(&self) -> Result<OwnedMutexGuard<()>, CommandError> {
-        let gate = Arc::clone(&self.gate).lock_owned().await;
-        match self.state.read().record.state {
-            OrgState::Active | OrgState::Suspended => Ok(gate),
-            OrgState::Deleting => Err(CommandError::not_found("organization")),
-        }
-    }
 }
 
 impl Inner {

@@ -36,7 +36,7 @@ impl Directory {
                 PolicyDocument::parse(source).map_err(|faults| CommandError::Policy { faults })?
             }
         };
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         if let Some(etags) = if_match {
             let etag = account.state.read().policy.etag();
             if !etags.contains(&etag) {

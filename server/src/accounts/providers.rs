@@ -104,7 +104,7 @@ impl Directory {
                 "is the server's own; choose another one",
             ));
         }
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         {
             let state = account.state.read();
             if state.providers.contains_key(name) {
@@ -155,7 +155,7 @@ impl Directory {
         end_connections: bool,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.provider(name)?.record;
         changes.apply(&mut record);
         record.updated_at = self.0.clock.wall().whole_secs();
@@ -187,7 +187,7 @@ impl Directory {
         name: &str,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         account.provider(name)?;
         let key = key_of(&account.id, record::PROVIDERS, name);
         let commit = Commit::new().delete(Table::Config, key, Expect::Any);

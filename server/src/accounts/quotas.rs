@@ -105,7 +105,7 @@ impl Directory {
         overrides: Option<BTreeMap<String, u64>>,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let mut record = account.state.read().record.clone();
         let QuotaSettings {
             plan: old_plan,

@@ -39,7 +39,7 @@ impl Directory {
         let account = self.account(org)?;
         check_user_name(&name).map_err(|error| CommandError::name("name", error))?;
         let (hash, made) = self.new_password(password).await?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let now = self.0.clock.wall();
         let user = User {
             password: hash,
@@ -91,7 +91,7 @@ impl Directory {
         enabled: bool,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let user = account.state.read().users.get(name.as_str()).cloned();
         let mut user = user.ok_or_else(|| CommandError::not_found("user"))?;
         let was_disabled = user.disabled;
@@ -146,7 +146,7 @@ impl Directory {
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
         let (hash, made) = self.new_password(password).await?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         let before = account.state.read().users.get(name.as_str()).cloned();
         let before = before.ok_or_else(|| CommandError::not_found("user"))?;
         // Later than the one before even if the clock was set back.
@@ -182,7 +182,7 @@ impl Directory {
         name: String,
     ) -> Result<Outcome, CommandError> {
         let account = self.account(org)?;
-        let gate = account.lock().await?;
+        let gate = self.lock(&account).await?;
         if !account.state.read().users.contains_key(name.as_str()) {
             return Err(CommandError::not_found("user"));
         }

@@ -1,10 +1,7 @@
 //! Stores that fail: nothing is acknowledged that is not there, everything is once it is, and nothing is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use tokio::sync::watch;
 
 use cloudsignal_broker::{ConnId, Identity, Limits, Org, OrgId, Policy};
 use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
@@ -22,87 +19,8 @@ use crate::net::origin::Origin;
 use crate::net::outbox::{Batch, Outbox};
 use crate::orgs::Orgs;
 use crate::orgs::cell::{Handover, OrgCell};
-use crate::store::{
-    Commit, CommitError, Done, Entry, Expect, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf,
-    ShelfPage, ShelfWrites, Store, StoreExt, Table, Watch, memory,
-};
-
-/// What becomes of a commit that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    /// Nothing of it is there.
-    Before,
-    /// It is there, and nobody knows.
-    After,
-    /// It is turned away at the door.
-    Busy,
-    /// Whatever holds [`NEVER`] is refused for good.
-    Never,
-}
-
-const NEVER: &[u8] = b"never";
-
-/// A store that fails one commit.
-#[derive(Debug)]
-struct Flaky {
-    inner: Arc<dyn Store>,
-    commits: AtomicUsize,
-    fails_at: usize,
-    failure: Failure,
-}
-
-impl Store for Flaky {
-    fn commit(&self, commit: Commit, done: Done) {
-        if self.failure == Failure::Never && commit.holds(NEVER) {
-            return done(Err(CommitError::Refused("planted".into())));
-        }
-        if self.commits.fetch_add(1, Ordering::SeqCst) + 1 != self.fails_at {
-            return self.inner.commit(commit, done);
-        }
-        let failed = || CommitError::Failed("the disk is full".into());
-        match self.failure {
-            Failure::Before => done(Err(failed())),
-            Failure::After => self.inner.commit(commit, Box::new(move |_| done(Err(failed())))),
-            Failure::Busy => done(Err(CommitError::Busy)),
-            Failure::Never => self.inner.commit(commit, done),
-        }
-    }
-
-    fn get(&self, table: Table, key: &Key) -> Reading<Option<Entry>> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: Table, prefix: &Prefix, after: Option<&Key>, entries_max: usize) -> Reading<Page> {
-        self.inner.scan(table, prefix, after, entries_max)
-    }
-
-    fn read(&self, org: &OrgId, from: Seq, records_max: usize) -> Reading<Vec<LogRecord>> {
-        self.inner.read(org, from, records_max)
-    }
-
-    fn shelf(
-        &self,
-        shelf: Shelf,
-        org: &OrgId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        entries_max: usize,
-    ) -> Reading<ShelfPage> {
-        self.inner.shelf(shelf, org, prefix, after, entries_max)
-    }
-
-    fn watch(&self, table: Table, prefix: Prefix) -> Watch {
-        self.inner.watch(table, prefix)
-    }
-
-    fn committed(&self) -> watch::Receiver<Seq> {
-        self.inner.committed()
-    }
-
-    fn meters(&self) -> &Meters {
-        self.inner.meters()
-    }
-}
+use crate::store::flaky::{Failure, Flaky, NEVER};
+use crate::store::{Commit, Expect, Shelf, ShelfWrites, Store, StoreExt, Table, memory};
 
 fn org() -> OrgId {
     OrgId::new("org_test")
@@ -124,16 +42,14 @@ struct Client {
 }
 
 impl Bench {
-    fn new(fails_at: usize, failure: Failure) -> Self {
+    fn new(fails: Option<(usize, Failure)>) -> Self {
         let clock = Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap());
         let inner: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
-        let flaky = Arc::new(Flaky {
-            inner: Arc::clone(&inner),
-            commits: AtomicUsize::new(0),
-            fails_at,
-            failure,
-        });
-        let stored = Durability::new(flaky, clock.clone(), Level::Disk).fresh(&org());
+        let flaky = Flaky::working(Arc::clone(&inner));
+        if let Some((number, failure)) = fails {
+            flaky.fail(number, failure);
+        }
+        let stored = Durability::new(Arc::new(flaky), clock.clone(), Level::Disk).fresh(&org());
         let committer = stored.1.clone().unwrap();
         let history = History::new(Arc::clone(&inner), clock.clone());
         let cell = OrgCell::new(
@@ -208,7 +124,7 @@ fn publish_this(payload: &'static [u8], id: u16) -> Packet<'static> {
 async fn an_acknowledgement_never_runs_ahead_of_the_store() {
     for fails_at in 1..=5 {
         for failure in [Failure::Before, Failure::After, Failure::Busy] {
-            let bench = Bench::new(fails_at, failure);
+            let bench = Bench::new(Some((fails_at, failure)));
             let away = bench.connect("away", u32::MAX);
             assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
             let filter = SubscribeFilter::new(TopicFilter::parse("a").unwrap(), Qos::AtLeastOnce);
@@ -320,7 +236,7 @@ async fn a_broken_organization_comes_back_as_it_was_stored_and_a_deleted_one_lea
 
 #[tokio::test]
 async fn what_can_never_be_stored_costs_its_publisher_and_nobody_else() {
-    let bench = Bench::new(0, Failure::Never);
+    let bench = Bench::new(None);
     let away = bench.connect("away", u32::MAX);
     assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
     let filter = SubscribeFilter::new(TopicFilter::parse("a").unwrap(), Qos::AtLeastOnce);
@@ -347,7 +263,7 @@ async fn what_can_never_be_stored_costs_its_publisher_and_nobody_else() {
 /// While a commit fails, nobody hears anything that it promises, and what needs no storage goes on.
 #[tokio::test]
 async fn while_the_store_fails_only_those_wait_who_need_it() {
-    let bench = Bench::new(1, Failure::Before);
+    let bench = Bench::new(Some((1, Failure::Before)));
     let away = bench.connect("away", u32::MAX);
     let clean = bench.connect("clean", 0);
     let mut batch = Batch::default();

@@ -193,6 +193,15 @@ impl Commit {
         appended + put + shelved
     }
 
+    /// What it makes of keys, in their order: what it relies on, and the value unless the key is removed.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (Table, &Key, Expect, Option<&Bytes>)> {
+        self.ops.iter().filter_map(|op| match &op.write {
+            Write::Put { value, .. } => Some((op.table, &op.key, op.expect, Some(value))),
+            Write::Delete => Some((op.table, &op.key, op.expect, None)),
+            Write::Nothing => None,
+        })
+    }
+
     /// Whether a value that goes to a shelf has these bytes in it.
     #[cfg(test)]
     pub(crate) fn holds(&self, bytes: &[u8]) -> bool {

@@ -31,6 +31,8 @@
 pub mod commit;
 mod embedded;
 pub mod fjall;
+#[cfg(test)]
+pub(crate) mod flaky;
 pub mod format;
 pub mod key;
 pub mod loss;

@@ -17,7 +17,7 @@ pub(crate) struct Books {
     pub(crate) messages: BTreeMap<u64, Message>,
     /// What each retained topic was set to, in order.
     pub(crate) retained: BTreeMap<String, Vec<Write>>,
-    /// Successful answers to the making of users, who are made one after the other.
+    /// Answers that a user was made, or exists, to the making of users one after the other.
     pub(crate) users: u64,
 }
 
@@ -140,7 +140,8 @@ impl Books {
                 self.connection(*socket).down = rest;
             }
             Event::Sent { socket, bytes } if socket.own_port == self.ports.http => {
-                self.users += u64::from(bytes.starts_with(b"HTTP/1.1 201"));
+                let is_there = [b"HTTP/1.1 201", b"HTTP/1.1 409"];
+                self.users += u64::from(is_there.iter().any(|it| bytes.starts_with(*it)));
             }
             _ => {}
         }

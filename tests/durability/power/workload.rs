@@ -46,7 +46,6 @@ struct Clients {
     amount: Amount,
     number: u64,
     packet_id: u16,
-    makes_users: bool,
 }
 
 /// The name of the n-th user that is made.
@@ -74,7 +73,6 @@ pub(crate) async fn run(site: &Site, amount: Amount) {
         amount,
         number: 0,
         packet_id: 0,
-        makes_users: true,
     };
     for round in 1..=amount.rounds {
         clients.round(round).await;
@@ -114,12 +112,23 @@ impl Clients {
         }
         self.burst().await;
         self.set_retained(round).await;
-        let body = json!({ "username": user_name(round) });
+        self.make_user(round).await;
+    }
+
+    /// Of one that was refused nobody knows whether it is there, until it is made once more.
+    async fn make_user(&self, number: u64) {
+        let body = json!({ "username": user_name(number) });
         let (api, key) = (self.site.http, Some(self.site.key.as_str()));
-        if self.makes_users {
+        let mut is_doubtful = false;
+        loop {
             let made = http::ask(api, "POST", "/v2/users", key, Some(&body));
-            // Of one that was not acknowledged nobody knows whether it is there: it is the last.
-            self.makes_users = made.expect("the API answers").status == 201;
+            match made.expect("the API answers").status {
+                201 => return,
+                409 if is_doubtful => return,
+                503 => is_doubtful = true,
+                status => panic!("user {number}: {status}"),
+            }
+            pause().await;
         }
     }
 
@@ -219,10 +228,7 @@ impl Clients {
         if round.is_multiple_of(CLEAR_EVERY) {
             payload.clear();
         }
-        let publish = self
-            .publisher
-            .publish(&topic, &payload, Qos::AtLeastOnce, id, true);
-        publish.await;
-        assert_eq!(self.publisher.next().await, Got::PubAck(id));
+        self.publish_until(&topic, &payload, Qos::AtLeastOnce, id, true, &Got::PubAck(id))
+            .await;
     }
 }

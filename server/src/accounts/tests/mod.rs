@@ -24,6 +24,7 @@ use crate::store::conformance::copy_folder;
 use crate::store::{DataLoss, fjall, memory};
 
 mod corpus;
+mod doubt;
 mod people;
 mod providers;
 mod tokens;

@@ -167,7 +167,7 @@ async fn power_over_members_is_judged_as_it_is_when_the_change_happens() {
     }
     // Her own login was good when she asked; at the gate she is behind the change of her role.
     let account = bench.directory.account(&org.id).unwrap();
-    let gate = account.lock().await.unwrap();
+    let gate = bench.directory.lock(&account).await.unwrap();
     let (demoted, refused, ()) = tokio::join!(
         biased;
         bench.run(set("eve@example.com", Role::Viewer)),
