@@ -19,6 +19,8 @@ use crate::http::ApiError;
 
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Seconds after which a request without an answer may be repeated.
+const UNKNOWN_RETRY_SECS: u32 = 5;
 /// Seconds after which a quota may be tried again.
 const QUOTA_RETRY_SECS: u32 = 1;
 
@@ -309,6 +311,18 @@ fn refusal(outcome: &Submitted, message: &OwnedMessage, publisher: &Publisher) -
         Some(quota) => error.with_fact("quota", json!(quota.name())),
         None => error,
     }
+}
+
+/// Whether anything was published is not known yet.
+pub(super) fn unknown(has_key: bool) -> ApiError {
+    let text = if has_key {
+        "the outcome is unknown: what was handed over is not stored yet, and may be delivered. Send the request again \
+         with the same Idempotency-Key: as long as the server runs it is done once, and answered when it is stored"
+    } else {
+        "the outcome is unknown: what was handed over is not stored yet, and may be delivered. Sent again, it may be \
+         published twice; a request with an Idempotency-Key can be repeated safely"
+    };
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", text).retry_after(UNKNOWN_RETRY_SECS)
 }
 
 fn json_header() -> [(HeaderName, HeaderValue); 1] {

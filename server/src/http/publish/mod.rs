@@ -27,6 +27,8 @@ mod rate;
 mod raw;
 mod submit;
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use cloudsignal_core::Qos;
@@ -42,6 +44,13 @@ use json::{BatchRequest, PublishRequest};
 use publisher::Publisher;
 use rate::{Left, Rate, Rates};
 use raw::RawParams;
+
+/// How long a request waits for its answer. What it was about to do is done all the same.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(
+    submit::RELIEF_WAIT_MAX.as_millis() < ANSWER_WAIT_MAX.as_millis(),
+    "who is told that it is late has handed its messages over"
+);
 
 /// What publishing over HTTP remembers between requests.
 #[derive(Debug)]
@@ -175,12 +184,24 @@ async fn remembered(
     work: impl Future<Output = Reply> + Send + 'static,
 ) -> Result<Reply, ApiError> {
     match asking? {
-        None => Ok(work.await),
+        None => in_time(ANSWER_WAIT_MAX, false, async { Ok(work.await) }).await,
         Some((key, fingerprint)) => {
             let (holder, answered) = (publisher.holder(), &api.0.publish.answered);
-            answered.once(&holder, &key, fingerprint, work).await
+            let answer = answered.once(&holder, &key, fingerprint, work);
+            in_time(ANSWER_WAIT_MAX, true, answer).await
         }
     }
+}
+
+/// The answer, or that nobody knows it yet: a message that was handed over is stored once the store works again.
+/// A request with a key goes on without its client, so that its repetition gets the answer.
+async fn in_time(
+    wait: Duration,
+    has_key: bool,
+    answer: impl Future<Output = Result<Reply, ApiError>>,
+) -> Result<Reply, ApiError> {
+    let answer = tokio::time::timeout(wait, answer).await;
+    answer.unwrap_or_else(|_late| Err(answer::unknown(has_key)))
 }
 
 async fn publish_one(api: &Api, publisher: &Publisher, asked: &Asked, route: Route) -> Reply {

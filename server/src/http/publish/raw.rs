@@ -10,6 +10,7 @@ use cloudsignal_core::Qos;
 use cloudsignal_core::topic::TopicNameBuf;
 
 use super::message::{OwnedMessage, OwnedProperties, base64, qos, topic};
+use crate::durable::Level;
 use crate::http::ApiError;
 
 /// How the headers about a message begin: `X-MQTT-Topic` says what `?topic=` says.
@@ -28,6 +29,8 @@ pub(super) struct RawParams {
     qos: Option<u8>,
     /// Whether subscribers to come get it too.
     retain: Option<bool>,
+    /// What the answer waits for, as in JSON.
+    durability: Option<Level>,
     /// 1 says that the payload is UTF-8 text, 0 that it is bytes.
     #[param(minimum = 0, maximum = 1)]
     payload_format_indicator: Option<u8>,
@@ -46,9 +49,10 @@ pub(super) struct RawParams {
 }
 
 /// Everything of a message that may stand in the query beside its topic.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "qos",
     "retain",
+    "durability",
     "payload_format_indicator",
     "message_expiry_interval",
     "content_type",
@@ -64,6 +68,7 @@ pub(super) struct RawMessage {
     topic: TopicNameBuf,
     qos: Option<Qos>,
     retain: bool,
+    durability: Option<Level>,
     properties: OwnedProperties,
 }
 
@@ -84,6 +89,7 @@ impl RawMessage {
             topic: topic("topic", name)?,
             qos: None,
             retain: false,
+            durability: None,
             properties: OwnedProperties::default(),
         };
         for (name, value) in said {
@@ -97,6 +103,7 @@ impl RawMessage {
         match name {
             "qos" => self.qos = Some(qos(number(name, &value)?)?),
             "retain" => self.retain = flag(name, &value)?,
+            "durability" => self.durability = Some(level(name, &value)?),
             "payload_format_indicator" => properties.payload_format = Some(flag(name, &value)?),
             "message_expiry_interval" => {
                 let secs = number(name, &value)?;
@@ -126,7 +133,7 @@ impl RawMessage {
             payload,
             qos: self.qos.unwrap_or(qos_default),
             retain: self.retain,
-            durability: None,
+            durability: self.durability,
             properties: self.properties,
         };
         message.checked()
@@ -172,6 +179,13 @@ fn flag(name: &str, text: &str) -> Result<bool, ApiError> {
     }
 }
 
+fn level(name: &str, text: &str) -> Result<Level, ApiError> {
+    let mut levels = Level::ALL.into_iter();
+    levels
+        .find(|level| level.name() == text)
+        .ok_or_else(|| ApiError::invalid_value(format!("{name} must be disk, os or memory")))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
@@ -189,10 +203,15 @@ mod tests {
 
     #[test]
     fn a_topic_outside_of_the_body_makes_the_body_the_payload() {
-        let said = of("/v2/publish?topic=a/b&qos=2&retain=true", None);
+        let said = of("/v2/publish?topic=a/b&qos=2&retain=true&durability=memory", None);
         let message = said.unwrap().unwrap().with_payload(Bytes::new(), Qos::AtMostOnce);
         let message = message.unwrap();
         assert_eq!((message.qos, message.retain), (Qos::ExactlyOnce, true));
+        assert_eq!(message.durability, Some(Level::Memory));
+        let header = Some(("X-MQTT-Durability", "os"));
+        let message = of("/v2/publish?topic=a", header).unwrap().unwrap();
+        assert_eq!(message.durability, Some(Level::Os));
+        assert!(of("/v2/publish?topic=a&durability=paper", None).is_err());
         assert!(of("/v2/publish?pretty=1", None).unwrap().is_none());
         assert!(of("/v2/publish?topic=a&qos=3", None).is_err());
     }

@@ -16,7 +16,7 @@ use crate::orgs::cell::{Handover, SENDS_PER_HOLD_MAX};
 /// Messages that are handed over in one hold.
 const HOLD_MESSAGES_MAX: usize = 64;
 /// How long a request waits while too much of its organization is unstored. Connections are not read meanwhile, either.
-const RELIEF_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(super) const RELIEF_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Hands messages over in order. Answers when what they changed is stored, for those that ask for it: one outcome for
 /// each, and what the organization promises.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use axum::response::IntoResponse as _;
 
 use super::super::answer::Dialect;
+use super::super::in_time;
 use super::*;
 use crate::clock::WallTime;
 
@@ -104,6 +105,32 @@ async fn what_was_begun_is_finished_when_its_client_has_gone() {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(gone.as_mut().poll(&mut cx).is_pending());
     }
+    let reply = bench.once("a", 1).await.unwrap().into_response();
+    assert_eq!(reply.headers()["idempotency-replayed"], "true");
+    assert_eq!(bench.done(), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_wait_any_longer_is_told_so_and_gets_the_answer_later() {
+    let bench = Bench::new();
+    let (stored, store) = tokio::sync::oneshot::channel::<()>();
+    let done = Arc::clone(&bench.done);
+    let work = async move {
+        done.fetch_add(1, Ordering::SeqCst);
+        store.await.unwrap();
+        Reply::batch(&super::super::answer::BatchAnswer::of_one())
+    };
+    let holder = ("org_a".into(), "k1".into());
+    let wait = Duration::from_millis(20);
+    let first = bench.answered.once(&holder, "a", [1; 32], work);
+    let late = in_time(wait, true, first).await.unwrap_err().into_response();
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(late.headers().contains_key("retry-after"));
+    let again = in_time(wait, true, bench.once("a", 1)).await.unwrap_err();
+    let (status, body) = again.into_parts();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "it is at work still");
+    assert!(body["error"].to_string().contains("outcome_unknown"), "{body:?}");
+    stored.send(()).unwrap();
     let reply = bench.once("a", 1).await.unwrap().into_response();
     assert_eq!(reply.headers()["idempotency-replayed"], "true");
     assert_eq!(bench.done(), 1);
