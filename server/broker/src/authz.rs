@@ -6,7 +6,6 @@
 mod compiled;
 
 use alloc::string::String;
-use alloc::sync::Arc;
 
 use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::topic::TopicName;
@@ -112,19 +111,19 @@ pub enum Decider {
     FullAccess,
 }
 
-/// A policy as it is about one session.
-#[derive(Clone, Debug)]
-pub struct Grants {
+/// A policy as it is about one session. Nothing but three references: it is made wherever something is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Grants<'a> {
     /// `None`: everything is allowed.
-    policy: Option<Arc<CompiledPolicy>>,
-    identity: Arc<Identity>,
-    client_id: Arc<str>,
-    last: LastPermit,
+    policy: Option<&'a CompiledPolicy>,
+    identity: &'a Identity,
+    client_id: &'a str,
 }
 
-/// The last publish that the rules were asked about and allowed, because publishers repeat themselves.
+/// The last publish that the rules were asked about and allowed, because publishers repeat themselves. It is worth
+/// nothing once the policy or the identity is another.
 #[derive(Clone, Debug, Default)]
-struct LastPermit {
+pub(crate) struct LastPermit {
     /// At most [`REMEMBERED_TOPIC_BYTES_MAX`]; empty when there is none.
     topic: String,
     qos: Qos,
@@ -134,26 +133,25 @@ struct LastPermit {
 /// Longer topics are asked about every time, so that a session remembers little.
 const REMEMBERED_TOPIC_BYTES_MAX: usize = 256;
 
-impl Grants {
+impl<'a> Grants<'a> {
     /// The policy for this identity.
     #[must_use]
-    pub fn new(policy: &Arc<CompiledPolicy>, identity: &Arc<Identity>, client_id: &Arc<str>) -> Self {
+    pub const fn new(policy: &'a CompiledPolicy, identity: &'a Identity, client_id: &'a str) -> Self {
         let policy = match identity.access {
             Access::Full => None,
-            Access::Policy => Some(Arc::clone(policy)),
+            Access::Policy => Some(policy),
         };
         Self {
             policy,
-            identity: Arc::clone(identity),
-            client_id: Arc::clone(client_id),
-            last: LastPermit::default(),
+            identity,
+            client_id,
         }
     }
 
     /// Whether there is nothing that it could deny, `$SYS/` aside.
     pub(crate) fn is_open(&self) -> bool {
         let is_open = |policy: &CompiledPolicy| policy.is_empty() && policy.default == Effect::Allow;
-        self.policy.as_deref().is_none_or(is_open) && self.identity.scope.is_none()
+        self.policy.is_none_or(is_open) && self.identity.scope.is_none()
     }
 
     /// May a message be published under `topic`?
@@ -161,16 +159,12 @@ impl Grants {
     /// # Errors
     /// [`Denied`] says why not.
     pub fn permit_publish<'t>(
-        &mut self,
+        &self,
         topic: TopicName<'t>,
         qos: Qos,
         retain: bool,
     ) -> Result<PublishPermit<'t>, Denied> {
-        if self.last.is(topic, qos, retain) {
-            return Ok(PublishPermit { topic });
-        }
         self.decide_publish(topic, qos, retain).permit()?;
-        self.last.remember(topic, qos, retain);
         Ok(PublishPermit { topic })
     }
 
@@ -257,12 +251,11 @@ impl Grants {
     }
 
     fn find<T>(&self, asked: Asked, each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>) -> Option<T> {
-        let policy = self.policy.as_deref()?;
-        policy.find(&self.identity, &self.client_id, asked, each)
+        self.policy?.find(self.identity, self.client_id, asked, each)
     }
 
     fn default(&self) -> Decision {
-        match &self.policy {
+        match self.policy {
             None => Decision {
                 effect: Effect::Allow,
                 by: Decider::FullAccess,
@@ -301,6 +294,22 @@ impl Decision {
 }
 
 impl LastPermit {
+    /// As [`Grants::permit_publish`], for one who mostly asks the same.
+    pub(crate) fn permit_publish<'t>(
+        &mut self,
+        grants: Grants<'_>,
+        topic: TopicName<'t>,
+        qos: Qos,
+        retain: bool,
+    ) -> Result<PublishPermit<'t>, Denied> {
+        if self.is(topic, qos, retain) {
+            return Ok(PublishPermit { topic });
+        }
+        let permit = grants.permit_publish(topic, qos, retain)?;
+        self.remember(topic, qos, retain);
+        Ok(permit)
+    }
+
     fn is(&self, topic: TopicName<'_>, qos: Qos, retain: bool) -> bool {
         self.topic == topic.as_str() && self.qos == qos && self.retain == retain
     }

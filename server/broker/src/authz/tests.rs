@@ -1,3 +1,5 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -37,17 +39,22 @@ fn rule(pattern: &str, publish: bool, subscribe: bool, effect: Effect) -> Rule {
     }
 }
 
-fn compiled(policy: Policy) -> Arc<CompiledPolicy> {
-    Arc::new(CompiledPolicy::new(policy))
+/// A test ends soon: nobody has to hold it.
+fn compiled(policy: Policy) -> &'static CompiledPolicy {
+    Box::leak(Box::new(CompiledPolicy::new(policy)))
 }
 
-fn grants_for(policy: &Arc<CompiledPolicy>, identity: &Identity, client_id: &str) -> Grants {
-    Grants::new(policy, &Arc::new(identity.clone()), &client_id.into())
+fn grants_for(
+    policy: &'static CompiledPolicy,
+    identity: &Identity,
+    client_id: &'static str,
+) -> Grants<'static> {
+    Grants::new(policy, Box::leak(Box::new(identity.clone())), client_id)
 }
 
-fn grants(rules: Vec<Rule>) -> Grants {
+fn grants(rules: Vec<Rule>) -> Grants<'static> {
     grants_for(
-        &compiled(Policy {
+        compiled(Policy {
             rules,
             ..Policy::deny_all()
         }),
@@ -64,8 +71,7 @@ fn filter(name: &str) -> TopicFilter<'_> {
     TopicFilter::parse(name).expect("a filter")
 }
 
-fn may_publish(grants: &Grants, name: &str) -> bool {
-    let mut grants = grants.clone();
+fn may_publish(grants: &Grants<'_>, name: &str) -> bool {
     grants.permit_publish(topic(name), Qos::AtMostOnce, false).is_ok()
 }
 
@@ -103,7 +109,7 @@ fn a_value_with_a_separator_or_wildcard_never_expands() {
         ..Policy::deny_all()
     });
     for name in ["+", "#", "a/b", ""] {
-        let grants = grants_for(&policy, &identity(name), "c");
+        let grants = grants_for(policy, &identity(name), "c");
         assert!(!may_publish(&grants, "users/x"), "{name}");
         assert!(
             grants
@@ -121,7 +127,7 @@ fn a_deny_rule_whose_value_cannot_be_used_denies_the_whole_level() {
             rules: vec![rule("in/x-{client_id}/{team}", true, true, Effect::Deny)],
             ..Policy::permit_all()
         });
-        let grants = grants_for(&policy, &identity("ada"), client_id);
+        let grants = grants_for(policy, &identity("ada"), client_id);
         assert!(!may_publish(&grants, "in/anything/else"), "{client_id}");
         assert!(!grants.allows_delivery(topic("in/anything/else")), "{client_id}");
         assert!(may_publish(&grants, "in/anything"));
@@ -135,7 +141,7 @@ fn a_value_does_not_lead_to_topics_that_begin_with_a_dollar() {
         ..Policy::deny_all()
     });
     for client_id in ["$share", "$SYS", "$spaces"] {
-        let grants = grants_for(&policy, &identity("ada"), client_id);
+        let grants = grants_for(policy, &identity("ada"), client_id);
         for wanted in ["#", "$SYS/x/#", "$spaces/x/1", "$share/g/secret"] {
             let refused = grants.permit_subscribe(filter(wanted), Qos::AtMostOnce);
             assert_eq!(refused, Err(Denied::Policy), "{client_id}: {wanted}");
@@ -154,7 +160,7 @@ fn the_first_match_wins_where_order_counts() {
         ],
         default: Effect::Deny,
     };
-    let grants = grants_for(&compiled(policy), &identity("ada"), "c");
+    let grants = grants_for(compiled(policy), &identity("ada"), "c");
     let asked = [
         ("a/open", true),
         ("a/b", false),
@@ -253,7 +259,7 @@ fn what_was_allowed_last_allows_nothing_else() {
     let mut limited = rule("a", true, true, Effect::Allow);
     limited.qos_max = Some(Qos::AtMostOnce);
     limited.retain = false;
-    let mut grants = grants(vec![limited]);
+    let grants = grants(vec![limited]);
     let long = "x".repeat(2 * REMEMBERED_TOPIC_BYTES_MAX);
     for _ in 0..2 {
         assert!(grants.permit_publish(topic("a"), Qos::AtMostOnce, false).is_ok());
@@ -277,7 +283,7 @@ fn qos_and_retain_can_be_limited() {
     let mut limited = rule("a", true, true, Effect::Allow);
     limited.qos_max = Some(Qos::AtLeastOnce);
     limited.retain = false;
-    let mut grants = grants(vec![limited]);
+    let grants = grants(vec![limited]);
     assert!(grants.permit_publish(topic("a"), Qos::AtLeastOnce, false).is_ok());
     assert!(
         grants
@@ -303,10 +309,10 @@ fn a_scope_narrows_and_never_widens() {
     let scoped = |policy: &Policy, access| {
         let mut identity = identity("ada");
         (identity.access, identity.scope) = (access, Some(Arc::new(scope.clone())));
-        grants_for(&compiled(policy.clone()), &identity, "c")
+        grants_for(compiled(policy.clone()), &identity, "c")
     };
     for access in [Access::Policy, Access::Full] {
-        let mut grants = scoped(&Policy::permit_all(), access);
+        let grants = scoped(&Policy::permit_all(), access);
         assert!(may_publish(&grants, "in/a"));
         let refused = grants.permit_publish(topic("out/a"), Qos::AtMostOnce, false);
         assert_eq!(refused.unwrap_err(), Denied::Scope);
@@ -329,7 +335,7 @@ fn a_scope_narrows_and_never_widens() {
 fn sys_is_ours_even_under_full_access() {
     let mut full = identity("ada");
     full.access = Access::Full;
-    let mut grants = grants_for(&compiled(Policy::deny_all()), &full, "c");
+    let grants = grants_for(compiled(Policy::deny_all()), &full, "c");
     assert!(may_publish(&grants, "anything"));
     assert_eq!(
         grants

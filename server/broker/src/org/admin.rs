@@ -8,7 +8,7 @@ use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::{Instant, TopicName};
 
 use super::{Org, rearm};
-use crate::authz::{CompiledPolicy, Grants};
+use crate::authz::{CompiledPolicy, Grants, LastPermit};
 use crate::identity::{Credential, Identity};
 use crate::limits::Limits;
 use crate::policy::Policy;
@@ -24,8 +24,9 @@ impl Org {
         self.desk.changed = false;
         self.policy = Arc::new(CompiledPolicy::new(policy));
         for place in self.places() {
-            let session = &mut self.sessions[place as usize];
-            session.grants = Grants::new(&self.policy, &session.identity, &session.client_id);
+            if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+                conn.last_permit = LastPermit::default();
+            }
             self.refresh_permits(place);
             self.drop_forbidden(place, now, sink);
         }
@@ -35,9 +36,15 @@ impl Org {
 
     /// What waits for a session and may no longer be delivered is dropped and counted.
     pub(super) fn drop_forbidden(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
-        let Self { sessions, desk, .. } = self;
+        let Self {
+            sessions,
+            desk,
+            policy,
+            ..
+        } = self;
         let session = &mut sessions[place as usize];
-        let (grants, mut gone) = (&session.grants, Vec::new());
+        let grants = Grants::new(policy, &session.identity, &session.client_id);
+        let mut gone = Vec::new();
         if grants.is_open() || !session.outbound.holds_back() {
             return;
         }

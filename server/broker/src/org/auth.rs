@@ -11,7 +11,7 @@ use cloudsignal_core::codec::{Auth, ReasonCode};
 
 use super::packet::Fault;
 use super::{Org, rearm};
-use crate::authz::Grants;
+use crate::authz::LastPermit;
 use crate::identity::Identity;
 use crate::session::connection::Completes;
 use crate::sink::{ConnId, Sink};
@@ -128,7 +128,7 @@ impl Org {
         conn.identity = Arc::clone(&identity);
         session.identity = identity;
         if !has_same_rights {
-            session.grants = Grants::new(&self.policy, &session.identity, &session.client_id);
+            conn.last_permit = LastPermit::default();
             self.refresh_permits(place);
             self.drop_forbidden(place, now, sink);
         }

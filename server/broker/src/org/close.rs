@@ -280,6 +280,7 @@ impl Org {
             sessions,
             groups,
             desk,
+            policy,
             ..
         } = self;
         outbound.offer_shared(desk, |group, pending| {
@@ -290,7 +291,7 @@ impl Org {
             let publication = message.publication();
             let is_full = Cell::new(false);
             let picked = groups.pick(group.key, |member| {
-                let fit = fitness(sessions, room, member, &publication, now);
+                let fit = fitness(sessions, policy, room, member, &publication, now);
                 if member.session == place {
                     return Fitness::Unfit;
                 }

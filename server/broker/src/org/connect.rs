@@ -13,7 +13,6 @@ use cloudsignal_core::{Instant, Version};
 use super::auth::{AUTH_METHOD, AuthState};
 use super::publish::says_the_truth;
 use super::{Org, rearm};
-use crate::authz::Grants;
 use crate::change::Storage;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -320,13 +319,7 @@ impl Org {
             self.end_session(place, now, sink);
         }
         self.last_serial += 1;
-        let grants = Grants::new(&self.policy, identity, client_id);
-        let session = Session::new(
-            self.last_serial,
-            Arc::clone(client_id),
-            Arc::clone(identity),
-            grants,
-        );
+        let session = Session::new(self.last_serial, Arc::clone(client_id), Arc::clone(identity));
         (self.insert_session(session), false)
     }
 
@@ -368,7 +361,6 @@ impl Org {
         let limits = &self.desk.limits;
         let keep_alive_secs = keep_alive_granted(connect, limits.keep_alive_secs_max);
         let session = &mut self.sessions[place as usize];
-        session.grants = Grants::new(&self.policy, identity, &session.client_id);
         session.identity = Arc::clone(identity);
         session.expiry_secs = expiry_granted(connect, limits);
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use cloudsignal_core::{Instant, Qos};
 
 use super::Org;
+use crate::authz::CompiledPolicy;
 use crate::fetch::{Fetch, Fetched, Unreadable};
 use crate::router::Groups;
 use crate::session::queue::{Purpose, Resident};
@@ -40,6 +41,7 @@ impl Org {
             sessions,
             groups,
             desk,
+            policy,
             ..
         } = self;
         let Some(&place) = by_client_id.get(&*fetch.session.client_id) else {
@@ -56,7 +58,7 @@ impl Org {
         };
         match (session.outbound.queue.answered(fetch), answer) {
             (Some(purpose), Ok(fetched)) => {
-                session.take_fetched(&mut turn, groups, purpose, fetch, fetched);
+                session.take_fetched(&mut turn, groups, policy, purpose, fetch, fetched);
             }
             (Some(purpose), Err(Unreadable)) => session.ask_later(purpose, now),
             (None, _) => {}
@@ -236,6 +238,7 @@ impl Session {
         &mut self,
         turn: &mut Turn<'_, S>,
         groups: &Groups,
+        policy: &CompiledPolicy,
         purpose: Purpose,
         fetch: &Fetch,
         fetched: Fetched,
@@ -258,7 +261,7 @@ impl Session {
             let pending = Pending::restored(stored.message, stored.order, stored.terms, groups);
             let facts = pending.facts();
             let reason = turn.desk.stale(&pending, turn.now).or_else(|| {
-                let is_allowed = self.grants.allows_delivery(pending.message.topic());
+                let is_allowed = self.grants(policy).allows_delivery(pending.message.topic());
                 (!is_allowed).then_some(DropReason::DeliveryDenied)
             });
             let queue = &mut self.outbound.queue;

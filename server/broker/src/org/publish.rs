@@ -9,7 +9,7 @@ use cloudsignal_core::{Instant, Qos};
 use super::Org;
 use super::alias::Alias;
 use super::packet::Fault;
-use crate::authz::{Denied, PublishPermit};
+use crate::authz::{CompiledPolicy, Denied, Grants, PublishPermit};
 use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
@@ -275,11 +275,12 @@ impl Org {
             trie,
             cache,
             sessions,
+            policy,
             ..
         } = self;
         let topic = permit.topic();
         let matches = cache.lookup(trie, topic, |place| {
-            sessions[place as usize].grants.allows_delivery(topic)
+            sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         // With and without No Local, a session is there twice, and its own messages go one of the two ways.
         let direct = matches.sessions.iter().filter(|found| {
@@ -299,16 +300,18 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<PublishPermit<'t>, Denied> {
         let session = &mut self.sessions[place as usize];
-        let permit = session
-            .grants
-            .permit_publish(publication.topic, publication.qos, publication.retain);
+        let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
+        let grants = Grants::new(&self.policy, &session.identity, &session.client_id);
+        let permit = match session.conn.as_deref_mut() {
+            Some(conn) => conn.last_permit.permit_publish(grants, topic, qos, retain),
+            None => grants.permit_publish(topic, qos, retain),
+        };
         if permit.is_err() {
             self.desk.counters.denied += 1;
-            let topic = publication.topic.as_str();
             sink.report(Report::Denied {
                 client_id: &session.client_id,
                 action: "publish",
-                topic,
+                topic: topic.as_str(),
             });
         }
         permit
@@ -379,11 +382,12 @@ impl Org {
             groups,
             sessions,
             desk,
+            policy,
             ..
         } = self;
         let topic = permit.topic();
         let matches = cache.lookup(trie, topic, |place| {
-            sessions[place as usize].grants.allows_delivery(topic)
+            sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         let mut turn = Turn { desk, now, sink };
         let mut fan = match kept {
@@ -407,7 +411,9 @@ impl Org {
         }
         for &group in &matches.groups {
             let room = turn.desk.room();
-            let picked = groups.pick(group, |member| fitness(sessions, room, member, publication, now));
+            let picked = groups.pick(group, |member| {
+                fitness(sessions, policy, room, member, publication, now)
+            });
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
             let delivery = shared_delivery(
@@ -531,6 +537,7 @@ fn shared_delivery<'a>(
 /// How well a member of a shared group could take a message now.
 pub(super) fn fitness(
     sessions: &slab::Slab<Session>,
+    policy: &CompiledPolicy,
     room: Room,
     member: &Member,
     publication: &Publication<'_>,
@@ -539,7 +546,7 @@ pub(super) fn fitness(
     let Some(session) = sessions.get(member.session as usize) else {
         return Fitness::Unfit;
     };
-    if !member.covered && !session.grants.allows_delivery(publication.topic) {
+    if !member.covered && !session.grants(policy).allows_delivery(publication.topic) {
         return Fitness::Unfit;
     }
     let reliable = publication.qos.min(member.qos) > Qos::AtMostOnce;

@@ -5,6 +5,7 @@ use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::{Org, rearm};
+use crate::authz::CompiledPolicy;
 use crate::change::Keeping;
 use crate::router::Retained;
 use crate::session::connection::Completes;
@@ -55,13 +56,14 @@ impl Org {
             sessions,
             retained,
             desk,
+            policy,
             ..
         } = self;
         let session = &mut sessions[place as usize];
         let mut turn = Turn { desk, now, sink };
         session.send_again(&mut turn);
         session.send_queue(&mut turn);
-        let is_cut_short = session.send_retained(&mut turn, retained);
+        let is_cut_short = session.send_retained(&mut turn, retained, policy);
         let resume_at = if is_cut_short {
             now
         } else {
@@ -167,14 +169,19 @@ impl Session {
     }
 
     /// Answers whether the budget was used up before everything was handed out.
-    fn send_retained<S: Sink>(&mut self, turn: &mut Turn<'_, S>, retained: &Retained) -> bool {
+    fn send_retained<S: Sink>(
+        &mut self,
+        turn: &mut Turn<'_, S>,
+        retained: &Retained,
+        policy: &CompiledPolicy,
+    ) -> bool {
         let mut looks = SCAN_LOOKS_MAX;
         while let Some(mut scan) = self.scans.pop_front() {
             while looks > 0 && self.may_send_retained(scan.qos, turn) && !self.must_starve(turn, 0) {
                 let Some(message) = retained.next(&mut scan, &mut looks, turn.now) else {
                     break;
                 };
-                if !scan.covered && !self.grants.allows_delivery(message.topic()) {
+                if !scan.covered && !self.grants(policy).allows_delivery(message.topic()) {
                     continue;
                 }
                 let id = scan.id.map(core::num::NonZeroU32::get);

@@ -22,7 +22,6 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::Org;
-use crate::authz::Grants;
 use crate::change::{Change, Storage, Terms};
 use crate::identity::Identity;
 use crate::message::Message;
@@ -145,8 +144,7 @@ impl Restoring {
             return Err(Unfit::Twice);
         }
         let client_id: Arc<str> = client_id.into();
-        let grants = Grants::new(&org.policy, &identity, &client_id);
-        let mut session = Session::new(serial, client_id, identity, grants);
+        let mut session = Session::new(serial, client_id, identity);
         (session.expiry_secs, session.stored, session.is_restored) = (expiry_secs, true, true);
         let place = org.insert_session(session);
         org.last_serial = org.last_serial.max(serial);
@@ -182,7 +180,9 @@ impl Restoring {
         }
         let mut subscription = Subscription::new(filter, id, options).ok_or(Unfit::BadOptions)?;
         // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
-        let permit = session.grants.permit_subscribe(filter, subscription.qos());
+        let permit = session
+            .grants(&self.org.policy)
+            .permit_subscribe(filter, subscription.qos());
         subscription.covered = permit.is_ok_and(|permit| permit.covered());
         if owes_retained {
             let scan = Scan::new(filter, subscription.qos(), id, subscription.covered);

@@ -96,10 +96,11 @@ impl Org {
             cache,
             groups,
             sessions,
+            policy,
             ..
         } = self;
         let matches = cache.lookup(trie, topic, |place| {
-            sessions[place as usize].grants.allows_delivery(topic)
+            sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         let keeps = |place: u32, qos: Qos| qos > Qos::AtMostOnce && sessions[place as usize].is_persistent();
         matches

@@ -2,21 +2,20 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 
 use cloudsignal_core::codec::{PacketId, Publish, PublishProperties, ReasonCode, SubscriptionIds};
 use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
 use super::Org;
 use super::publish::{Standing, Stopped};
-use crate::authz::{CompiledPolicy, Decider, Denied, Grants, PublishPermit};
+use crate::authz::{Decider, Denied, Grants, LastPermit, PublishPermit};
 use crate::identity::Identity;
 use crate::message::Publication;
 use crate::quota::Quota;
 use crate::sink::{DropReason, Report, Sink, Ticket};
 use crate::turn::Turn;
 
-/// Identities whose compiled permissions are remembered, because submitters repeat themselves.
+/// Identities whose last permits are remembered, because submitters repeat themselves.
 const SUBMITTERS_MAX: usize = 16;
 
 /// What patterns with `{client_id}` are given: there is no client, so such an allow rule says nothing.
@@ -54,32 +53,27 @@ pub struct Submitted {
     pub quota: Option<Quota>,
 }
 
-/// Permissions of identities that submitted lately, the latest last.
+/// Last permits of identities that submitted lately, the latest last.
 #[derive(Debug, Default)]
 pub(super) struct Submitters {
-    known: VecDeque<(Identity, Grants)>,
+    known: VecDeque<(Identity, LastPermit)>,
     /// What denied the submission at hand.
     denied_by: Option<Box<str>>,
 }
 
 impl Submitters {
-    /// The permissions of `identity`, which are its own from here on: hand them back with [`Submitters::keep`].
-    fn take(&mut self, policy: &Arc<CompiledPolicy>, identity: &Identity) -> Grants {
-        let known = self
-            .known
-            .iter()
-            .position(|(known, _)| known.has_rights_of(identity));
-        known.and_then(|at| self.known.remove(at)).map_or_else(
-            || Grants::new(policy, &Arc::new(identity.clone()), &NO_CLIENT_ID.into()),
-            |(_, grants)| grants,
-        )
-    }
-
-    fn keep(&mut self, identity: &Identity, grants: Grants) {
-        if self.known.len() >= SUBMITTERS_MAX {
+    /// The last permit of `identity`.
+    fn last_permit(&mut self, identity: &Identity) -> &mut LastPermit {
+        let mut known = self.known.iter();
+        let at = known.position(|(known, _)| known.has_rights_of(identity));
+        let entry = at.and_then(|at| self.known.remove(at));
+        if entry.is_none() && self.known.len() >= SUBMITTERS_MAX {
             self.known.pop_front();
         }
-        self.known.push_back((identity.clone(), grants));
+        let entry = entry.unwrap_or_else(|| (identity.clone(), LastPermit::default()));
+        self.known.push_back(entry);
+        let (_, last) = self.known.back_mut().expect("invariant: just put there");
+        last
     }
 
     /// The rules have changed.
@@ -175,8 +169,9 @@ impl Org {
         publication: &Publication<'t>,
         sink: &mut impl Sink,
     ) -> Result<PublishPermit<'t>, Denied> {
-        let mut grants = self.submitters.take(&self.policy, identity);
-        let permit = grants.permit_publish(publication.topic, publication.qos, publication.retain);
+        let grants = Grants::new(&self.policy, identity, NO_CLIENT_ID);
+        let last = self.submitters.last_permit(identity);
+        let permit = last.permit_publish(grants, publication.topic, publication.qos, publication.retain);
         if permit.is_err() {
             let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
             let name = match grants.decide_publish(topic, qos, retain).by {
@@ -193,7 +188,6 @@ impl Org {
                 topic: publication.topic.as_str(),
             });
         }
-        self.submitters.keep(identity, grants);
         permit
     }
 

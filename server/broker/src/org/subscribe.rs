@@ -10,7 +10,7 @@ use cloudsignal_core::{Instant, TopicFilter};
 
 use super::Org;
 use super::packet::Fault;
-use crate::authz::{Denied, SubscribePermit};
+use crate::authz::{Denied, Grants, SubscribePermit};
 use crate::change::{Change, Storage};
 use crate::quota::Quota;
 use crate::router::{Direct, Member, Scan};
@@ -134,7 +134,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> Result<SubscribePermit, Denied> {
         let session = &self.sessions[place as usize];
-        let permit = session.grants.permit_subscribe(filter, wanted.qos);
+        let permit = session.grants(&self.policy).permit_subscribe(filter, wanted.qos);
         if permit.is_err() {
             self.desk.counters.denied += 1;
             let topic = filter.as_str();
@@ -244,15 +244,16 @@ impl Org {
             trie,
             groups,
             cache,
+            policy,
             ..
         } = self;
         let session = &mut sessions[place as usize];
+        let grants = Grants::new(policy, &session.identity, &session.client_id);
         let mut is_stale = false;
         for subscription in session.subscriptions.iter_mut() {
             let filter = subscription.filter.as_ref();
             // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
-            let covered = session
-                .grants
+            let covered = grants
                 .permit_subscribe(filter, subscription.qos())
                 .is_ok_and(|permit| permit.covered());
             is_stale |= !(covered && subscription.covered);

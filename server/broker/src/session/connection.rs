@@ -11,6 +11,7 @@ use cloudsignal_core::topic::TopicNameBuf;
 use cloudsignal_core::{Duration, Instant, Version};
 
 use super::Will;
+use crate::authz::LastPermit;
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::org::auth::AuthState;
@@ -49,6 +50,7 @@ pub(crate) struct Connection {
     pub(crate) aliases_in: Vec<Option<TopicNameBuf>>,
     /// QoS 1 and 2 publishes of this connection that we have not finally acknowledged.
     pub(crate) receiving: u16,
+    pub(crate) last_permit: LastPermit,
 
     // Towards the client.
     /// Its Maximum Packet Size, in bytes.
@@ -136,6 +138,7 @@ impl Connection {
             alias_max: 0,
             aliases_in: Vec::new(),
             receiving: 0,
+            last_permit: LastPermit::default(),
             packet_bytes_max: usize::MAX,
             quota: u16::MAX,
             aliases_out: AliasesOut::default(),

@@ -24,7 +24,7 @@ use cloudsignal_core::codec::SubscribeFilter;
 use cloudsignal_core::topic::TopicFilterBuf;
 use cloudsignal_core::{Instant, Qos, TopicFilter};
 
-use crate::authz::{Grants, SubscribePermit};
+use crate::authz::{CompiledPolicy, Grants, SubscribePermit};
 use crate::change::{Change, SessionName};
 use crate::identity::Identity;
 use crate::message::Message;
@@ -54,7 +54,6 @@ pub(crate) struct Session {
     pub(crate) is_restored: bool,
     /// Who opened it last; permissions follow from it, also while it is away.
     pub(crate) identity: Arc<Identity>,
-    pub(crate) grants: Grants,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) outbound: Outbound,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
@@ -79,7 +78,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(serial: u64, client_id: Arc<str>, identity: Arc<Identity>, grants: Grants) -> Self {
+    pub(crate) fn new(serial: u64, client_id: Arc<str>, identity: Arc<Identity>) -> Self {
         Self {
             serial,
             client_id,
@@ -88,7 +87,6 @@ impl Session {
             expiry_secs: 0,
             stored: false,
             is_restored: false,
-            grants,
             subscriptions: Subscriptions::default(),
             outbound: Outbound::default(),
             received: BTreeSet::new(),
@@ -100,6 +98,11 @@ impl Session {
             will_stored: false,
             resume_at: Instant::MAX,
         }
+    }
+
+    /// What it may do.
+    pub(crate) fn grants<'a>(&'a self, policy: &'a CompiledPolicy) -> Grants<'a> {
+        Grants::new(policy, &self.identity, &self.client_id)
     }
 
     /// Its name in changes.

@@ -1,7 +1,6 @@
 //! May this one do that? Asked of any document, saved or not, by the same function that the broker asks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -116,9 +115,9 @@ pub fn simulate(
 ) -> Result<Verdict, (&'static str, String)> {
     let qos = Qos::from_bits(question.qos).ok_or_else(|| ("qos", "must be 0, 1 or 2".to_owned()))?;
     check_sizes(question)?;
-    let identity = Arc::new(identity(org, question));
-    let policy = Arc::new(CompiledPolicy::new(document.policy().clone()));
-    let grants = Grants::new(&policy, &identity, &question.client_id.as_str().into());
+    let identity = identity(org, question);
+    let policy = CompiledPolicy::new(document.policy().clone());
+    let grants = Grants::new(&policy, &identity, &question.client_id);
     let unfit = |error: cloudsignal_core::topic::TopicError| ("topic", error.to_string());
     let (decision, permit) = match question.action {
         Action::Subscribe => {
