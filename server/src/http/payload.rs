@@ -126,6 +126,11 @@ pub(super) fn may_be_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
+/// Whether the body is said to be JSON in so many words.
+pub(super) fn says_json(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_TYPE) && may_be_json(headers)
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = ApiError;
 

@@ -88,7 +88,13 @@ impl Asked {
     pub(super) fn message(&self, qos_default: Qos) -> Result<OwnedMessage, ApiError> {
         let raw = raw::RawMessage::of(&self.head)?;
         match raw {
-            Some(raw) => raw.with_payload(self.body.clone(), qos_default),
+            Some(raw) => {
+                // Who says JSON and sends something else has a fault that a subscriber would find much later.
+                if !self.body.is_empty() && crate::http::payload::says_json(&self.head.headers) {
+                    json::check(&self.body)?;
+                }
+                raw.with_payload(self.body.clone(), qos_default)
+            }
             None => {
                 self.expect_json()?;
                 json::message(&self.body, qos_default)
@@ -151,4 +157,35 @@ fn said(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     all.filter(|(name, _)| *name == "content-type" || name.starts_with(raw::HEADER_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(content_type: Option<&str>, body: &'static [u8]) -> Asked {
+        let request = Request::post("/v2/publish?topic=a");
+        let request = match content_type {
+            Some(content_type) => request.header("content-type", content_type),
+            None => request,
+        };
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let body = Bytes::from_static(body);
+        Asked { head, body }
+    }
+
+    #[test]
+    fn a_payload_that_is_called_json_must_be_json() {
+        for (content_type, body, is_taken) in [
+            (Some("application/json"), &b"\0"[..], false),
+            (Some("application/vnd.api+json; charset=utf-8"), b"{", false),
+            (Some("application/json"), b"[1, {\"a\": null}]", true),
+            (Some("application/json"), b"", true),
+            (Some("image/jpeg"), b"\0", true),
+            (None, b"\0", true),
+        ] {
+            let message = asked(content_type, body).message(Qos::AtMostOnce);
+            assert_eq!(message.is_ok(), is_taken, "{content_type:?} {body:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -115,6 +115,11 @@ pub(super) fn batch(body: &Bytes) -> Result<Vec<Result<OwnedMessage, ApiError>>,
         request.check(Qos::AtLeastOnce)
     });
     Ok(messages.collect())
+}
+
+/// Whether a payload is the JSON that it is said to be.
+pub(super) fn check(payload: &[u8]) -> Result<(), ApiError> {
+    parse::<IgnoredAny>(payload).map(|_| ())
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
