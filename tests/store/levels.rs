@@ -1,7 +1,7 @@
 //! What acknowledgements survive, by organization and by message.
 
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
-use cloudsignal_tests::http;
+use cloudsignal_tests::{http, wait};
 use serde_json::{Value, json};
 
 use crate::device::connect;
@@ -67,7 +67,11 @@ async fn each_organization_has_its_own_level_and_each_message_is_told_its() {
     assert_eq!(publish_over_http(&broker, None), "os", "also after a kill");
     assert!(is_kept(&broker));
     assert_eq!(set(&broker, "memory"), "memory");
-    assert_eq!(publish_over_http(&broker, None), "os", "at the next start");
+    assert_eq!(
+        publish_over_http(&broker, None),
+        "os",
+        "only the store has what waits"
+    );
     broker.kill();
 
     let mut broker = broker.start_again();
@@ -82,4 +86,31 @@ async fn each_organization_has_its_own_level_and_each_message_is_told_its() {
     broker.kill();
     let broker = broker.start_again();
     assert!(is_kept(&broker), "it stores again");
+}
+
+#[tokio::test]
+async fn a_level_changes_while_the_organization_is_at_work() {
+    let options = BrokerOptions::default().with_text("DURABILITY_LEVEL", "memory");
+    let mut broker = options.start();
+    leave_a_session(&broker).await;
+    assert_eq!(publish_over_http(&broker, None), "memory");
+    assert_eq!(set(&broker, "disk"), "disk");
+    wait::until("it stores", || {
+        (publish_over_http(&broker, None) == "disk").then_some(())
+    });
+    broker.kill();
+
+    let mut broker = broker.start_again();
+    assert!(is_kept(&broker), "also what was there before");
+    let first = broker.first_run();
+    // What waits for this client is in memory as long as it is here.
+    let _away = connect(&broker, "away", Some((&first.username, &first.password))).await;
+    assert_eq!(set(&broker, "memory"), "memory");
+    wait::until("it has left the store", || {
+        (publish_over_http(&broker, None) == "memory").then_some(())
+    });
+    assert!(is_kept(&broker), "it lives on in memory");
+    broker.kill();
+    let broker = broker.start_again();
+    assert!(!is_kept(&broker));
 }

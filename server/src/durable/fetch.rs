@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use cloudsignal_broker::{Fetch, Fetched, Message, StoredDelivery, Unreadable};
 
 use super::batch::Aside;
+use super::committer::Committer;
 use super::keys::{KeyBytes, parse_number, parse_pair};
-use super::pipeline::Committer;
 use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
 use crate::orgs::cell::OrgCell;
 use crate::store::{Shelf, ShelfPage, StoreError};

@@ -5,6 +5,7 @@
 //! | `backlog` | changes that are not stored yet; what cancels out is never written |
 //! | `batch` | what one commit writes, and its bytes |
 //! | `pipeline` | when the next commit is made, and what holds back when it takes long |
+//! | `committer` | hands commits to the store, one at a time |
 //! | `kept` | what is being written, until it is stored; what never can be is found and given up |
 //! | `task` | one per organization: acknowledges what is stored, retries what failed, sweeps |
 //! | `fetch` | queues that are not in memory are read when their time comes |
@@ -25,6 +26,9 @@
 
 mod backlog;
 mod batch;
+#[cfg(test)]
+pub(crate) mod bench;
+pub(crate) mod committer;
 pub(crate) mod fetch;
 mod kept;
 mod keys;
@@ -39,6 +43,7 @@ pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,18 +52,20 @@ use cloudsignal_broker::{Org, OrgId};
 
 use crate::clock::Clock;
 use crate::store::{
-    Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreExt as _, Survives, Table,
+    Commit, Expect, Key, Meters, Prefix, Shelf, ShelfWrites, Store, StoreError, StoreExt as _, Survives,
+    Table,
 };
 
 pub(crate) use batch::Aside;
 
 use backlog::Known;
+use committer::Committer;
 pub(crate) use kept::Refused;
-use pipeline::{Committer, Pipeline};
+use pipeline::Pipeline;
 use restore::{RestoreError, Restored};
 
-/// Both parts of what stores the changes of an organization: the second is `None` if nothing is stored.
-pub(crate) type Stored = (Pipeline, Option<Arc<Committer>>);
+/// Both parts of what stores the changes of an organization.
+pub(crate) type Stored = (Pipeline, Arc<Committer>);
 
 /// Entries of an organization that is gone, removed in one commit.
 const ERASE_ENTRIES_MAX: usize = 4_096;
@@ -98,6 +105,14 @@ impl Level {
         }
     }
 
+    /// Whether anything is stored.
+    pub(crate) const fn is_kept(self) -> bool {
+        match self {
+            Self::Disk | Self::Os => true,
+            Self::Memory => false,
+        }
+    }
+
     /// What has to be true of its commits; `None`: there are none.
     const fn survives(self) -> Option<Survives> {
         match self {
@@ -105,6 +120,12 @@ impl Level {
             Self::Os => Some(Survives::Crash),
             Self::Memory => None,
         }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -132,9 +153,10 @@ impl Durability {
     /// For an organization of which the store holds what is `known`.
     fn pipeline(&self, org: &OrgId, known: Known) -> Stored {
         let committer = Committer::new(org, Arc::clone(&self.store), self.clock.clone(), self.level);
-        let pipeline = match &committer {
-            Some(committer) => Pipeline::new(Arc::clone(committer), known),
-            None => Pipeline::memory(),
+        let pipeline = if self.is_kept() {
+            Pipeline::new(Arc::clone(&committer), known)
+        } else {
+            Pipeline::memory()
         };
         (pipeline, committer)
     }
@@ -151,10 +173,21 @@ impl Durability {
 
     /// Whether anything is stored.
     pub(crate) const fn is_kept(&self) -> bool {
-        match self.level {
-            Level::Disk | Level::Os => true,
-            Level::Memory => false,
+        self.level.is_kept()
+    }
+
+    /// Whether anything of an organization is stored.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(crate) async fn holds_some(&self, org: &OrgId) -> Result<bool, StoreError> {
+        for shelf in Shelf::ALL {
+            let page = self.store.shelf(shelf, org, &[], None, 1).await?;
+            if shelf != Shelf::Quarantine && !page.entries.is_empty() {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// Removes everything that an organization has stored. Answers how many entries that were.

@@ -10,25 +10,17 @@
 //! A commit that fails is kept and written again, with growing pauses, before anything else: nothing that comes
 //! after it is written without it, and nobody hears of it before it is stored.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
-use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{ConnId, OrgId, Ticket};
+use cloudsignal_broker::Ticket;
+use cloudsignal_broker::change::{Change, Storage};
 
-use super::Level;
 use super::backlog::{Backlog, Known};
-use super::batch::{Aside, Batch};
-use super::fetch::Fetches;
-use super::kept::{Cut, Kept, Refused};
-use crate::clock::Clock;
-use crate::store::{Commit, CommitError, Shelf, Store};
+use super::batch::Aside;
+use super::committer::{Committer, Submission};
+use crate::store::Shelf;
 
 /// Bytes of an organization that wait to be stored, from which on its connections are not read: about as much again
 /// may come of what was read before.
@@ -43,6 +35,8 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Pipeline {
     /// `None`: nothing is written.
     committer: Option<Arc<Committer>>,
+    /// Nothing is to be written any more, as soon as nothing is needed of what is stored.
+    leaves: bool,
     backlog: Backlog,
     /// Everything up to this ticket was taken in.
     newest: Ticket,
@@ -91,14 +85,6 @@ pub(crate) struct Finished {
     pub(crate) has_recovered: bool,
 }
 
-/// A commit on its way to the store. To be sent when the organization's lock is free.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Submission {
-    committer: Arc<Committer>,
-    batch: Option<Batch>,
-}
-
 /// What an organization's pipeline stores, for whoever looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unstored {
@@ -124,6 +110,7 @@ impl Pipeline {
     fn over(committer: Option<Arc<Committer>>, known: Known) -> Self {
         Self {
             committer,
+            leaves: false,
             backlog: Backlog::new(known),
             newest: Ticket(0),
             under_way: None,
@@ -133,13 +120,62 @@ impl Pipeline {
         }
     }
 
+    /// Everything is written from now on, over a store that holds nothing yet.
+    pub(crate) fn begin(&mut self, committer: Arc<Committer>) {
+        *self = Self {
+            newest: self.newest,
+            hurries: true,
+            ..Self::over(Some(committer), Known::default())
+        };
+    }
+
+    /// Something that was there before everything is written: of the turn in which that begins.
+    pub(crate) fn found(&mut self, change: Change) {
+        self.backlog.add(change);
+    }
+
+    /// Nothing is written any more. What is under way is, but nobody waits for it: everything up to the ticket that is
+    /// answered counts as stored.
+    pub(crate) fn stop(&mut self) -> Ticket {
+        if let Some(committer) = self.committer.take() {
+            committer.set_congested(false);
+        }
+        *self = Self {
+            newest: self.newest,
+            ..Self::memory()
+        };
+        self.newest
+    }
+
+    /// Whether changes are written.
+    pub(crate) const fn is_storing(&self) -> bool {
+        self.committer.is_some()
+    }
+
+    /// Whether it is to stop when it can.
+    pub(crate) const fn set_leaving(&mut self, leaves: bool) {
+        self.leaves = leaves;
+    }
+
+    /// What the organization is told of the store.
+    pub(crate) const fn storage(&self) -> Storage {
+        if self.is_failing {
+            Storage::Failing
+        } else if self.leaves || self.committer.is_none() {
+            // Nothing more leaves the memory.
+            Storage::Absent
+        } else {
+            Storage::Working
+        }
+    }
+
     /// Takes the changes of a turn in.
     pub(crate) fn take_in(&mut self, changes: &mut Vec<Change>, ticket: Ticket) -> TakenIn {
+        self.newest = ticket;
         if self.committer.is_none() {
             changes.clear();
             return TakenIn::Stored;
         }
-        self.newest = ticket;
         changes.drain(..).for_each(|change| self.backlog.add(change));
         if self.under_way.is_none() && self.backlog.is_empty() {
             TakenIn::Stored
@@ -169,26 +205,21 @@ impl Pipeline {
         }
         if !is_awaited && !self.hurries && self.backlog.bytes() < LINGER_BYTES_MAX {
             if !std::mem::replace(&mut self.lingers, true) {
-                committer.ask(&committer.lingers);
+                committer.linger();
             }
             return None;
         }
         (self.lingers, self.hurries) = (false, false);
         let mut batch = self.backlog.take();
-        let submission = Submission {
-            committer: Arc::clone(committer),
-            batch: None,
-        };
+        let ended = std::mem::take(&mut batch.ended);
         self.under_way = Some(UnderWay {
             ticket: self.newest,
             bytes: batch.bytes,
-            ended: std::mem::take(&mut batch.ended),
+            ended,
         });
+        let submission = Submission::new(Arc::clone(committer), batch);
         self.look();
-        Some(Submission {
-            batch: Some(batch),
-            ..submission
-        })
+        Some(submission)
     }
 
     /// The commit under way is stored.
@@ -209,7 +240,8 @@ impl Pipeline {
 
     /// The commit under way could not be written, and will be tried again. Answers whether that is news.
     pub(crate) const fn failed(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_failing, true)
+        // What was under way when it stopped is nobody's any more.
+        self.committer.is_some() && !std::mem::replace(&mut self.is_failing, true)
     }
 
     /// What waits is written at the end of this turn, or after what is under way.
@@ -234,7 +266,7 @@ impl Pipeline {
     /// Whether connections wait before they are read.
     pub(crate) fn is_congested(&self) -> bool {
         let committer = self.committer.as_ref();
-        committer.is_some_and(|committer| committer.is_congested.load(Ordering::Acquire))
+        committer.is_some_and(|committer| committer.is_congested())
     }
 
     /// Whether connections have to wait.
@@ -245,193 +277,9 @@ impl Pipeline {
         } = self.unstored();
         // While the store fails, the organization refuses what it would have to store, and goes on with the rest.
         if !is_failing && bytes > UNSTORED_BYTES_MAX {
-            committer.is_congested.store(true, Ordering::Release);
-        } else if (is_failing || bytes <= UNSTORED_BYTES_LOW)
-            && committer.is_congested.swap(false, Ordering::AcqRel)
-        {
-            committer.resume();
+            committer.set_congested(true);
+        } else if is_failing || bytes <= UNSTORED_BYTES_LOW {
+            committer.set_congested(false);
         }
-    }
-}
-
-/// The part that needs no lock of the organization.
-#[derive(Debug)]
-pub(crate) struct Committer {
-    org: OrgId,
-    store: Arc<dyn Store>,
-    clock: Clock,
-    /// Never [`Level::Memory`].
-    level: Mutex<Level>,
-    /// What is being written, until it is stored.
-    kept: Mutex<Option<Kept>>,
-    outcome: Mutex<Option<Result<(), CommitError>>>,
-    is_congested: AtomicBool,
-    /// Connections that are not read, and how to wake them.
-    paused: Mutex<HashMap<ConnId, Waker>>,
-    /// Queues that are to be read.
-    pub(crate) fetches: Fetches,
-    pub(super) lingers: AtomicBool,
-    pub(super) closes: AtomicBool,
-    /// Wakes the organization's task.
-    pub(super) wake: Notify,
-    /// Tells that a commit was acknowledged.
-    pub(super) acknowledged: Notify,
-    /// Tells that connections are read again.
-    relieved: Notify,
-}
-
-impl Committer {
-    /// `None` for a level at which nothing is written.
-    pub(super) fn new(org: &OrgId, store: Arc<dyn Store>, clock: Clock, level: Level) -> Option<Arc<Self>> {
-        level.survives()?;
-        Some(Arc::new(Self {
-            org: org.clone(),
-            store,
-            clock,
-            level: Mutex::new(level),
-            kept: Mutex::default(),
-            outcome: Mutex::default(),
-            is_congested: AtomicBool::new(false),
-            paused: Mutex::default(),
-            fetches: Fetches::default(),
-            lingers: AtomicBool::new(false),
-            closes: AtomicBool::new(false),
-            wake: Notify::new(),
-            acknowledged: Notify::new(),
-            relieved: Notify::new(),
-        }))
-    }
-
-    /// What an acknowledgement survives now.
-    pub(crate) fn level(&self) -> Level {
-        *self.level.lock()
-    }
-
-    /// From the next commit on. Whether the organization stores at all is decided when it is read back.
-    pub(crate) fn set_level(&self, level: Level) {
-        if level.survives().is_some() {
-            *self.level.lock() = level;
-        }
-    }
-
-    pub(super) const fn org(&self) -> &OrgId {
-        &self.org
-    }
-
-    pub(super) const fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    pub(super) const fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    fn ask(&self, what: &AtomicBool) {
-        what.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Hears when the next commit has been acknowledged; counts from this call on.
-    pub(crate) fn acknowledged(&self) -> impl Future<Output = ()> + Send + '_ {
-        let mut acknowledged = Box::pin(self.acknowledged.notified());
-        acknowledged.as_mut().enable();
-        acknowledged
-    }
-
-    /// Waits until nothing is being written.
-    pub(crate) async fn rested(&self) {
-        loop {
-            let acknowledged = self.acknowledged();
-            if self.kept.lock().is_none() {
-                return;
-            }
-            acknowledged.await;
-        }
-    }
-
-    /// Nobody needs the task any more.
-    pub(crate) fn close(&self) {
-        self.ask(&self.closes);
-    }
-
-    /// Whether a connection has to wait before it is read; then it is woken later.
-    pub(crate) fn pauses(&self, conn: ConnId, waker: &Waker) -> bool {
-        if !self.is_congested.load(Ordering::Acquire) {
-            return false;
-        }
-        let mut paused = self.paused.lock();
-        match paused.get_mut(&conn) {
-            Some(known) => known.clone_from(waker),
-            None => _ = paused.insert(conn, waker.clone()),
-        }
-        // It may have become free before we were on the list.
-        self.is_congested.load(Ordering::Acquire)
-    }
-
-    /// Waits while too much is unstored.
-    pub(crate) async fn relieved(&self) {
-        loop {
-            let mut relieved = Box::pin(self.relieved.notified());
-            relieved.as_mut().enable();
-            if !self.is_congested.load(Ordering::Acquire) {
-                return;
-            }
-            relieved.await;
-        }
-    }
-
-    fn resume(&self) {
-        self.relieved.notify_waiters();
-        let paused = std::mem::take(&mut *self.paused.lock());
-        paused.into_values().for_each(Waker::wake);
-    }
-
-    /// What became of the commit under way, once: who waits for what could not be stored of it, or why it has to be
-    /// tried again.
-    pub(super) fn take_outcome(self: &Arc<Self>) -> Option<Result<Refused, CommitError>> {
-        let outcome = self.outcome.lock().take()?;
-        let mut slot = self.kept.lock();
-        let kept = slot.as_mut()?;
-        match outcome {
-            Ok(()) => kept.stored(),
-            Err(error) if error.is_final() => {
-                if kept.cut(&error, &self.clock) == Cut::GivenUp {
-                    self.store.meters().refused.inc();
-                }
-            }
-            Err(error) => return Some(Err(error)),
-        }
-        if kept.part().is_none() {
-            return slot.take().map(|kept| Ok(kept.into_refused()));
-        }
-        drop(slot);
-        self.commit();
-        None
-    }
-
-    /// Writes what is kept.
-    pub(super) fn commit(self: &Arc<Self>) {
-        let part = self.kept.lock().as_ref().and_then(|kept| kept.part().cloned());
-        let Some(part) = part else { return };
-        let commit = Commit::new()
-            .shelve(part)
-            .surviving(self.level().survives().unwrap_or_default());
-        let committer = Arc::clone(self);
-        let done = Box::new(move |outcome: Result<_, CommitError>| {
-            *committer.outcome.lock() = Some(outcome.map(drop));
-            committer.wake.notify_one();
-        });
-        self.store.commit(commit, done);
-    }
-}
-
-impl Submission {
-    /// Encodes it and hands it to the store.
-    pub(crate) fn send(self) {
-        let Self { committer, batch } = self;
-        let Some(batch) = batch else { return };
-        let writes = batch.encode(&committer.org, &committer.clock);
-        *committer.kept.lock() = Some(Kept::new(writes));
-        committer.commit();
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
+use super::committer::Committer;
 use super::fetch;
 use super::kept::Refused;
 use super::keys::{KeyBytes, Kind};
-use super::pipeline::{Committer, Finished, Swept};
+use super::pipeline::{Finished, Swept};
 use super::record::shared_message;
 use crate::orgs::cell::OrgCell;
 use crate::store::{CommitError, Shelf, ShelfPage, StoreError};

@@ -12,25 +12,27 @@
 //!
 //! This file is the only one that knows which of the two it is.
 
+mod storing;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
 
-use cloudsignal_broker::change::{Change, Storage};
-use cloudsignal_broker::{CloseCause, ConnId, Fetch, Fetched, Org, OrgId, Sink, Ticket, Unreadable};
+use cloudsignal_broker::change::Change;
+use cloudsignal_broker::{CloseCause, ConnId, Org, OrgId, Sink, Ticket};
 use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::config::ConnectionLog;
-use crate::durable::pipeline::{Committer, Finished, Pipeline, Swept, TakenIn, Unstored};
-use crate::durable::{Aside, Level, Refused, Stored};
+use crate::durable::Stored;
+use crate::durable::committer::Committer;
+use crate::durable::pipeline::{Pipeline, TakenIn};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::orgs::sink::{Afterwards, Bound, Effects};
@@ -57,8 +59,9 @@ pub(crate) struct OrgCell {
     number: u64,
     log: ConnectionLog,
     history: History,
-    /// `None`: nothing is stored.
-    committer: Option<Arc<Committer>>,
+    /// Somebody sees to it that the organization stores as the directory says.
+    is_switching: AtomicBool,
+    committer: Arc<Committer>,
 }
 
 #[derive(Debug)]
@@ -94,9 +97,7 @@ impl OrgCell {
         log: ConnectionLog,
         history: History,
     ) -> Self {
-        if committer.is_some() {
-            org.handle_storage(Storage::Working);
-        }
+        org.handle_storage(pipeline.storage());
         Self {
             id: org.id().clone(),
             held: Mutex::new(Held {
@@ -109,6 +110,7 @@ impl OrgCell {
             due_micros: AtomicU64::new(u64::MAX),
             is_broken: AtomicBool::new(false),
             is_reviving: AtomicBool::new(false),
+            is_switching: AtomicBool::new(false),
             alarm,
             number: turns.company.number(),
             turns,
@@ -174,10 +176,7 @@ impl OrgCell {
             None => self.give_up(held, now, &mut after),
         }
         after.run(&self.id, self.log, &self.history, &self.turns, now);
-        if let Some(committer) = &self.committer {
-            committer.fetches.ask(&mut after.fetches);
-        }
-        after.fetches.clear();
+        self.committer.fetches.ask(&mut after.fetches);
         AFTERWARDS.set(after);
         answer.map(|(answer, _)| answer)
     }
@@ -260,87 +259,6 @@ impl OrgCell {
         }
     }
 
-    /// The commit under way is stored, except what was refused: who waits for it hears, and the next one begins.
-    pub(crate) fn acknowledge(&self, refused: &Refused) -> Option<Finished> {
-        let now = self.history.clock().now();
-        let finished = self.hold(now, None, |org, effects| {
-            let finished = effects.pipeline.finished();
-            if let Some(finished) = &finished {
-                if finished.has_recovered {
-                    org.handle_storage(Storage::Working);
-                }
-                if !refused.is_empty() {
-                    refuse(org, finished.stored, refused, now, effects);
-                }
-                release(org, finished.stored, now, effects);
-            }
-            (finished, Handover::Fair)
-        });
-        finished.flatten()
-    }
-
-    /// The commit under way failed and will be tried again. Answers whether that is news.
-    pub(crate) fn note_failure(&self) -> bool {
-        let now = self.history.clock().now();
-        let is_news = self.hold(now, None, |org, effects| {
-            org.handle_storage(Storage::Failing);
-            (effects.pipeline.failed(), Handover::Free)
-        });
-        is_news.unwrap_or(false)
-    }
-
-    /// Keys that an ended session has left in the store.
-    pub(crate) fn sweep(&self, keys: impl Iterator<Item = Swept>) {
-        let now = self.history.clock().now();
-        self.hold(now, None, |_org, effects| {
-            effects.pipeline.sweep(keys);
-            ((), Handover::Free)
-        });
-    }
-
-    /// What a session has next, as it was stored; `aside` cannot be used.
-    pub(crate) fn fetched(&self, fetch: &Fetch, answer: Result<Fetched, Unreadable>, aside: Vec<Aside>) {
-        let now = self.history.clock().now();
-        self.hold(now, None, |org, effects| {
-            effects.pipeline.set_aside(aside);
-            org.handle_fetched(fetch, answer, now, effects);
-            ((), Handover::Fair)
-        });
-    }
-
-    /// Writes what nobody waits for. Answers whether everything is stored.
-    pub(crate) fn write_out(&self) -> bool {
-        let now = self.history.clock().now();
-        let is_idle = self.hold(now, None, |_org, effects| {
-            effects.pipeline.hurry();
-            (effects.pipeline.is_idle(), Handover::Free)
-        });
-        is_idle.unwrap_or(true)
-    }
-
-    /// Whether a connection has to wait before it is read; then it is woken later.
-    pub(crate) fn pauses(&self, conn: ConnId, waker: &Waker) -> bool {
-        self.committer
-            .as_ref()
-            .is_some_and(|committer| committer.pauses(conn, waker))
-    }
-
-    /// What an acknowledgement survives now.
-    pub(crate) fn level(&self) -> Level {
-        self.committer
-            .as_ref()
-            .map_or(Level::Memory, |committer| committer.level())
-    }
-
-    pub(crate) const fn committer(&self) -> Option<&Arc<Committer>> {
-        self.committer.as_ref()
-    }
-
-    /// What waits to be stored.
-    pub(crate) fn unstored(&self) -> Unstored {
-        self.held.lock().pipeline.unstored()
-    }
-
     /// Looks at the organization without a turn.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&Org) -> R) -> R {
         look(&self.held.lock().org)
@@ -367,20 +285,8 @@ impl Origins<'_> {
 
 impl Drop for OrgCell {
     fn drop(&mut self) {
-        if let Some(committer) = &self.committer {
-            committer.close();
-        }
+        self.committer.close();
     }
-}
-
-/// Of what waits up to `ticket`, something can never be stored: whoever was promised it never hears that it is.
-fn refuse(org: &mut Org, ticket: Ticket, refused: &Refused, now: Instant, effects: &mut Effects<'_>) {
-    let is_meant = |serial| refused.everybody || refused.sessions.contains(&serial);
-    org.handle_refused(ticket, is_meant, now, effects);
-    // Submitters are told apart by no name: each of them may try again.
-    let submitters = refused.everybody || refused.submitters;
-    let fail = |(awaited, _): &mut (Ticket, _)| submitters && *awaited <= ticket;
-    while effects.waiters.pop_front_if(fail).is_some() {}
 }
 
 /// Everything up to `ticket` is stored: whoever waits for it hears.
@@ -399,14 +305,16 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, WallTime};
+    use crate::durable::{Durability, Level};
     use crate::net::outbox::{Batch, Outbox};
-    use crate::store::memory;
+    use crate::store::{Store, memory};
 
     fn cell() -> OrgCell {
         let org = Org::new(OrgId::new("org_test"), Limits::default(), Policy::permit_all(), 1);
         let clock = Clock::manual(WallTime::ZERO);
-        let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
-        let in_memory = (Pipeline::memory(), None);
+        let store: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+        let history = History::new(Arc::clone(&store), clock.clone());
+        let in_memory = Durability::new(store, clock, Level::Memory).fresh(org.id());
         OrgCell::new(
             org,
             in_memory,

@@ -6,11 +6,13 @@
 //! | [`sink`], `lines` | what an organization's effects do, and what is logged of them |
 //! | [`company`] | whether there is more than one at work |
 //! | [`turns`] | who is woken when there are many |
+//! | `levels` | how well an organization stores is changed while it is at work |
 //! | [`timekeeper`] | when an organization's time-outs are served |
 //! | [`live`] | what the directory decides, applied to open connections |
 
 pub(crate) mod cell;
 pub(crate) mod company;
+mod levels;
 mod lines;
 pub(crate) mod live;
 pub(crate) mod sink;
@@ -106,13 +108,11 @@ impl Orgs {
     }
 
     fn cell(&self, org: Org, stored: Stored) -> Arc<OrgCell> {
-        let committer = stored.1.clone();
+        let committer = Arc::clone(&stored.1);
         let (alarm, turns) = (Arc::clone(&self.alarm), Arc::clone(&self.turns));
         let history = self.history.clone();
         let cell = Arc::new(OrgCell::new(org, stored, alarm, turns, self.log, history));
-        if let Some(committer) = committer {
-            tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
-        }
+        tokio::spawn(task::run(committer, Arc::downgrade(&cell)));
         cell
     }
 
@@ -145,9 +145,7 @@ impl Orgs {
     /// Reads a broken organization back.
     async fn revive(self: Arc<Self>, broken: Arc<OrgCell>) {
         let id = broken.id();
-        if let Some(committer) = broken.committer() {
-            committer.rested().await;
-        }
+        broken.committer().rested().await;
         if let Err(error) = self.restore_one(id).await {
             tracing::error!(org = %id, %error, "a broken organization cannot be read back; it is tried again");
             broken.ends_revival();
@@ -248,14 +246,6 @@ impl Orgs {
         self.durability.at(self.directory.durability(id))
     }
 
-    /// What acknowledgements of an organization survive is another level: from the next commit on between `disk` and
-    /// `os`. Whether anything is stored at all is decided when it is read back.
-    pub(crate) fn refresh_level(&self, cell: &OrgCell) {
-        if let Some(committer) = cell.committer() {
-            committer.set_level(self.durability_of(cell.id()).level());
-        }
-    }
-
     /// What an organization is allowed.
     pub(crate) fn allowance(&self, id: &OrgId) -> Allowance {
         let settings = self.directory.quotas(id).unwrap_or_default();
@@ -305,11 +295,8 @@ impl Orgs {
 
 /// Writes everything of an organization that waits to be stored, and answers when it is.
 async fn write_out(cell: &OrgCell) {
-    let Some(committer) = cell.committer() else {
-        return;
-    };
     loop {
-        let acknowledged = committer.acknowledged();
+        let acknowledged = cell.committer().acknowledged();
         if cell.write_out() {
             return;
         }

@@ -55,8 +55,13 @@ impl Flaky {
 
     /// Every commit fails from now on.
     pub(crate) fn break_down(&self, failure: Failure) {
+        self.break_down_after(0, failure);
+    }
+
+    /// Every commit fails after so many more.
+    pub(crate) fn break_down_after(&self, commits: usize, failure: Failure) {
         let mut plan = self.plan.lock();
-        plan.fails = Some((plan.commits..=usize::MAX, failure));
+        plan.fails = Some((plan.commits + commits + 1..=usize::MAX, failure));
     }
 
     /// No more commits fail.

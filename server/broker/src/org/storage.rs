@@ -12,7 +12,7 @@ use cloudsignal_core::{Instant, Qos};
 use super::Org;
 use super::publish::Stopped;
 use crate::authz::PublishPermit;
-use crate::change::Storage;
+use crate::change::{Change, Storage};
 use crate::message::Publication;
 use crate::sink::{ConnId, DropReason, Sink, Ticket};
 
@@ -33,6 +33,27 @@ impl Org {
     /// | submission that would have to be stored | 0x88 |
     pub const fn handle_storage(&mut self, storage: Storage) {
         self.desk.storage = storage;
+    }
+
+    /// From now on there is a store, which holds nothing yet: everything that would have to be stored belongs to this
+    /// turn's group. See [`Org::snapshot`] for what is told.
+    pub fn begin_storing(&mut self, tell: &mut impl FnMut(Change)) {
+        let Self { sessions, desk, .. } = self;
+        desk.storage = Storage::Working;
+        desk.unsealed = true;
+        for (_, session) in sessions.iter_mut().filter(|(_, it)| it.is_persistent()) {
+            session.outbound.queue.store_anew(desk.ticket);
+            session.note_spilling(desk);
+        }
+        self.snapshot(tell);
+    }
+
+    /// Whether only the store has some of what waits for clients. What it has is not stored anew: without the store it
+    /// would be gone.
+    #[must_use]
+    pub fn needs_store(&self) -> bool {
+        let mut sessions = self.sessions.iter();
+        sessions.any(|(_, session)| session.outbound.queue.has_spilled())
     }
 
     /// Something of what waits up to `ticket` can never be stored. Connections that wait for it and whose session `is_meant`

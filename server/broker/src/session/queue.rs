@@ -331,6 +331,13 @@ impl Queue {
         storable.filter(|ticket| *ticket != NEVER_STORED).max()
     }
 
+    /// Nothing of it is stored before this.
+    pub(crate) fn store_anew(&mut self, ticket: Ticket) {
+        let storable = self.resident.iter_mut();
+        let storable = storable.filter(|pending| pending.ticket != NEVER_STORED);
+        storable.for_each(|pending| pending.ticket = ticket);
+    }
+
     /// When the store tells the truth about what it was asked to keep.
     pub(crate) const fn unclean(&self) -> Ticket {
         self.unclean

@@ -35,10 +35,8 @@ pub(super) async fn submit(
         });
     };
     // Once for all of them: a request that is told to come back has published nothing.
-    if let Some(committer) = cell.committer() {
-        let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, committer.relieved()).await;
-        relieved.map_err(|_late| CommandError::Busy)?;
-    }
+    let relieved = tokio::time::timeout(RELIEF_WAIT_MAX, cell.committer().relieved()).await;
+    relieved.map_err(|_late| CommandError::Busy)?;
     // As it is now: a change while the messages are on their way is not promised.
     let level = cell.level();
     let mut outcomes = Vec::with_capacity(messages.len());

@@ -15,12 +15,12 @@ use cloudsignal_core::{Instant, Qos, TopicName, Version};
 use super::*;
 use crate::clock::{Clock, WallTime};
 use crate::config::ConnectionLog;
-use crate::durable::pipeline::Pipeline;
+use crate::durable::{Durability, Level};
 use crate::history::History;
 use crate::net::origin::Origin;
 use crate::net::outbox::Outbox;
 use crate::orgs::cell::Handover;
-use crate::store::memory;
+use crate::store::{Store, memory};
 
 /// A little more than one request looks at.
 const SESSIONS_DEFAULT: usize = 140_000;
@@ -44,10 +44,12 @@ fn crowd(count: usize) -> OrgCell {
     };
     let org = Org::new(OrgId::new("org_test"), limits, Policy::permit_all(), 1);
     let clock = Clock::manual(WallTime::ZERO);
-    let history = History::new(Arc::new(memory::open(clock.clone()).unwrap()), clock);
+    let store: Arc<dyn Store> = Arc::new(memory::open(clock.clone()).unwrap());
+    let history = History::new(Arc::clone(&store), clock.clone());
+    let in_memory = Durability::new(store, clock, Level::Memory).fresh(org.id());
     let cell = OrgCell::new(
         org,
-        (Pipeline::memory(), None),
+        in_memory,
         Arc::default(),
         Arc::default(),
         ConnectionLog::Debug,
