@@ -6,6 +6,7 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`client`] | the client machine: connections, sessions, queues, tokens |
 //! | [`codec`] | bytes ⇄ packets of MQTT 3.1, 3.1.1 and 5.0 |
 //! | [`topic`] | topic names and filters, and the one definition of "matches" |
 //! | [`qos`] | quality of service and protocol version |
@@ -18,6 +19,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod client;
 pub mod codec;
 pub mod qos;
 pub mod time;

@@ -1,0 +1,283 @@
+//! Messages that arrive: which are new, and what the server is told about them.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::journal::Journal;
+use super::message::DeliveryId;
+use super::output::{Key, Sink, Ticket};
+use super::record;
+use crate::codec::{Ack, AckKind};
+use crate::{PacketId, Qos, ReasonCode, Version};
+
+/// A message that is handed out and whose acknowledgement is not sent.
+#[derive(Debug)]
+struct Pending {
+    packet_id: PacketId,
+    qos: Qos,
+    sequence: Option<u64>,
+    stage: Stage,
+    /// It came on this connection: the server can be answered.
+    is_here: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The application has it.
+    HandedOut,
+    /// The application is done with it; the server hears of it in turn.
+    Done,
+    /// QoS 2: the server hears of it when the store knows.
+    Keeping(Ticket),
+    /// The server will not speak of it again. It leaves when it comes to the front.
+    Gone,
+}
+
+/// What to do with a message that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Hand it out.
+    New(DeliveryId),
+    /// It was handed out before.
+    Again,
+    /// The server has sent more than it may.
+    TooMany,
+}
+
+/// What a QoS 1 or 2 PUBLISH says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) packet_id: PacketId,
+    pub(super) qos: Qos,
+    pub(super) dup: bool,
+    pub(super) sequence: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbound {
+    /// In the order of arrival, which is the order in which they are acknowledged [MQTT-4.6.0-2].
+    pending: VecDeque<Pending>,
+    /// How many of them came on this connection.
+    here: usize,
+    /// The name of the first of them.
+    first: u64,
+    /// QoS 2 messages that are acknowledged and not released, sorted.
+    received: Vec<PacketId>,
+    /// The highest sequence that was handed out in this session.
+    handed_out: u64,
+    /// The highest sequence that the store knows as acknowledged.
+    marked: u64,
+}
+
+impl Inbound {
+    pub(super) const fn new() -> Self {
+        Self {
+            pending: VecDeque::new(),
+            here: 0,
+            first: 1,
+            received: Vec::new(),
+            handed_out: 0,
+            marked: 0,
+        }
+    }
+
+    pub(super) const fn restore_mark(&mut self, sequence: u64) {
+        self.handed_out = sequence;
+        self.marked = sequence;
+    }
+
+    pub(super) fn restore_received(&mut self, id: PacketId) -> bool {
+        match self.received.binary_search(&id) {
+            Ok(_) => false,
+            Err(at) => {
+                self.received.insert(at, id);
+                true
+            }
+        }
+    }
+
+    /// A connection has ended: the server will send again what was not acknowledged on it [MQTT-4.4.0-1].
+    pub(super) fn rewind(&mut self) {
+        self.here = 0;
+        for pending in &mut self.pending {
+            pending.is_here = false;
+        }
+    }
+
+    /// The server has no session: it will never speak of what it sent in it.
+    pub(super) fn forget_session(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        self.first += self.pending.len() as u64;
+        self.pending.clear();
+        self.here = 0;
+        for id in self.received.drain(..) {
+            journal.delete(Key::Received(id.get()), sink);
+        }
+        self.handed_out = 0;
+        if core::mem::take(&mut self.marked) > 0 {
+            journal.delete(Key::Mark, sink);
+        }
+    }
+
+    /// A QoS 1 or 2 PUBLISH.
+    pub(super) fn on_publish(&mut self, header: Header, receive_max: u16) -> Arrival {
+        let is_received = || self.received.binary_search(&header.packet_id).is_ok();
+        if header.qos == Qos::ExactlyOnce && is_received() {
+            return self.again(None, header); // [MQTT-4.3.3-10]
+        }
+        if let Some(sequence) = header.sequence {
+            if sequence <= self.handed_out {
+                let known = self.pending.iter().position(|it| it.sequence == Some(sequence));
+                return self.again(known, header);
+            }
+        } else if header.dup {
+            let is_same = |it: &Pending| it.packet_id == header.packet_id && it.qos == header.qos;
+            let known = self
+                .pending
+                .iter()
+                .position(|it| is_same(it) && it.stage != Stage::Gone);
+            if known.is_some() {
+                return self.again(known, header);
+            }
+        }
+        if self.here >= usize::from(receive_max) {
+            return Arrival::TooMany;
+        }
+        self.give_up_missing();
+        self.handed_out = header.sequence.unwrap_or(self.handed_out);
+        Arrival::New(self.push(header, Stage::HandedOut))
+    }
+
+    fn push(&mut self, header: Header, stage: Stage) -> DeliveryId {
+        let delivery = DeliveryId(self.first + self.pending.len() as u64);
+        self.pending.push_back(Pending {
+            packet_id: header.packet_id,
+            qos: header.qos,
+            sequence: header.sequence,
+            stage,
+            is_here: true,
+        });
+        self.here += 1;
+        delivery
+    }
+
+    /// One that was handed out: its acknowledgement, now or later, goes out under this identifier.
+    fn again(&mut self, known: Option<usize>, header: Header) -> Arrival {
+        if let Some(known) = known.and_then(|index| self.pending.get_mut(index)) {
+            known.packet_id = header.packet_id;
+            self.here += usize::from(!known.is_here);
+            known.is_here = true;
+        } else {
+            // The application is done with it; only the server has not heard.
+            self.push(header, Stage::Done);
+        }
+        Arrival::Again
+    }
+
+    /// Something new has come, and what the server had to send again comes before that [MQTT-4.6.0-1]: QoS 1
+    /// messages of earlier connections that it did not send again it never will.
+    fn give_up_missing(&mut self) {
+        if self.here == self.pending.len() {
+            return;
+        }
+        for pending in self
+            .pending
+            .iter_mut()
+            .filter(|it| !it.is_here && it.qos == Qos::AtLeastOnce)
+        {
+            pending.stage = Stage::Gone;
+        }
+        self.trim();
+    }
+
+    /// The application is done with a message. Answers whether it was waiting for that.
+    pub(super) fn acknowledge(&mut self, delivery: DeliveryId) -> bool {
+        let Some(index) = delivery.0.checked_sub(self.first) else {
+            return false;
+        };
+        let found = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.pending.get_mut(index));
+        match found {
+            Some(pending) if pending.stage == Stage::HandedOut => {
+                pending.stage = Stage::Done;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells the server of what is done, in order, as far as that goes.
+    pub(super) fn settle(
+        &mut self,
+        version: Version,
+        out: &mut Vec<u8>,
+        journal: &mut Journal,
+        sink: &mut dyn Sink,
+    ) {
+        let mut marked = self.marked;
+        while let Some(pending) = self.pending.front_mut() {
+            let id = pending.packet_id;
+            match pending.stage {
+                Stage::HandedOut => break,
+                Stage::Gone => {}
+                // It will come again, and be recognized.
+                Stage::Done | Stage::Keeping(_) if !pending.is_here => break,
+                Stage::Done if pending.qos == Qos::ExactlyOnce => {
+                    let ticket = journal.put(Key::Received(id.get()), sink, record::received);
+                    pending.stage = Stage::Keeping(ticket);
+                    continue;
+                }
+                Stage::Done => answer(AckKind::PubAck, id, version, out),
+                Stage::Keeping(ticket) if !journal.is_stored(ticket) => break,
+                Stage::Keeping(_) => {
+                    answer(AckKind::PubRec, id, version, out);
+                    if let Err(at) = self.received.binary_search(&id) {
+                        self.received.insert(at, id);
+                    }
+                }
+            }
+            marked = marked.max(pending.sequence.unwrap_or(0));
+            self.pop();
+        }
+        if marked > self.marked {
+            self.marked = marked;
+            journal.put(Key::Mark, sink, |out| record::mark(marked, out));
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(popped) = self.pending.pop_front() {
+            self.first += 1;
+            self.here -= usize::from(popped.is_here);
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.pending.front().is_some_and(|it| it.stage == Stage::Gone) {
+            self.pop();
+        }
+    }
+
+    /// PUBREL: the server will not send that message again.
+    pub(super) fn on_release(
+        &mut self,
+        id: PacketId,
+        version: Version,
+        out: &mut Vec<u8>,
+        journal: &mut Journal,
+        sink: &mut dyn Sink,
+    ) {
+        let mut reason = ReasonCode::PacketIdentifierNotFound;
+        if let Ok(at) = self.received.binary_search(&id) {
+            self.received.remove(at);
+            journal.delete(Key::Received(id.get()), sink);
+            reason = ReasonCode::Success;
+        }
+        let _ = Ack::new(id, reason).encode(AckKind::PubComp, version, out);
+    }
+}
+
+fn answer(kind: AckKind, id: PacketId, version: Version, out: &mut Vec<u8>) {
+    // Success is allowed in each of them.
+    let _ = Ack::new(id, ReasonCode::Success).encode(kind, version, out);
+}

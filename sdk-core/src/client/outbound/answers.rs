@@ -1,0 +1,95 @@
+//! What the server says to messages that were sent to it.
+
+use alloc::vec::Vec;
+
+use super::{Lane, Outbound, Stage};
+use crate::client::frame::Frame;
+use crate::client::journal::Journal;
+use crate::client::message::Outcome;
+use crate::client::output::{Key, Sink};
+use crate::client::packet_ids::{PacketIds, Use};
+use crate::client::record;
+use crate::codec::{Ack, AckKind};
+use crate::{PacketId, Qos, ReasonCode, Version};
+
+impl Outbound {
+    /// PUBACK, PUBREC or PUBCOMP. `Err`: nobody waits for it.
+    pub(in crate::client) fn on_ack(
+        &mut self,
+        kind: AckKind,
+        ack: &Ack<'_>,
+        lane: &mut Lane<'_>,
+        ids: &mut PacketIds,
+        journal: &mut Journal,
+        sink: &mut dyn Sink,
+    ) -> Result<(), UnexpectedAck> {
+        let id = ack.packet_id;
+        let Some(Use::Publish(order)) = ids.get(id) else {
+            return self.unknown_ack(kind, id, lane);
+        };
+        let Ok(index) = self.entries.binary_search_by_key(&order, |entry| entry.order) else {
+            return self.unknown_ack(kind, id, lane);
+        };
+        let entry = &mut self.entries[index];
+        let qos = entry.frame.qos();
+        match (kind, entry.stage, qos) {
+            (AckKind::PubAck, Stage::Sent(_), Qos::AtLeastOnce) => {}
+            (AckKind::PubComp, Stage::Released(_), Qos::ExactlyOnce) => {
+                self.in_flight -= 1;
+                let outcome = Outcome::Acknowledged(ReasonCode::Success);
+                self.finish(index, outcome, ids, journal, sink);
+                self.trim();
+                return Ok(());
+            }
+            (AckKind::PubRec, Stage::Sent(_), Qos::ExactlyOnce) if !ack.reason.is_error() => {
+                entry.stage = Stage::Released(id);
+                let frame = core::mem::replace(&mut entry.frame, Frame::released());
+                self.bytes -= frame.bytes.len() - entry.frame.bytes.len();
+                journal.put(Key::Outgoing(order), sink, |out| record::released(id, out));
+                release(id, ReasonCode::Success, lane.form.version, lane.out);
+                return Ok(());
+            }
+            (AckKind::PubRec, Stage::Released(_), Qos::ExactlyOnce) => {
+                release(id, ReasonCode::Success, lane.form.version, lane.out);
+                return Ok(());
+            }
+            (AckKind::PubRec, Stage::Sent(_), Qos::ExactlyOnce) => {}
+            _ => return Err(UnexpectedAck),
+        }
+        self.in_flight -= 1;
+        let outcome = if ack.reason.is_error() {
+            Outcome::Rejected(ack.reason)
+        } else {
+            Outcome::Acknowledged(ack.reason)
+        };
+        self.finish(index, outcome, ids, journal, sink);
+        self.trim();
+        Ok(())
+    }
+
+    /// A PUBREC for what is forgotten is answered, so that the server forgets it too (section 4.3.3).
+    fn unknown_ack(&self, kind: AckKind, id: PacketId, lane: &mut Lane<'_>) -> Result<(), UnexpectedAck> {
+        match kind {
+            AckKind::PubRec => {
+                release(
+                    id,
+                    ReasonCode::PacketIdentifierNotFound,
+                    lane.form.version,
+                    lane.out,
+                );
+                Ok(())
+            }
+            AckKind::PubComp => Ok(()),
+            AckKind::PubAck | AckKind::PubRel => Err(UnexpectedAck),
+        }
+    }
+}
+
+/// The server has answered what was not asked.
+#[derive(Debug)]
+pub(in crate::client) struct UnexpectedAck;
+
+pub(super) fn release(id: PacketId, reason: ReasonCode, version: Version, out: &mut Vec<u8>) {
+    // Before MQTT 5 the reason is left out; in it both of ours are allowed.
+    let _ = Ack::new(id, reason).encode(AckKind::PubRel, version, out);
+}

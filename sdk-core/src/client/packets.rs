@@ -1,0 +1,209 @@
+//! What arrives on a connection.
+
+use super::frame::sequence_of;
+use super::inbound::{Arrival, Header};
+use super::wire::Wire;
+use super::{Acknowledge, Client, Message, Output, Sink, Stage, Which, WireId, lane};
+use crate::codec::{Ack, AckKind, Decoded, Packet, Publish};
+use crate::time::Instant;
+use crate::{Qos, ReasonCode};
+
+/// The server has broken the rules; this is what it hears.
+type Broken = ReasonCode;
+
+impl Client {
+    /// Bytes have arrived, as much as there is.
+    pub fn handle_bytes(&mut self, wire: WireId, bytes: &[u8], now: Instant, sink: &mut dyn Sink) {
+        if let Some(which) = self.which(wire) {
+            if let Some(wire) = self.wire_mut(which) {
+                wire.pulse.heard(now);
+            }
+            self.read(wire, bytes, now, sink);
+            self.settle(sink);
+            self.pump(now, sink);
+        }
+        self.flush(now, sink);
+    }
+
+    /// Takes whole packets off the front, and keeps the beginning of one that is not whole.
+    fn read(&mut self, id: WireId, bytes: &[u8], now: Instant, sink: &mut dyn Sink) {
+        let Some(wire) = self.which(id).and_then(|which| self.wire_mut(which)) else {
+            return;
+        };
+        let mut kept = core::mem::take(&mut wire.inbox);
+        if kept.is_empty() {
+            let rest = self.read_packets(id, bytes, now, sink);
+            kept.extend_from_slice(rest);
+        } else {
+            kept.extend_from_slice(bytes);
+            let rest = self.read_packets(id, &kept, now, sink).len();
+            kept.drain(..kept.len() - rest);
+        }
+        if let Some(wire) = self.which(id).and_then(|which| self.wire_mut(which)) {
+            wire.inbox = kept;
+        }
+    }
+
+    /// Answers what is left.
+    fn read_packets<'a>(
+        &mut self,
+        id: WireId,
+        mut bytes: &'a [u8],
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> &'a [u8] {
+        // A connection may end, or take over from another one, in between.
+        while let Some(which) = self.which(id) {
+            let Some(wire) = self.wire_mut(which) else { break };
+            match wire.decoder.decode(bytes) {
+                Ok(Decoded::Incomplete { .. }) => break,
+                Ok(Decoded::Packet { packet, bytes: taken }) => {
+                    bytes = bytes.get(taken..).unwrap_or_default();
+                    if let Err(broken) = self.on_packet(which, &packet, now, sink) {
+                        self.on_nonsense(which, broken, now, sink);
+                    }
+                }
+                Err(error) => {
+                    let reason = error.reason();
+                    self.on_nonsense(which, reason, now, sink);
+                }
+            }
+        }
+        bytes
+    }
+
+    fn on_packet(
+        &mut self,
+        which: Which,
+        packet: &Packet<'_>,
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Broken> {
+        let stage = self.wire_mut(which).map(|wire| wire.stage);
+        match (stage, packet) {
+            (Some(Stage::Greeting), Packet::ConnAck(connack)) => {
+                self.on_connack(which, connack, now, sink);
+                Ok(())
+            }
+            (Some(Stage::Live), packet) => self.on_live_packet(packet, now, sink),
+            _ => Err(ReasonCode::ProtocolError), // [MQTT-3.2.0-1]
+        }
+    }
+
+    fn on_live_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Broken> {
+        match packet {
+            Packet::Publish(publish) => self.on_publish(publish, sink),
+            Packet::PubAck(ack) => self.on_ack(AckKind::PubAck, ack, now, sink),
+            Packet::PubRec(ack) => self.on_ack(AckKind::PubRec, ack, now, sink),
+            Packet::PubComp(ack) => self.on_ack(AckKind::PubComp, ack, now, sink),
+            Packet::PubRel(ack) => {
+                if let Some(wire) = self.wire.as_mut() {
+                    let (id, version) = (ack.packet_id, wire.version);
+                    self.inbound
+                        .on_release(id, version, &mut wire.out, &mut self.journal, sink);
+                }
+                Ok(())
+            }
+            Packet::SubAck(suback) => {
+                let done = self
+                    .subscriptions
+                    .on_suback(suback, &mut self.ids, &mut self.journal, sink);
+                self.pump_subscriptions(sink);
+                done.map_err(|_| ReasonCode::ProtocolError)
+            }
+            Packet::UnsubAck(unsuback) => {
+                let done = self.subscriptions.on_unsuback(unsuback, &mut self.ids, sink);
+                self.pump_subscriptions(sink);
+                done.map_err(|_| ReasonCode::ProtocolError)
+            }
+            Packet::PingResp => Ok(()),
+            Packet::Disconnect(goodbye) => {
+                self.refused(goodbye.reason, goodbye.server_reference, now, sink);
+                Ok(())
+            }
+            Packet::Auth(auth) => self.on_auth(auth),
+            Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::PingReq => Err(ReasonCode::ProtocolError),
+        }
+    }
+
+    fn on_ack(
+        &mut self,
+        kind: AckKind,
+        ack: &Ack<'_>,
+        now: Instant,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Broken> {
+        let Some(wire) = self.wire.as_mut() else {
+            return Ok(());
+        };
+        let mut lane = lane(wire, &self.options, now);
+        self.outbound
+            .on_ack(kind, ack, &mut lane, &mut self.ids, &mut self.journal, sink)
+            .map_err(|_| ReasonCode::ProtocolError)
+    }
+
+    fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut dyn Sink) -> Result<(), Broken> {
+        let Self {
+            wire: Some(wire),
+            options,
+            inbound,
+            subscriptions,
+            found,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let alias = publish.properties.topic_alias;
+        let topic = Wire::resolve(
+            &mut wire.aliases_in,
+            options.topic_alias_max,
+            publish.topic,
+            alias,
+        )
+        .ok_or(ReasonCode::TopicAliasInvalid)?;
+        let mut delivery = None;
+        if let Some(packet_id) = publish.packet_id {
+            let header = Header {
+                packet_id,
+                qos: publish.qos,
+                dup: publish.dup,
+                sequence: wire
+                    .terms
+                    .is_sequenced
+                    .then(|| sequence_of(&publish.properties.user_properties))
+                    .flatten(),
+            };
+            match inbound.on_publish(header, options.receive_max) {
+                Arrival::New(id) => delivery = Some(id),
+                Arrival::Again => return Ok(()),
+                Arrival::TooMany => return Err(ReasonCode::ReceiveMaximumExceeded), // [MQTT-3.3.4-9]
+            }
+        }
+        let acknowledges = options.acknowledge == Acknowledge::OnDelivery;
+        subscriptions.find(topic, &publish.properties.subscription_ids, found);
+        sink.output(Output::Message(Message {
+            delivery: delivery.filter(|_| !acknowledges),
+            topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup && publish.qos == Qos::AtLeastOnce,
+            properties: &publish.properties,
+            subscriptions: found,
+        }));
+        if let Some(delivery) = delivery.filter(|_| acknowledges) {
+            inbound.acknowledge(delivery);
+        }
+        Ok(())
+    }
+}

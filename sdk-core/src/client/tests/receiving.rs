@@ -1,0 +1,155 @@
+use super::*;
+
+const QOS_1: Qos = Qos::AtLeastOnce;
+const QOS_2: Qos = Qos::ExactlyOnce;
+const OK: ReasonCode = ReasonCode::Success;
+
+fn by_caller() -> Options {
+    Options {
+        acknowledge: Acknowledge::ByCaller,
+        receive_max: 3,
+        ..Options::default()
+    }
+}
+
+impl Rig {
+    fn done(&mut self, delivery: u64) -> bool {
+        self.client
+            .acknowledge(DeliveryId(delivery), self.now, &mut self.log)
+    }
+}
+
+#[test]
+fn messages_are_handed_out_with_their_subscriptions_and_acknowledged() {
+    let mut rig = Rig::connected(Options::default());
+    let all = rig.subscribe("#");
+    let one = rig.subscribe("in");
+    assert_eq!(rig.sent(), ["SUBSCRIBE 1 #", "SUBSCRIBE 2 in"]);
+    rig.grant(1);
+    rig.grant(2);
+    assert_eq!(
+        rig.take(),
+        [Seen::Subscribed(all, QOS_1), Seen::Subscribed(one, QOS_1)]
+    );
+    rig.deliver("a", QOS_1, 5, false, None);
+    assert_eq!(rig.sent(), ["PUBACK 5 0x00"]);
+    assert_eq!(
+        rig.take(),
+        [Seen::Message("in".into(), b"a".into(), None, [all, one].into())]
+    );
+    rig.deliver("b", QOS_2, 6, false, None);
+    rig.deliver("b", QOS_2, 6, true, None);
+    rig.ack(AckKind::PubRel, 6, OK);
+    assert_eq!(rig.sent(), ["PUBREC 6 0x00", "PUBREC 6 0x00", "PUBCOMP 6 0x00"]);
+    assert_eq!(rig.messages(), ["b"]);
+}
+
+#[test]
+fn acknowledgements_go_out_in_the_order_of_arrival() {
+    let mut rig = Rig::connected(by_caller());
+    for (payload, id) in [("a", 1), ("b", 2), ("c", 3)] {
+        rig.deliver(payload, QOS_1, id, false, None);
+    }
+    assert!(rig.done(2));
+    assert!(!rig.done(2));
+    assert!(rig.sent().is_empty());
+    assert!(rig.done(1));
+    assert_eq!(rig.sent(), ["PUBACK 1 0x00", "PUBACK 2 0x00"]);
+    assert!(!rig.done(99));
+}
+
+#[test]
+fn a_server_that_sends_more_than_it_may_is_left() {
+    let mut rig = Rig::connected(by_caller());
+    for id in 1..=4 {
+        rig.deliver("x", QOS_1, id, false, None);
+    }
+    let seen = rig.take();
+    assert!(seen.contains(&Seen::State(rig.client.state())));
+    assert!(matches!(
+        rig.client.state(),
+        State::Waiting {
+            why: Lost::Nonsense,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_message_that_the_application_still_has_is_not_handed_out_again() {
+    let mut rig = Rig::connected(by_caller());
+    rig.deliver("a", QOS_1, 1, false, None);
+    rig.deliver("b", QOS_2, 2, false, None);
+    rig.cut();
+    assert!(rig.done(1)); // While there is no connection.
+    rig.reconnect(true);
+    rig.take();
+    rig.deliver("a", QOS_1, 1, true, None);
+    rig.deliver("b", QOS_2, 2, true, None);
+    assert_eq!(rig.sent(), ["PUBACK 1 0x00"]);
+    assert!(rig.done(2));
+    assert_eq!(rig.sent(), ["PUBREC 2 0x00"]);
+    assert_eq!(rig.messages(), [""; 0]);
+}
+
+#[test]
+fn what_the_server_has_forgotten_holds_nothing_up() {
+    let mut rig = Rig::connected(by_caller());
+    rig.deliver("a", QOS_1, 1, false, None);
+    rig.cut();
+    rig.reconnect(true);
+    rig.take();
+    // "a" does not come again: it has expired there.
+    rig.deliver("b", QOS_1, 1, false, None);
+    assert!(rig.done(2));
+    assert_eq!(rig.sent(), ["PUBACK 1 0x00"]);
+    assert!(!rig.done(1));
+}
+
+#[test]
+fn numbered_messages_come_once_whatever_their_identifiers() {
+    let mut rig = Rig::new(Options::default());
+    rig.connect();
+    rig.accept_numbered(false);
+    rig.take();
+    rig.deliver("a", QOS_1, 1, false, Some(10));
+    rig.deliver("b", QOS_1, 2, false, Some(12));
+    rig.cut();
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.accept_numbered(true);
+    assert_eq!(rig.messages(), ["a", "b"]);
+    // Both acknowledgements were lost, and a restarted server has given out other identifiers.
+    rig.deliver("a", QOS_1, 2, true, Some(10));
+    rig.deliver("b", QOS_1, 1, true, Some(12));
+    rig.deliver("c", QOS_1, 3, false, Some(13));
+    assert_eq!(rig.sent(), ["PUBACK 2 0x00", "PUBACK 1 0x00", "PUBACK 3 0x00"]);
+    assert_eq!(rig.messages(), ["c"]);
+}
+
+#[test]
+fn subscriptions_are_asked_for_again_only_when_the_session_is_lost() {
+    let mut rig = Rig::connected(Options::default());
+    let first = rig.subscribe("a");
+    rig.grant(1);
+    let second = rig.subscribe("b");
+    rig.cut();
+    rig.reconnect(true);
+    assert_eq!(rig.sent()[1..], ["SUBSCRIBE 1 b"]);
+    rig.grant(1);
+    rig.cut();
+    rig.take();
+    rig.reconnect(false);
+    assert_eq!(rig.sent()[1..], ["SUBSCRIBE 1 a", "SUBSCRIBE 2 b"]);
+    assert!(rig.client.unsubscribe(first, rig.now, &mut rig.log));
+    assert!(!rig.client.unsubscribe(first, rig.now, &mut rig.log));
+    assert_eq!(rig.sent(), ["UNSUBSCRIBE 3 a"]);
+    rig.serve(&Packet::SubAck(SubAck::new(
+        PacketId::new(2).expect("not zero"),
+        [ReasonCode::NotAuthorized].into(),
+    )));
+    assert!(
+        rig.take()
+            .contains(&Seen::Refused(second, ReasonCode::NotAuthorized))
+    );
+}
