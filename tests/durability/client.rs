@@ -140,6 +140,26 @@ impl Client {
         self.send(&Packet::Publish(publish)).await;
     }
 
+    /// Connects and subscribes in one go. The connection is then reset, so that no port waits for its end.
+    pub(crate) async fn leave_session(addr: SocketAddr, client_id: &str, filters: &[String]) {
+        let mut client = Self::open(addr).await;
+        let mut connect = Connect::new(Version::V5, client_id);
+        (connect.clean_start, connect.session_expiry_secs) = (false, Some(u32::MAX));
+        client.send(&Packet::Connect(Box::new(connect))).await;
+        let filters = filters.iter().map(|filter| {
+            let filter = TopicFilter::parse(filter).expect("a filter");
+            SubscribeFilter::new(filter, Qos::AtLeastOnce)
+        });
+        let subscribe = Subscribe::new(PacketId::MIN, filters.collect());
+        client.send(&Packet::Subscribe(subscribe)).await;
+        assert!(matches!(client.next().await, Got::ConnAck { .. }));
+        assert_eq!(client.next().await, Got::SubAck);
+        client
+            .stream
+            .set_zero_linger()
+            .expect("a connection can be reset");
+    }
+
     pub(crate) async fn release(&mut self, id: u16) {
         self.send(&Packet::PubRel(ack(id))).await;
     }

@@ -6,6 +6,8 @@
 //! | [`killed`] | the process is killed |
 //! | [`full`], [`small_disk`] | the disk is full, with a real limit |
 //! | [`queued`] | what waits for clients that are away costs disk and not memory |
+//! | [`offline`] | what sessions of clients that are away cost |
+//! | [`moment`] | what a broker takes at a moment of these two |
 //! | [`power`] | the power goes at every point of a recorded run; single writes and syncs fail |
 #![forbid(unsafe_code)]
 #![expect(
@@ -16,6 +18,8 @@
 mod client;
 mod full;
 mod killed;
+mod moment;
+mod offline;
 mod power;
 mod queued;
 mod small_disk;

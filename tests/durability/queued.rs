@@ -8,17 +8,16 @@
 //! One half is published to one session each, the other half to all sessions at once.
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cloudsignal_core::Qos;
 use cloudsignal_core::codec::Packet;
-use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
+use cloudsignal_tests::broker::{BrokerOptions, Listener};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Got, ack};
+use crate::moment::{number_from_environment, say};
 
 /// Messages of an ordinary test run.
 const QUEUED_DEFAULT: usize = 20_000;
@@ -46,9 +45,7 @@ struct Plan {
 
 impl Plan {
     fn new() -> Self {
-        let queued = std::env::var("CS_TEST_QUEUED").map_or(QUEUED_DEFAULT, |text| {
-            text.parse().expect("CS_TEST_QUEUED is a number")
-        });
+        let queued = number_from_environment("CS_TEST_QUEUED", QUEUED_DEFAULT);
         let sessions = (queued / QUEUED_EACH).max(SESSIONS_MIN);
         let own = queued / sessions / 2;
         Self {
@@ -61,29 +58,6 @@ impl Plan {
     const fn queued(self) -> usize {
         self.sessions * (self.own + self.common)
     }
-}
-
-/// A moment of the run.
-#[expect(clippy::print_stdout, reason = "a run says what it has measured")]
-fn say(moment: &str, broker: &Broker, took: Duration) {
-    let mib = |bytes: u64| bytes / 1_024 / 1_024;
-    println!(
-        "{moment:<28} {:>8.1} s   memory {:>5} MiB   disk {:>5} MiB",
-        took.as_secs_f64(),
-        mib(broker.memory_bytes()),
-        mib(disk_bytes(&broker.data_dir())),
-    );
-}
-
-fn disk_bytes(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(facts) if facts.is_dir() => disk_bytes(&entry.path()),
-        // Files come and go while the engine tidies up.
-        Ok(facts) => facts.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }
 
 async fn make_sessions(addr: SocketAddr, plan: Plan) {
