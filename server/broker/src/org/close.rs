@@ -147,6 +147,7 @@ impl Org {
         }
         self.note_will(place, now, sink);
         self.offer_shared(place, Fitness::Busy, now, sink);
+        self.sessions[place as usize].outbound.rest(&self.desk);
         match self.sessions[place as usize].expiry_secs {
             0 => self.end_session(place, now, sink),
             u32::MAX => {}

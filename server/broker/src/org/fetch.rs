@@ -151,7 +151,7 @@ impl Session {
 
     /// The client is away: what is stored leaves the memory now, and the rest once it is.
     pub(crate) fn leave_memory(&mut self, desk: &mut Desk) {
-        if !self.is_persistent() || !desk.may_spill() {
+        if !self.is_persistent() || !desk.may_spill() || self.outbound.queue.is_empty() {
             return;
         }
         self.spill(desk);
@@ -308,6 +308,7 @@ impl Session {
             .queue
             .spilled()
             .is_some_and(|spilled| spilled.is_stale(since, now));
+        self.outbound.rest(turn.desk);
         if !is_stale || !self.may_ask(turn.desk, now) {
             return;
         }
@@ -328,6 +329,9 @@ impl Session {
             self.lose_damaged(turn, lost);
         }
         let Some(spilled) = self.outbound.queue.spilled() else {
+            if self.conn.is_none() {
+                self.outbound.rest(turn.desk);
+            }
             return;
         };
         if through >= until {

@@ -359,6 +359,7 @@ impl Restoring {
         }
         for (_, session) in &mut org.sessions {
             session.leave_memory(&mut org.desk);
+            session.outbound.rest(&org.desk);
         }
         for place in connected {
             org.disconnect_restored(place, now);

@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 mod fan_out;
 mod outbound;
+mod outlet;
 pub(crate) mod queue;
 
 use alloc::boxed::Box;
@@ -36,6 +37,7 @@ pub(crate) use connection::Connection;
 pub use connection::Traffic;
 pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
 pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
+pub(crate) use outlet::Outlet;
 
 /// One client's state in one organization.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub(crate) struct Session {
     /// Who opened it last; permissions follow from it, also while it is away.
     pub(crate) identity: Arc<Identity>,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: Outlet,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
     pub(crate) received: BTreeSet<u16>,
     /// Retained messages that its subscriptions still have to be given, oldest subscription first.
@@ -88,7 +90,7 @@ impl Session {
             stored: false,
             is_restored: false,
             subscriptions: Subscriptions::default(),
-            outbound: Outbound::default(),
+            outbound: Outlet::default(),
             received: BTreeSet::new(),
             scans: VecDeque::new(),
             conn: None,

@@ -12,6 +12,7 @@ use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
 use super::fan_out::Delivery;
+use super::outlet::Resting;
 use super::queue::{Facts, NEVER_STORED, Queue, Resident};
 use crate::change::{Keeping, Terms};
 use crate::message::Message;
@@ -210,7 +211,7 @@ pub(crate) enum Acknowledged {
 }
 
 /// Messages on their way to one client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) queue: Queue,
     /// Deliveries up to this one have begun or are done, but for a few that a restart has put back.
@@ -229,6 +230,31 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// Goes on behind a rest.
+    pub(super) const fn woken(resting: Resting) -> Self {
+        Self {
+            queue: Queue::new(),
+            begun: resting.last_order,
+            noted: Ticket(0),
+            window: VecDeque::new(),
+            window_bytes: 0,
+            last_packet_id: resting.last_packet_id,
+            last_order: resting.last_order,
+            stepped_over: false,
+            dropped: resting.dropped,
+        }
+    }
+
+    /// What has to be remembered if nothing is on its way, as the store stands.
+    pub(super) fn resting(&self, stored: Ticket) -> Option<Resting> {
+        let is_idle = self.queue.is_empty() && self.window.is_empty() && self.queue.unclean() <= stored;
+        is_idle.then_some(Resting {
+            last_order: self.last_order,
+            dropped: self.dropped,
+            last_packet_id: self.last_packet_id,
+        })
+    }
+
     /// Whether a delivery may begin now. What waits for the store is joined by others, so that they are stored
     /// together.
     pub(crate) fn is_clear(&self, conn: &Connection, desk: &Desk, qos: Qos, expiry_secs: u32) -> bool {

@@ -12,7 +12,7 @@ use crate::sink::{DropReason, Ticket};
 use crate::turn::{Desk, Room};
 
 /// A bounded queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     /// What is in memory: by rising order, QoS 0 where it came. In front of the first one that is behind
     /// [`Spilled::after`] everything can be sent.
@@ -82,6 +82,18 @@ pub(crate) struct Resident {
 }
 
 impl Queue {
+    pub(super) const fn new() -> Self {
+        Self {
+            resident: VecDeque::new(),
+            resident_bytes: 0,
+            queued_qos0: 0,
+            qos0_from: 0,
+            ends_at: None,
+            spilled: None,
+            unclean: Ticket(0),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.resident.is_empty() && self.spilled.is_none()
     }

@@ -1,0 +1,85 @@
+//! Where messages leave a session for its client: next to nothing as long as there are none.
+
+use alloc::boxed::Box;
+use core::ops::{Deref, DerefMut};
+
+use super::Outbound;
+use crate::turn::Desk;
+
+/// An [`Outbound`] that is there while anything is on its way, or a client. Reading it while it rests shows an empty
+/// one; writing wakes it.
+#[derive(Debug, Default)]
+pub(crate) struct Outlet {
+    resting: Resting,
+    awake: Option<Box<Outbound>>,
+}
+
+/// What a session remembers of deliveries that are all done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Resting {
+    pub(super) last_order: u64,
+    pub(super) dropped: u32,
+    pub(super) last_packet_id: u16,
+}
+
+static EMPTY: Outbound = Outbound::woken(Resting::NEVER);
+
+impl Resting {
+    /// Of a session that there was never anything for.
+    const NEVER: Self = Self {
+        last_order: 0,
+        dropped: 0,
+        last_packet_id: 0,
+    };
+}
+
+impl Outlet {
+    /// The client is away: what is not needed any more goes, which is mostly everything.
+    pub(crate) fn rest(&mut self, desk: &Desk) {
+        if let Some(resting) = self.awake.as_deref().and_then(|it| it.resting(desk.stored)) {
+            *self = Self { resting, awake: None };
+        }
+    }
+}
+
+impl Deref for Outlet {
+    type Target = Outbound;
+
+    fn deref(&self) -> &Outbound {
+        self.awake.as_deref().unwrap_or(&EMPTY)
+    }
+}
+
+impl DerefMut for Outlet {
+    fn deref_mut(&mut self) -> &mut Outbound {
+        self.awake
+            .get_or_insert_with(|| Box::new(Outbound::woken(self.resting)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudsignal_core::Qos;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn orders_and_packet_ids_go_on_behind_a_rest() {
+        let desk = Desk::new(Limits::default());
+        let mut outlet = Outlet::default();
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce), 1);
+        let packet_id = outlet.next_packet_id();
+        outlet.dropped = 3;
+        outlet.rest(&desk);
+        assert!(outlet.awake.is_none() && outlet.queue.is_empty());
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce), 2);
+        assert_eq!(outlet.next_packet_id().get(), packet_id.get() + 1);
+        assert_eq!(outlet.dropped, 3);
+    }
+
+    #[test]
+    fn it_takes_24_bytes() {
+        assert_eq!(size_of::<Outlet>(), 24);
+    }
+}
