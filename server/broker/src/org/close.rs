@@ -231,13 +231,9 @@ impl Org {
         self.publish_due_will(place, now, sink);
         self.cancel_will(place);
         self.offer_shared(place, Fitness::Away, now, sink);
-        let filters: Vec<_> = self.sessions[place as usize]
-            .subscriptions
-            .iter()
-            .map(|s| s.filter.clone())
-            .collect();
-        for filter in &filters {
-            self.leave(place, filter.as_ref());
+        let subscriptions = core::mem::take(&mut self.sessions[place as usize].subscriptions);
+        for subscription in subscriptions.iter() {
+            self.leave(place, subscription.filter);
         }
         let mut session = self.sessions.remove(place as usize);
         self.by_client_id.remove(&session.client_id);
@@ -253,8 +249,8 @@ impl Org {
             session.outbound.queue.spilled_shared() as u64;
         session.outbound.clear(desk);
         desk.counters.sessions_now -= 1;
-        desk.counters.subscriptions_now -= filters.len() as u64;
-        let wildcards = filters.iter().filter(|filter| has_wildcard(filter.as_ref()));
+        desk.counters.subscriptions_now -= subscriptions.len() as u64;
+        let wildcards = subscriptions.iter().filter(|it| has_wildcard(it.filter));
         desk.counters.wildcard_subscriptions_now -= wildcards.count() as u64;
         sink.report(Report::SessionEnded {
             client_id: &session.client_id,

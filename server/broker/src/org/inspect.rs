@@ -93,8 +93,8 @@ impl Connection {
     }
 }
 
-impl Subscription {
-    fn view(&self) -> SubscriptionView<'_> {
+impl<'a> Subscription<'a> {
+    fn view(self) -> SubscriptionView<'a> {
         SubscriptionView {
             filter: self.filter.as_str(),
             qos: self.qos(),

@@ -204,7 +204,7 @@ impl Session {
             }
             let subscription = self.subscriptions.get(scan.filter());
             if let Some(subscription) = subscription.filter(|_| self.is_persistent()) {
-                turn.note(self.subscribed(subscription));
+                turn.note(self.subscribed(&subscription));
             }
         }
         false

@@ -174,7 +174,7 @@ impl Restoring {
             Some(id) => Some(NonZeroU32::new(id).ok_or(Unfit::BadOptions)?),
             None => None,
         };
-        let session = &mut self.org.sessions[place as usize];
+        let session = &self.org.sessions[place as usize];
         if session.subscriptions.contains(filter) {
             return Err(Unfit::Twice);
         }
@@ -186,12 +186,13 @@ impl Restoring {
         subscription.covered = permit.is_ok_and(|permit| permit.covered());
         if owes_retained {
             let scan = Scan::new(filter, subscription.qos(), id, subscription.covered);
+            let session = &mut self.org.sessions[place as usize];
             session.scans.push_back(scan);
         }
         if filter.levels().next() == Some("$SYS") {
             self.sys = Some(filter.to_owned());
         }
-        self.org.add_subscription(place, subscription);
+        self.org.add_subscription(place, &subscription);
         Ok(())
     }
 
@@ -470,7 +471,7 @@ impl Session {
             tell(will);
         }
         for subscription in self.subscriptions.iter() {
-            tell(self.subscribed(subscription));
+            tell(self.subscribed(&subscription));
         }
         for entry in self.outbound.window() {
             tell(match &entry.stage {

@@ -95,7 +95,7 @@ impl Org {
             turn.exceeded(quota, &session.client_id);
             return Err(ReasonCode::QuotaExceeded);
         }
-        self.add_subscription(place, Subscription::granted(filter, id, wanted, &permit));
+        self.add_subscription(place, &Subscription::granted(filter, id, wanted, &permit));
         self.start_sys(filter, now);
 
         let session = &mut self.sessions[place as usize];
@@ -115,7 +115,7 @@ impl Org {
             .get(filter)
             .filter(|_| session.is_persistent())
         {
-            let change = session.subscribed(subscription);
+            let change = session.subscribed(&subscription);
             Turn {
                 desk: &mut self.desk,
                 now,
@@ -148,8 +148,8 @@ impl Org {
     }
 
     /// The session has this subscription from here on, in place of the one to the same filter.
-    pub(super) fn add_subscription(&mut self, place: u32, subscription: Subscription) {
-        let filter = subscription.filter.as_ref();
+    pub(super) fn add_subscription(&mut self, place: u32, subscription: &Subscription<'_>) {
+        let filter = subscription.filter;
         let subscriptions = &mut self.sessions[place as usize].subscriptions;
         if !subscriptions.contains(filter) {
             self.desk.counters.subscriptions_now += 1;
@@ -250,23 +250,21 @@ impl Org {
         let session = &mut sessions[place as usize];
         let grants = Grants::new(policy, &session.identity, &session.client_id);
         let mut is_stale = false;
-        for subscription in session.subscriptions.iter_mut() {
-            let filter = subscription.filter.as_ref();
+        session.subscriptions.cover(|subscription| {
+            let filter = subscription.filter;
             // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
             let covered = grants
                 .permit_subscribe(filter, subscription.qos())
                 .is_ok_and(|permit| permit.covered());
             is_stale |= !(covered && subscription.covered);
-            if covered == subscription.covered {
-                continue;
+            let now = subscription.with_covered(covered);
+            if covered != subscription.covered && filter.share().is_some() {
+                groups.join(filter, now.member(place));
+            } else if covered != subscription.covered {
+                trie.subscribe(filter, now.direct(place));
             }
-            subscription.covered = covered;
-            if filter.share().is_some() {
-                groups.join(filter, subscription.member(place));
-            } else {
-                trie.subscribe(filter, subscription.direct(place));
-            }
-        }
+            covered
+        });
         for scan in &mut session.scans {
             scan.covered = false;
         }
@@ -294,7 +292,7 @@ pub(super) fn has_wildcard(filter: TopicFilter<'_>) -> bool {
     filter.as_str().contains(['+', '#'])
 }
 
-impl Subscription {
+impl Subscription<'_> {
     /// As the tree knows it.
     fn direct(&self, session: u32) -> Direct {
         Direct {

@@ -14,18 +14,16 @@ mod fan_out;
 mod outbound;
 mod outlet;
 pub(crate) mod queue;
+mod subscriptions;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use cloudsignal_core::codec::SubscribeFilter;
-use cloudsignal_core::topic::TopicFilterBuf;
-use cloudsignal_core::{Instant, Qos, TopicFilter};
+use cloudsignal_core::Instant;
 
-use crate::authz::{CompiledPolicy, Grants, SubscribePermit};
+use crate::authz::{CompiledPolicy, Grants};
 use crate::change::{Change, SessionName};
 use crate::identity::Identity;
 use crate::message::Message;
@@ -38,6 +36,7 @@ pub use connection::Traffic;
 pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
 pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
 pub(crate) use outlet::Outlet;
+pub(crate) use subscriptions::{Subscription, Subscriptions};
 
 /// One client's state in one organization.
 #[derive(Debug)]
@@ -150,12 +149,12 @@ impl Session {
     }
 
     /// What the store has to know about a subscription.
-    pub(crate) fn subscribed(&self, subscription: &Subscription) -> Change {
-        let filter = subscription.filter.as_ref();
+    pub(crate) fn subscribed(&self, subscription: &Subscription<'_>) -> Change {
+        let filter = subscription.filter;
         Change::Subscribed {
             session: self.name(),
             filter: filter.as_str().into(),
-            options: subscription.options,
+            options: subscription.options(),
             subscription_id: subscription.id.map(NonZeroU32::get),
             owes_retained: self.scans.iter().any(|scan| scan.filter() == filter),
         }
@@ -174,118 +173,4 @@ pub(crate) struct Will {
     pub(crate) message: Arc<Message>,
     pub(crate) expiry_secs: Option<u32>,
     pub(crate) delay_secs: u32,
-}
-
-/// A session's subscription to one filter.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    /// As it was sent, `$share/…` included.
-    pub(crate) filter: TopicFilterBuf,
-    pub(crate) id: Option<NonZeroU32>,
-    /// As SUBSCRIBE has them on the wire, with the QoS that was granted.
-    options: u8,
-    /// Whether everything that matches may be delivered without asking the policy.
-    pub(crate) covered: bool,
-}
-
-impl Subscription {
-    /// `None` when the options could not have come in a SUBSCRIBE. [MQTT-3.8.3-5]
-    pub(crate) fn new(filter: TopicFilter<'_>, id: Option<NonZeroU32>, options: u8) -> Option<Self> {
-        let is_valid = Qos::from_bits(options & 0b11).is_some() && options >> 4 < 3;
-        is_valid.then(|| Self {
-            filter: filter.to_owned(),
-            id,
-            options,
-            covered: false,
-        })
-    }
-
-    /// A subscription that is granted now.
-    pub(crate) fn granted(
-        filter: TopicFilter<'_>,
-        id: Option<NonZeroU32>,
-        wanted: &SubscribeFilter<'_>,
-        permit: &SubscribePermit,
-    ) -> Self {
-        let options = permit.qos().bits()
-            | u8::from(wanted.no_local) << 2
-            | u8::from(wanted.retain_as_published) << 3
-            | (wanted.retain_handling as u8) << 4;
-        Self {
-            filter: filter.to_owned(),
-            id,
-            options,
-            covered: permit.covered(),
-        }
-    }
-
-    /// What was granted.
-    pub(crate) fn qos(&self) -> Qos {
-        Qos::from_bits(self.options & 0b11).expect("invariant: checked when it was made")
-    }
-
-    pub(crate) const fn no_local(&self) -> bool {
-        self.options & 1 << 2 != 0
-    }
-
-    pub(crate) const fn retain_as_published(&self) -> bool {
-        self.options & 1 << 3 != 0
-    }
-}
-
-/// A session's subscriptions, in filter order: few, so a sorted list is the smallest map.
-#[derive(Debug, Default)]
-pub(crate) struct Subscriptions {
-    list: Vec<Subscription>,
-    /// Bytes of all filters.
-    filter_bytes: usize,
-}
-
-impl Subscriptions {
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    pub(crate) const fn filter_bytes(&self) -> usize {
-        self.filter_bytes
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.list.iter()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
-        self.list.iter_mut()
-    }
-
-    pub(crate) fn get(&self, filter: TopicFilter<'_>) -> Option<&Subscription> {
-        self.find(filter).ok().map(|at| &self.list[at])
-    }
-
-    pub(crate) fn contains(&self, filter: TopicFilter<'_>) -> bool {
-        self.find(filter).is_ok()
-    }
-
-    /// Adds or replaces the subscription to its filter.
-    pub(crate) fn put(&mut self, subscription: Subscription) {
-        match self.find(subscription.filter.as_ref()) {
-            Ok(at) => self.list[at] = subscription,
-            Err(at) => {
-                self.filter_bytes += subscription.filter.as_str().len();
-                self.list.insert(at, subscription);
-            }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, filter: TopicFilter<'_>) -> bool {
-        let Ok(at) = self.find(filter) else { return false };
-        self.filter_bytes -= filter.as_str().len();
-        self.list.remove(at);
-        true
-    }
-
-    fn find(&self, filter: TopicFilter<'_>) -> Result<usize, usize> {
-        self.list
-            .binary_search_by(|known| known.filter.as_str().cmp(filter.as_str()))
-    }
 }
