@@ -22,6 +22,7 @@ use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, Sub
 use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName, Version};
 
 const SESSIONS_DEFAULT: u32 = 100_000;
+const PUBLISHER: ConnId = ConnId(1);
 const NOW: Instant = Instant::ZERO;
 
 /// Takes everything and keeps nothing.
@@ -62,13 +63,13 @@ enum Users {
     Each,
 }
 
-fn identity(number: u32, users: Users) -> Identity {
+fn identity(org: &OrgId, number: u32, users: Users) -> Identity {
     let user = match users {
         Users::One => "fleet".to_owned(),
         Users::Each => format!("device{number}"),
     };
     Identity {
-        org: OrgId::new("org_k7xm4pqr2n5t"),
+        org: org.clone(),
         username: user.as_str().into(),
         principal: format!("user:{user}").into(),
         credential: Credential::Password { user: user.into() },
@@ -85,13 +86,25 @@ fn visit(org: &mut Org, number: u32, users: Users) {
     let client_id = format!("device-{number:09}");
     let mut connect = Connect::new(Version::V5, &client_id);
     (connect.clean_start, connect.session_expiry_secs) = (false, Some(u32::MAX));
-    org.handle_connect(conn, &connect, identity(number, users), NOW, &mut Nowhere);
+    org.handle_connect(
+        conn,
+        &connect,
+        identity(&org.id().clone(), number, users),
+        NOW,
+        &mut Nowhere,
+    );
     let own = ["cmd", "config"].map(|leaf| format!("devices/{number:09}/{leaf}"));
     let filters = [&*own[0], &*own[1], "fleet/all"]
         .map(|filter| SubscribeFilter::new(TopicFilter::parse(filter).expect("a filter"), Qos::AtLeastOnce));
     let subscribe = Packet::Subscribe(Subscribe::new(PacketId::MIN, filters.into()));
     org.handle_packet(conn, &subscribe, NOW, &mut Nowhere);
+    store(org);
     org.handle_closed(conn, NOW, &mut Nowhere);
+    store(org);
+}
+
+/// A store that is never behind.
+fn store(org: &mut Org) {
     if let Some(ticket) = org.seal() {
         org.handle_stored(ticket, NOW, &mut Nowhere);
     }
@@ -101,12 +114,18 @@ fn visit(org: &mut Org, number: u32, users: Users) {
 fn find_all(org: &mut Org, sessions: u32) -> u128 {
     let publisher = ConnId(1);
     let connect = Connect::new(Version::V5, "publisher");
-    org.handle_connect(publisher, &connect, identity(0, Users::One), NOW, &mut Nowhere);
+    org.handle_connect(
+        publisher,
+        &connect,
+        identity(&org.id().clone(), 0, Users::One),
+        NOW,
+        &mut Nowhere,
+    );
     let begin = std::time::Instant::now();
     for number in 0..sessions {
         let topic = format!("devices/{number:09}/cmd");
         let publish = Publish::new(TopicName::parse(&topic).expect("a topic"), b"on");
-        org.handle_packet(publisher, &Packet::Publish(publish), NOW, &mut Nowhere);
+        org.handle_packet(PUBLISHER, &Packet::Publish(publish), NOW, &mut Nowhere);
     }
     begin.elapsed().as_nanos() / u128::from(sessions.max(1))
 }
@@ -122,8 +141,17 @@ fn main() {
         Some("each") => Users::Each,
         Some(other) => panic!("USERS is one or each, not {other}"),
     };
-    let policy = Policy::permit_all();
-    let mut org = Org::new(OrgId::new("org_k7xm4pqr2n5t"), Limits::default(), policy, 1);
+    let (policy, limits) = (
+        Policy::permit_all(),
+        Limits {
+            sessions_max: u32::MAX,
+            ..Limits::default()
+        },
+    );
+    let mut org = Org::new(OrgId::new("org_k7xm4pqr2n5t"), limits, policy, 1);
+    let connect = Connect::new(Version::V5, "publisher");
+    let operator = identity(&org.id().clone(), 0, Users::One);
+    org.handle_connect(PUBLISHER, &connect, operator, NOW, &mut Nowhere);
     let before = memory_bytes();
     let begin = std::time::Instant::now();
     for number in 0..sessions {
@@ -131,7 +159,7 @@ fn main() {
     }
     let visit_nanos = begin.elapsed().as_nanos() / u128::from(sessions.max(1));
     let grown = memory_bytes() - before;
-    let there = org.counters().sessions_now;
+    let there = org.counters().sessions_now - 1;
     println!(
         "{there} sessions with three subscriptions each: {} bytes each, {} MiB",
         grown / u64::from(sessions.max(1)),

@@ -202,7 +202,7 @@ impl Org {
         sink: &mut impl Sink,
     ) -> bool {
         self.desk.changed = false;
-        let Some(&place) = self.by_client_id.get(client_id) else {
+        let Some(place) = self.place_of_client(client_id) else {
             return false;
         };
         let had_one = self.sessions[place as usize].conn.is_some();
@@ -220,7 +220,7 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> bool {
-        let Some(&place) = self.by_client_id.get(client_id) else {
+        let Some(place) = self.place_of_client(client_id) else {
             return false;
         };
         let serial = self.sessions[place as usize].serial;

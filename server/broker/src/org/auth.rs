@@ -97,7 +97,8 @@ impl Org {
         };
         let (reason, what) = match verified {
             Ok(identity) if is_same(&identity) => {
-                self.adopt(place, Arc::new(identity), now, sink);
+                let identity = self.identities.share(Arc::new(identity));
+                self.adopt(place, identity, now, sink);
                 return true;
             }
             Ok(_) => (NOT_AUTHORIZED, "re-authentication as somebody else"),

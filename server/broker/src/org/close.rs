@@ -123,8 +123,10 @@ impl Org {
             Timer::KeepAlive(place),
         );
         rearm(desk, &mut conn.ends_at, Instant::MAX, Timer::CredentialEnd(place));
-        rearm(desk, &mut session.resume_at, Instant::MAX, Timer::Resume(place));
+        rearm(desk, &mut conn.resume_at, Instant::MAX, Timer::Resume(place));
         session.outbound.mark_unsent();
+        session.received.rest();
+        session.scans.rest();
         // QoS 0 is not queued for clients that are away.
         session
             .outbound
@@ -195,24 +197,30 @@ impl Org {
 
     /// The will is due at `at`.
     pub(super) fn delay_will(&mut self, place: u32, at: Instant) {
-        let session = &mut self.sessions[place as usize];
-        rearm(&mut self.desk, &mut session.will_at, at, Timer::WillDelay(place));
+        if let Some(will) = self.sessions[place as usize].will.as_deref_mut() {
+            rearm(&mut self.desk, &mut will.due_at, at, Timer::WillDelay(place));
+        }
     }
 
     /// The client came back in time.
     pub(super) fn cancel_will(&mut self, place: u32) {
-        let session = &mut self.sessions[place as usize];
-        session.will = None;
+        self.take_will(place);
+    }
+
+    /// Takes the will that waits, and its timer with it.
+    fn take_will(&mut self, place: u32) -> Option<Box<Will>> {
+        let mut will = self.sessions[place as usize].will.take()?;
         rearm(
             &mut self.desk,
-            &mut session.will_at,
+            &mut will.due_at,
             Instant::MAX,
             Timer::WillDelay(place),
         );
+        Some(will)
     }
 
     pub(super) fn publish_due_will(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
-        if let Some(will) = self.sessions[place as usize].will.take() {
+        if let Some(will) = self.take_will(place) {
             self.publish_will(place, &will, now, sink);
             self.note_will(place, now, sink);
         }
@@ -236,7 +244,7 @@ impl Org {
             self.leave(place, subscription.filter);
         }
         let mut session = self.sessions.remove(place as usize);
-        self.by_client_id.remove(&session.client_id);
+        self.client_ids.leave(&session.client_id, place);
         let desk = &mut self.desk;
         rearm(
             desk,

@@ -108,9 +108,9 @@ impl Org {
             self.room_for_one_more()?;
             return Ok(self.assign_client_id());
         }
-        match self.by_client_id.get(connect.client_id) {
+        match self.place_of_client(connect.client_id) {
             None => self.room_for_one_more()?,
-            Some(&place) => self.may_return(&self.sessions[place as usize], identity)?,
+            Some(place) => self.may_return(&self.sessions[place as usize], identity)?,
         }
         Ok(connect.client_id.into())
     }
@@ -121,11 +121,11 @@ impl Org {
             return Ok(());
         }
         // What ends with its connection, or has ended already, is not there to come back to.
-        let is_kept = |&place: &u32| {
+        let is_kept = |place: u32| {
             let session = &self.sessions[place as usize];
             session.is_persistent() && session.expires_at > now
         };
-        let known = self.by_client_id.get(connect.client_id);
+        let known = self.place_of_client(connect.client_id);
         if connect.clean_start || !known.is_some_and(is_kept) {
             return Err(Refusal::new(
                 ReasonCode::ServerUnavailable,
@@ -197,7 +197,7 @@ impl Org {
     fn assign_client_id(&mut self) -> Arc<str> {
         loop {
             let id = format!("{ASSIGNED_PREFIX}{:016x}", self.random.next());
-            if !self.by_client_id.contains_key(&*id) {
+            if self.place_of_client(&id).is_none() {
                 return id.into();
             }
         }
@@ -254,7 +254,7 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) {
-        let identity = Arc::new(identity);
+        let identity = self.identities.share(Arc::new(identity));
         let (place, session_present) = self.find_session(client_id, connect, &identity, now, sink);
         self.bind(id, place);
         self.desk.counters.connects += 1;
@@ -304,14 +304,14 @@ impl Org {
         sink: &mut impl Sink,
     ) -> (u32, bool) {
         self.end_overdue(client_id, now, sink);
-        if let Some(&place) = self.by_client_id.get(client_id)
+        if let Some(place) = self.place_of_client(client_id)
             && self.sessions[place as usize].conn.is_some()
         {
             self.desk.counters.takeovers += 1;
             let why = "another connection came with this client id";
             self.close_connection(place, ReasonCode::SessionTakenOver, why, now, sink); // [MQTT-3.1.4-3]
         }
-        if let Some(&place) = self.by_client_id.get(client_id) {
+        if let Some(place) = self.place_of_client(client_id) {
             if !connect.clean_start {
                 self.cancel_will(place); // [MQTT-3.1.3-9]
                 return (place, true);
@@ -325,23 +325,22 @@ impl Org {
 
     /// Answers its place.
     pub(super) fn insert_session(&mut self, session: Session) -> u32 {
-        let client_id = Arc::clone(&session.client_id);
         let place = u32::try_from(self.sessions.insert(session)).expect("invariant: limits count in 32 bits");
         self.sessions[place as usize].place = place;
-        self.by_client_id.insert(client_id, place);
+        self.client_ids.enter(&self.sessions, place);
         self.desk.counters.sessions_now += 1;
         place
     }
 
     /// What was due before the client came back happens before it, also when the timers are late.
     fn end_overdue(&mut self, client_id: &Arc<str>, now: Instant, sink: &mut impl Sink) {
-        let Some(&place) = self.by_client_id.get(client_id) else {
+        let Some(place) = self.place_of_client(client_id) else {
             return;
         };
         self.review_restored(place, now, sink);
         let session = &self.sessions[place as usize];
-        let (expires_at, will_at) = (session.expires_at, session.will_at);
-        if will_at <= now {
+        let expires_at = session.expires_at;
+        if session.will.as_ref().is_some_and(|will| will.due_at <= now) {
             self.publish_due_will(place, now, sink); // [MQTT-3.1.2-8]
         }
         if expires_at <= now {
@@ -497,5 +496,6 @@ fn keep_will(will: &cloudsignal_core::codec::Will<'_>, publisher: u64, number: u
         message: publication.keep(number),
         expiry_secs: will.properties.message_expiry_secs,
         delay_secs: will.delay_secs,
+        due_at: Instant::MAX,
     }
 }

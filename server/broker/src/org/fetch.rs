@@ -37,14 +37,14 @@ impl Org {
     ) {
         self.desk.changed = false;
         let Self {
-            by_client_id,
+            client_ids,
             sessions,
             groups,
             desk,
             policy,
             ..
         } = self;
-        let Some(&place) = by_client_id.get(&*fetch.session.client_id) else {
+        let Some(place) = client_ids.find(sessions, &fetch.session.client_id) else {
             return;
         };
         let session = &mut sessions[place as usize];

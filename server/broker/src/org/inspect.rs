@@ -22,14 +22,14 @@ impl Org {
     /// The session that goes by a client id.
     #[must_use]
     pub fn session(&self, client_id: &str) -> Option<SessionView<'_>> {
-        let place = *self.by_client_id.get(client_id)?;
+        let place = self.place_of_client(client_id)?;
         self.sessions.get(place as usize).map(Session::view)
     }
 
     /// What a session has subscribed to, in the order of filters. Empty when there is no such session.
     pub fn subscriptions(&self, client_id: &str) -> impl Iterator<Item = SubscriptionView<'_>> {
-        let place = self.by_client_id.get(client_id);
-        let session = place.and_then(|&place| self.sessions.get(place as usize));
+        let place = self.place_of_client(client_id);
+        let session = place.and_then(|place| self.sessions.get(place as usize));
         session
             .into_iter()
             .flat_map(|session| session.subscriptions.iter().map(Subscription::view))

@@ -14,9 +14,11 @@ mod acknowledge;
 mod admin;
 mod alias;
 pub(crate) mod auth;
+mod client_ids;
 mod close;
 mod connect;
 mod fetch;
+mod identities;
 mod inspect;
 mod owners;
 mod packet;
@@ -33,8 +35,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cloudsignal_core::{Instant, TopicName};
-use foldhash::quality::FixedState;
-use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::authz::CompiledPolicy;
@@ -50,6 +50,8 @@ use crate::sink::{ConnId, Sink, Ticket};
 use crate::timers::Timer;
 use crate::turn::{Desk, Turn};
 
+use client_ids::ClientIds;
+use identities::Identities;
 use owners::Owners;
 
 pub use auth::{AUTH_DATA_BYTES_MAX, AUTH_METHOD};
@@ -66,7 +68,8 @@ pub struct Org {
     /// Connection → the place of its session.
     conns: Vec<Option<u32>>,
     sessions: Slab<Session>,
-    by_client_id: HashMap<Arc<str>, u32, FixedState>,
+    client_ids: ClientIds,
+    identities: Identities,
     owners: Owners,
     last_serial: u64,
     trie: Trie,
@@ -91,7 +94,8 @@ impl Org {
             random: Random::new(seed),
             conns: Vec::new(),
             sessions: Slab::new(),
-            by_client_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            client_ids: ClientIds::new(seed),
+            identities: Identities::new(seed),
             owners: Owners::new(seed),
             last_serial: 0,
             trie: Trie::new(seed),
@@ -266,7 +270,7 @@ impl Org {
             "sessions are counted right"
         );
         assert_eq!(
-            self.by_client_id.len(),
+            self.client_ids.len(),
             self.sessions.len(),
             "every session has its client id"
         );

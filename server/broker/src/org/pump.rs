@@ -1,6 +1,8 @@
 //! Sends what waits: what an earlier connection sent and was not acknowledged, then the queue, then
 //! retained messages. It stops when the output, the quota or the turn's budget is used up.
 
+use alloc::collections::VecDeque;
+
 use cloudsignal_core::codec::{Ack, AckKind, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
@@ -69,7 +71,9 @@ impl Org {
         } else {
             session.retries_at(now)
         };
-        rearm(turn.desk, &mut session.resume_at, resume_at, Timer::Resume(place));
+        if let Some(conn) = session.conn.as_deref_mut() {
+            rearm(turn.desk, &mut conn.resume_at, resume_at, Timer::Resume(place));
+        }
     }
 }
 
@@ -176,7 +180,7 @@ impl Session {
         policy: &CompiledPolicy,
     ) -> bool {
         let mut looks = SCAN_LOOKS_MAX;
-        while let Some(mut scan) = self.scans.pop_front() {
+        while let Some(mut scan) = self.scans.existing().and_then(VecDeque::pop_front) {
             while looks > 0 && self.may_send_retained(scan.qos, turn) && !self.must_starve(turn, 0) {
                 let Some(message) = retained.next(&mut scan, &mut looks, turn.now) else {
                     break;

@@ -113,7 +113,7 @@ impl Restoring {
         let mut org = org;
         org.handle_storage(Storage::Working);
         Self {
-            places: HashMap::with_hasher(org.by_client_id.hasher().clone()),
+            places: HashMap::with_hasher(org.client_ids.hasher().clone()),
             org,
             begun: BTreeMap::new(),
             connected: Vec::new(),
@@ -140,11 +140,11 @@ impl Restoring {
         if identity.org != org.id {
             return Err(Unfit::OtherOrganization);
         }
-        if self.places.contains_key(&serial) || org.by_client_id.contains_key(client_id) {
+        if self.places.contains_key(&serial) || org.place_of_client(client_id).is_some() {
             return Err(Unfit::Twice);
         }
         let client_id: Arc<str> = client_id.into();
-        let mut session = Session::new(serial, client_id, identity);
+        let mut session = Session::new(serial, client_id, org.identities.share(identity));
         (session.expiry_secs, session.stored, session.is_restored) = (expiry_secs, true, true);
         let place = org.insert_session(session);
         org.last_serial = org.last_serial.max(serial);
@@ -316,6 +316,7 @@ impl Restoring {
             message,
             expiry_secs,
             delay_secs,
+            due_at: Instant::MAX,
         };
         let session = &mut self.org.sessions[place as usize];
         (session.will, session.will_stored) = (Some(Box::new(will)), true);
@@ -411,11 +412,7 @@ impl Org {
             secs => self.expire_session(place, now.after_secs(secs.max(RETURN_GRACE_SECS))),
         }
         let session = &self.sessions[place as usize];
-        if let Some(will) = session
-            .will
-            .as_deref()
-            .filter(|_| session.will_at == Instant::MAX)
-        {
+        if let Some(will) = session.will.as_deref().filter(|will| will.due_at == Instant::MAX) {
             let secs = will.delay_secs.min(session.expiry_secs).max(RETURN_GRACE_SECS);
             self.delay_will(place, now.after_secs(secs));
         }
@@ -433,7 +430,11 @@ impl Org {
         }
         self.drop_forbidden(place, now, sink);
         let session = &self.sessions[place as usize];
-        let was_told = session.expires_at == Instant::MAX && session.will_at == Instant::MAX;
+        let will_waits = session
+            .will
+            .as_ref()
+            .is_some_and(|will| will.due_at != Instant::MAX);
+        let was_told = session.expires_at == Instant::MAX && !will_waits;
         if was_told || !session.is_persistent() {
             return;
         }
@@ -492,7 +493,7 @@ impl Session {
         {
             tell(self.queued(pending, None));
         }
-        for &packet_id in &self.received {
+        for &packet_id in &*self.received {
             tell(Change::Received {
                 session: self.name(),
                 packet_id,

@@ -220,7 +220,9 @@ impl Org {
         }
         self.desk.counters.subscriptions_now -= 1;
         self.desk.counters.wildcard_subscriptions_now -= u64::from(has_wildcard(filter));
-        session.scans.retain(|scan| scan.filter() != filter);
+        if let Some(scans) = session.scans.existing() {
+            scans.retain(|scan| scan.filter() != filter);
+        }
         if session.is_persistent() {
             let change = Change::Unsubscribed {
                 session: session.name(),
@@ -265,7 +267,7 @@ impl Org {
             }
             covered
         });
-        for scan in &mut session.scans {
+        for scan in session.scans.existing().into_iter().flatten() {
             scan.covered = false;
         }
         if is_stale {

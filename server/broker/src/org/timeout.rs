@@ -53,12 +53,11 @@ impl Org {
                 self.sessions[place as usize].expires_at = Instant::MAX;
                 self.end_session(place, now, sink);
             }
-            Timer::WillDelay(place) => {
-                self.sessions[place as usize].will_at = Instant::MAX;
-                self.publish_due_will(place, now, sink);
-            }
+            Timer::WillDelay(place) => self.publish_due_will(place, now, sink),
             Timer::Resume(place) => {
-                self.sessions[place as usize].resume_at = Instant::MAX;
+                if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
+                    conn.resume_at = Instant::MAX;
+                }
                 self.pump(place, now, sink);
             }
             Timer::Restored(place) => self.review_restored(place, now, sink),

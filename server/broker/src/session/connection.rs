@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) heard_at: Instant,
     /// When the keep alive timer fires; [`Instant::MAX`] when it is not armed.
     pub(crate) keep_alive_at: Instant,
+    /// When the resume timer fires; [`Instant::MAX`] when it is not armed.
+    pub(crate) resume_at: Instant,
     /// When the credential timer fires; [`Instant::MAX`] when it is not armed.
     pub(crate) ends_at: Instant,
 
@@ -133,6 +135,7 @@ impl Connection {
             traffic: Traffic::default(),
             heard_at: now,
             keep_alive_at: Instant::MAX,
+            resume_at: Instant::MAX,
             ends_at: Instant::MAX,
             receive_max: u16::MAX,
             alias_max: 0,

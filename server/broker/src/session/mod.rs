@@ -14,6 +14,7 @@ mod fan_out;
 mod outbound;
 mod outlet;
 pub(crate) mod queue;
+mod seldom;
 mod subscriptions;
 
 use alloc::boxed::Box;
@@ -36,6 +37,7 @@ pub use connection::Traffic;
 pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
 pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
 pub(crate) use outlet::Outlet;
+pub(crate) use seldom::Seldom;
 pub(crate) use subscriptions::{Subscription, Subscriptions};
 
 /// One client's state in one organization.
@@ -58,9 +60,9 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) outbound: Outlet,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
-    pub(crate) received: BTreeSet<u16>,
+    pub(crate) received: Seldom<BTreeSet<u16>>,
     /// Retained messages that its subscriptions still have to be given, oldest subscription first.
-    pub(crate) scans: VecDeque<Scan>,
+    pub(crate) scans: Seldom<VecDeque<Scan>>,
 
     // Lives with the connection.
     pub(crate) conn: Option<Box<Connection>>,
@@ -70,12 +72,8 @@ pub(crate) struct Session {
     pub(crate) expires_at: Instant,
     /// The will of a lost connection, until its delay has passed.
     pub(crate) will: Option<Box<Will>>,
-    /// When the will timer fires; [`Instant::MAX`] when it is not armed.
-    pub(crate) will_at: Instant,
     /// Whether the store has a will of it.
     pub(crate) will_stored: bool,
-    /// When the resume timer fires; [`Instant::MAX`] when it is not armed.
-    pub(crate) resume_at: Instant,
 }
 
 impl Session {
@@ -90,14 +88,12 @@ impl Session {
             is_restored: false,
             subscriptions: Subscriptions::default(),
             outbound: Outlet::default(),
-            received: BTreeSet::new(),
-            scans: VecDeque::new(),
+            received: Seldom::new(),
+            scans: Seldom::new(),
             conn: None,
             expires_at: Instant::MAX,
             will: None,
-            will_at: Instant::MAX,
             will_stored: false,
-            resume_at: Instant::MAX,
         }
     }
 
@@ -133,7 +129,7 @@ impl Session {
             message: Arc::clone(&will.message),
             expiry_secs: will.expiry_secs,
             delay_secs: will.delay_secs,
-            due_at: (self.will_at != Instant::MAX).then_some(self.will_at),
+            due_at: (will.due_at != Instant::MAX).then_some(will.due_at),
         })
     }
 
@@ -173,4 +169,6 @@ pub(crate) struct Will {
     pub(crate) message: Arc<Message>,
     pub(crate) expiry_secs: Option<u32>,
     pub(crate) delay_secs: u32,
+    /// When the will timer fires; [`Instant::MAX`] when it is not armed.
+    pub(crate) due_at: Instant,
 }
