@@ -82,7 +82,7 @@ pub(super) fn fail_syncs(runtime: &Runtime, syncs: u64, settings: Settings) -> (
         let Some(failed) = failed else { continue };
         runs += 1;
         record.from = failed;
-        let report = cut(runtime, &record, settings);
+        let report = cut(&record, settings);
         let place = |fault| format!("sync {number} failed: {fault}");
         all.points += report.points;
         all.images += report.images;
@@ -122,7 +122,7 @@ pub(super) fn fail_writes(
             continue;
         }
         runs += 1;
-        let found = runtime.block_on(judge(&broker.data_dir(), promised, &site.key));
+        let found = judge(&broker.data_dir(), promised, &site.key);
         let place = |fault| format!("{} {number} failed with {}: {fault}", failure.call, failure.error);
         faults.extend(found.into_iter().map(place));
     }

@@ -13,6 +13,7 @@ use cloudsignal_tests::broker::DEV_ORG;
 use cloudsignal_tests::http;
 
 use super::books::{Books, Message, Owed, Session, Write, matches, number_of};
+use super::runtime;
 use super::workload::user_name;
 use crate::client::{Client, Got, ack};
 
@@ -24,8 +25,12 @@ const MARKER: u64 = PROBE + 1;
 /// What is wrong, in words.
 pub(crate) type Faults = Vec<String>;
 
-/// Starts a broker in `folder` and compares.
-pub(crate) async fn judge(folder: &Path, books: &Books, key: &str) -> Faults {
+/// Starts a broker in `folder` and compares. The broker ends with its runtime, as if it were killed.
+pub(crate) fn judge(folder: &Path, books: &Books, key: &str) -> Faults {
+    runtime().block_on(compare(folder, books, key))
+}
+
+async fn compare(folder: &Path, books: &Books, key: &str) -> Faults {
     let server = match Server::start(config(folder)).await {
         Ok(server) => server,
         Err(error) => return vec![format!("the broker does not start: {error:#}")],

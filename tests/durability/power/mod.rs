@@ -96,7 +96,7 @@ fn points(record: &Record) -> Vec<usize> {
 }
 
 /// Cuts the power at all points of a record, or at as many as the settings allow.
-fn cut(runtime: &Runtime, record: &Record, settings: Settings) -> Report {
+fn cut(record: &Record, settings: Settings) -> Report {
     let points = points(record);
     let mut cuts: Vec<Cut> = Vec::new();
     for events in &points {
@@ -122,7 +122,7 @@ fn cut(runtime: &Runtime, record: &Record, settings: Settings) -> Report {
     replay(record, settings, &cuts, |cut, image, books| {
         if last_of.get(&image.digest()) == Some(&cut) {
             report.images += 1;
-            let faults = look(runtime, record, &image, books);
+            let faults = look(record, &image, books);
             let place = |fault| format!("after {} calls, left {:?}: {fault}", cut.events, cut.left());
             report.faults.extend(faults.into_iter().map(place));
         }
@@ -155,11 +155,11 @@ fn replay(
     books
 }
 
-fn look(runtime: &Runtime, record: &Record, image: &Image, books: &Books) -> Faults {
+fn look(record: &Record, image: &Image, books: &Books) -> Faults {
     let folder = memory_folder();
     let data_dir = folder.path().join("data");
     image.lay(&data_dir);
-    runtime.block_on(judge(&data_dir, books, &record.key))
+    judge(&data_dir, books, &record.key)
 }
 
 fn memory_folder() -> TempDir {
@@ -206,7 +206,7 @@ fn promised(record: &Record, settings: Settings) -> Books {
 fn what_was_acknowledged_is_there_wherever_the_power_goes() {
     let (settings, runtime) = (Settings::from_environment(), runtime());
     let record = record(&runtime, settings.amount, BrokerOptions::default(), &[]);
-    let report = cut(&runtime, &record, settings);
+    let report = cut(&record, settings);
     println!("{report}");
     assert!(
         report.acknowledged > 0,
@@ -221,7 +221,7 @@ fn the_alarm_rings_for_a_broker_that_does_not_sync() {
     let options = BrokerOptions::default().with_text("DURABILITY_LEVEL", "os");
     let mut record = record(&runtime, settings.amount, options, &[]);
     record.from = record.served();
-    let report = cut(&runtime, &record, settings);
+    let report = cut(&record, settings);
     println!("{report}");
     assert!(report.faults.iter().any(|fault| fault.contains("has lost")));
 }
