@@ -8,12 +8,16 @@
 //! cargo build --release -p cloudsignal-server
 //! cargo run --release -p cloudsignal-tests --bin stored -- --seconds 5 --runs 5
 //! ```
+//!
+//! With `--stalls SECONDS` it is one long run at `disk`, in which queues grow and are drained again, so that the store
+//! merges its files many times: what is the longest that anybody waited for a PUBACK? See [`stalls`].
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 mod plan;
 mod probe;
 mod publisher;
+mod stalls;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -44,6 +48,9 @@ const PROBE: Duration = Duration::from_secs(1);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let plan = Plan::from_args(std::env::args().skip(1))?;
+    if let Some(seconds) = plan.stalls_seconds {
+        return stalls::look(&plan, seconds).await;
+    }
     let mut table = Table::default();
     for run in 1..=plan.runs {
         for level in plan.levels.iter().copied() {
@@ -66,9 +73,11 @@ async fn measure(plan: &Plan, level: Level, publishers: usize) -> Result<Row> {
         leave_session(&address, reader).await?;
     }
     let cpu_before = process::cpu_secs(broker.pid())?;
-    let full = publish(plan, &address, publishers, Pace::Window).await?;
+    let span = Duration::from_secs(plan.seconds);
+    let full = publish(plan, &address, publishers, Pace::Window, span).await?;
     let cpu_secs = process::cpu_secs(broker.pid())? - cpu_before;
-    let scheduled = publish(plan, &address, publishers, Pace::PerSecond(full.rate * LOAD)).await?;
+    let pace = Pace::PerSecond(full.rate * LOAD);
+    let scheduled = publish(plan, &address, publishers, pace, span).await?;
     Ok(Row {
         level,
         publishers,
@@ -94,10 +103,7 @@ fn start(level: Level) -> Broker {
 
 /// Makes a session that outlives its connection and waits for a part of the messages.
 async fn leave_session(address: &str, reader: usize) -> Result<()> {
-    let client_id = format!("reader-{reader}");
-    let mut connect = Connect::new(Version::V311, &client_id);
-    connect.clean_start = false;
-    let mut link = Link::connect(address, &connect).await?;
+    let mut link = come_back(address, reader).await?;
     let filter = format!("stored/{reader}/#");
     let filter = SubscribeFilter::new(TopicFilter::parse(&filter)?, Qos::AtLeastOnce);
     let mut out = Vec::new();
@@ -107,6 +113,14 @@ async fn leave_session(address: &str, reader: usize) -> Result<()> {
         .await
 }
 
+/// Connects to a session that may be there.
+async fn come_back(address: &str, reader: usize) -> Result<Link> {
+    let client_id = format!("reader-{reader}");
+    let mut connect = Connect::new(Version::V311, &client_id);
+    connect.clean_start = false;
+    Link::connect(address, &connect).await
+}
+
 /// What publishers got done.
 struct Published {
     rate: f64,
@@ -114,13 +128,19 @@ struct Published {
     latencies: Latencies,
 }
 
-async fn publish(plan: &Plan, address: &str, publishers: usize, pace: Pace) -> Result<Published> {
+async fn publish(
+    plan: &Plan,
+    address: &str,
+    publishers: usize,
+    pace: Pace,
+    span: Duration,
+) -> Result<Published> {
     let mut ready = Vec::new();
     for number in 0..publishers {
         ready.push(Publisher::connect(plan, address, number, pace.share(publishers)).await?);
     }
     let begin = Instant::now();
-    let end = begin + Duration::from_secs(plan.seconds);
+    let end = begin + span;
     let running: Vec<_> = ready
         .into_iter()
         .map(|publisher| tokio::spawn(publisher.run(begin, end)))

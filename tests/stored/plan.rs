@@ -33,10 +33,12 @@ pub(crate) struct Plan {
     /// Of each measurement.
     pub(crate) seconds: u64,
     pub(crate) runs: usize,
+    /// Of a run that looks for stalls, instead of everything else.
+    pub(crate) stalls_seconds: Option<u64>,
 }
 
 const USAGE: &str = "stored [--levels disk,os,memory] [--publishers 1,16,256] [--window 16] [--payload BYTES] \
-    [--seconds 5] [--runs 3]";
+    [--seconds 5] [--runs 3] | stored --stalls SECONDS [--window 16] [--payload BYTES]";
 
 impl Plan {
     pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
@@ -47,6 +49,7 @@ impl Plan {
             payload_bytes: 256,
             seconds: 5,
             runs: 3,
+            stalls_seconds: None,
         };
         while let Some(flag) = args.next() {
             let value = args
@@ -62,6 +65,7 @@ impl Plan {
                 "--payload" => plan.payload_bytes = value.parse()?,
                 "--seconds" => plan.seconds = value.parse()?,
                 "--runs" => plan.runs = value.parse()?,
+                "--stalls" => plan.stalls_seconds = Some(value.parse()?),
                 unknown => bail!("{unknown} is unknown; {USAGE}"),
             }
         }

@@ -193,6 +193,15 @@ impl Metrics {
         registry.register_with_unit("store_written", help, Unit::Bytes, meters.bytes.clone());
         let help = "Time to write a group, its sync included";
         registry.register_with_unit("store_group", help, Unit::Seconds, meters.group_seconds.clone());
+        let help = "The longest time to write a group since the start";
+        registry.register_with_unit(
+            "store_group_max",
+            help,
+            Unit::Seconds,
+            meters.group_seconds_max.clone(),
+        );
+        let help = "Times that sorted files of the store were merged";
+        registry.register("store_compactions", help, meters.compactions.clone());
         let help = "Groups that could not be written";
         registry.register("store_failures", help, meters.failures.clone());
         let help = "1 while the store cannot write, 0 otherwise";

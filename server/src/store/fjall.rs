@@ -274,6 +274,11 @@ impl Engine for FjallEngine {
         Ok(())
     }
 
+    fn compactions(&self) -> u64 {
+        let completed = self.with(|opened| Ok(opened.database.compactions_completed()));
+        completed.map_or(0, |completed| completed as u64)
+    }
+
     fn damaged_files(&self) -> Counter {
         self.damaged_files.clone()
     }

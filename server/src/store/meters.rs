@@ -1,6 +1,7 @@
 //! What a store counts. Clones count the same.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,6 +20,10 @@ pub struct Meters {
     pub bytes: Counter,
     /// How long writing a group took, until it was on stable storage.
     pub group_seconds: Histogram,
+    /// The longest of them since the start.
+    pub group_seconds_max: Gauge<f64, AtomicU64>,
+    /// Times that sorted files were merged since the start.
+    pub compactions: Counter,
     /// Groups that could not be written.
     pub failures: Counter,
     /// Single writes that the store can never take, and that were given up.
@@ -39,6 +44,8 @@ impl Default for Meters {
             records: Counter::default(),
             bytes: Counter::default(),
             group_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
+            group_seconds_max: Gauge::default(),
+            compactions: Counter::default(),
             failures: Counter::default(),
             refused: Counter::default(),
             quarantined: Counter::default(),

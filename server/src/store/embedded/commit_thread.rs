@@ -51,6 +51,8 @@ pub(super) struct CommitThread<E: Engine> {
     pub(super) outage: Option<Outage>,
     /// Commits that are still written one by one.
     pub(super) alone: usize,
+    /// As the engine has counted them.
+    pub(super) compactions: u64,
     pub(super) meters: Meters,
 }
 
@@ -100,6 +102,7 @@ impl<E: Engine> CommitThread<E> {
             broken: None,
             outage: None,
             alone: 0,
+            compactions: 0,
             meters,
         }
     }

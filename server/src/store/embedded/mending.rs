@@ -53,8 +53,16 @@ impl<E: Engine> CommitThread<E> {
                 meters.commits.inc_by(commits as u64);
                 meters.records.inc_by(batch.records() as u64);
                 meters.bytes.inc_by(batch.bytes() as u64);
-                let took = self.clock.now().since(started);
-                meters.group_seconds.observe(took.as_secs_f64());
+                let took = self.clock.now().since(started).as_secs_f64();
+                meters.group_seconds.observe(took);
+                meters
+                    .group_seconds_max
+                    .set(meters.group_seconds_max.get().max(took));
+                let compactions = self.engine.compactions();
+                // It begins anew when it is opened again.
+                let new = compactions.checked_sub(self.compactions).unwrap_or(compactions);
+                meters.compactions.inc_by(new);
+                self.compactions = compactions;
                 if self.outage.take().is_some() {
                     meters.failing.set(0);
                     tracing::info!("the store works again");

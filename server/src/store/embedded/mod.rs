@@ -91,6 +91,11 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Closes and opens again, so that what can be read is what is on stable storage.
     fn reopen(&self) -> Result<(), String>;
 
+    /// How often sorted files were merged since it was opened.
+    fn compactions(&self) -> u64 {
+        0
+    }
+
     /// Counts files that were damaged.
     fn damaged_files(&self) -> Counter {
         Counter::default()
