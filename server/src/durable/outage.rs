@@ -7,8 +7,9 @@ use super::restore::restore;
 use super::{Durability, Level, erase_mark};
 use crate::accounts::Command;
 use crate::net::outbox::Batch;
-use crate::store::flaky::{Failure, NEVER};
-use crate::store::{Commit, Expect, Shelf, ShelfWrites, StoreExt as _, Table};
+use crate::orgs::live;
+use crate::store::flaky::{Failure, Flaky, NEVER};
+use crate::store::{Commit, Expect, Shelf, ShelfWrites, Store, StoreExt as _, Table};
 
 /// Whichever commit fails, before or after it is there: every acknowledgement finds what it promises in the store.
 #[tokio::test]
@@ -90,6 +91,36 @@ async fn a_broken_organization_comes_back_as_it_was_stored_and_a_deleted_one_lea
     assert_eq!(entries(&*bench.inner, &id).await, 0);
     let mark = bench.inner.get(Table::Config, &erase_mark(&id));
     assert_eq!(mark.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_organization_that_is_deleted_while_it_is_read_back_leaves_nothing() {
+    let (clock, inner) = start();
+    let store = Arc::new(Flaky::working(Arc::clone(&inner)));
+    let over: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let (directory, orgs) = orgs(&over, &clock, Level::Disk).await;
+    let id = new_org(&directory).await;
+    let cell = orgs.enter(&id).unwrap();
+    let bench = Bench { clock, inner, cell };
+    let away = bench.connect("away", u32::MAX);
+    assert_eq!(next_kind(&away).await, 0x20, "CONNACK");
+    store.set_readable(false);
+    let now = bench.clock.now();
+    let _broken: Option<()> = bench.cell.hold(now, None, |_, _| panic!("on purpose"));
+    assert!(orgs.enter(&id).is_none(), "it is being read back");
+    while store.readers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut events = directory.events();
+    let delete = Command::OrgDelete { org: id.to_string() };
+    directory.execute(delete).await.unwrap();
+    live::catch_up(&orgs, &directory, &mut events, now);
+    store.set_readable(true);
+    while store.readers() > 0 || entries(&*bench.inner, &id).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(orgs.find(&id).is_none());
+    assert!(orgs.cells().is_empty(), "nobody can enter it any more");
 }
 
 #[tokio::test]

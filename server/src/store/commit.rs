@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::OrgId;
+use cloudsignal_core::codec::PACKET_BYTES_MAX;
 
 use super::key::KEY_BYTES_MAX;
 use super::shelf::{SHELF_WRITES_MAX, ShelfWrites};
@@ -17,6 +18,12 @@ use super::{Key, Seq, Store, Table};
 pub const COMMIT_WRITES_MAX: usize = 10_000;
 /// Most bytes of one commit: the largest MQTT packet and room for the rest.
 pub const COMMIT_BYTES_MAX: usize = 300 * 1024 * 1024;
+/// What a message takes more in a commit than it did as a packet: keys, and what is written about it.
+const ROOM_BYTES_MIN: usize = 1024 * 1024;
+const _: () = assert!(
+    COMMIT_BYTES_MAX - ROOM_BYTES_MIN > PACKET_BYTES_MAX as usize,
+    "whatever a client may send can be stored"
+);
 
 /// A group of writes that happens as a whole or not at all.
 #[derive(Clone, Debug, Default)]

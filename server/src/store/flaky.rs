@@ -10,7 +10,7 @@ use cloudsignal_broker::OrgId;
 
 use super::{
     Commit, CommitError, Done, Entry, Key, LogRecord, Meters, Page, Prefix, Reading, Seq, Shelf, ShelfPage,
-    Store, Table, Watch,
+    Store, StoreError, Table, Watch,
 };
 
 /// What becomes of a commit that fails.
@@ -39,13 +39,18 @@ struct Plan {
 pub(crate) struct Flaky {
     inner: Arc<dyn Store>,
     plan: Mutex<Plan>,
+    /// Whether shelves can be read; who reads them waits for it.
+    readable: watch::Sender<bool>,
 }
 
 impl Flaky {
     /// Fails nothing until it is told to.
     pub(crate) fn working(inner: Arc<dyn Store>) -> Self {
-        let plan = Mutex::default();
-        Self { inner, plan }
+        Self {
+            inner,
+            plan: Mutex::default(),
+            readable: watch::Sender::new(true),
+        }
     }
 
     /// The n-th commit fails, counted from 1.
@@ -62,6 +67,16 @@ impl Flaky {
     pub(crate) fn break_down_after(&self, commits: usize, failure: Failure) {
         let mut plan = self.plan.lock();
         plan.fails = Some((plan.commits + commits + 1..=usize::MAX, failure));
+    }
+
+    /// From now on who reads a shelf waits, or does no longer.
+    pub(crate) fn set_readable(&self, readable: bool) {
+        self.readable.send_replace(readable);
+    }
+
+    /// How many read shelves at the moment.
+    pub(crate) fn readers(&self) -> usize {
+        self.readable.receiver_count()
     }
 
     /// No more commits fail.
@@ -112,7 +127,13 @@ impl Store for Flaky {
         after: Option<&[u8]>,
         entries_max: usize,
     ) -> Reading<ShelfPage> {
-        self.inner.shelf(shelf, org, prefix, after, entries_max)
+        let page = self.inner.shelf(shelf, org, prefix, after, entries_max);
+        let mut readable = self.readable.subscribe();
+        Box::pin(async move {
+            let waited = readable.wait_for(|readable| *readable).await.map(drop);
+            waited.map_err(|_closed| StoreError::Stopped)?;
+            page.await
+        })
     }
 
     fn watch(&self, table: Table, prefix: Prefix) -> Watch {

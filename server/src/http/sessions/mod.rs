@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`view`] | what is shown of a session |
-//! | [`find`] | many sessions, without holding the organization for long |
+//! | [`mod@find`] | many sessions, without holding the organization for long |
 //! | [`disconnect`] | sending clients away |
 //! | [`history`] | connections that have ended |
 #![allow(
