@@ -177,9 +177,15 @@ impl Desk {
 
     /// Packets of a connection wait for what is being changed.
     pub(crate) fn wait(&mut self, conn: &mut Connection) {
-        if conn.awaits < self.ticket {
-            conn.awaits = self.ticket;
-            self.waiting.push_back((self.ticket, conn.id));
+        self.wait_for(self.ticket, conn);
+    }
+
+    /// The same for what was changed before. Behind somebody who waits for more it is looked at with him, which is
+    /// soon enough.
+    pub(crate) fn wait_for(&mut self, ticket: Ticket, conn: &mut Connection) {
+        if conn.awaits < ticket {
+            conn.awaits = ticket;
+            self.waiting.push_back((ticket, conn.id));
         }
     }
 

@@ -9,13 +9,11 @@ use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::packet::Fault;
-use super::publish::{Standing, fitness};
+use super::publish::{LeftBehind, Standing, fitness};
 use super::subscribe::has_wildcard;
 use super::{Org, rearm};
 use crate::change::Change;
-use crate::message::Message;
 use crate::router::shared::Fitness;
-use crate::router::{GroupName, Member};
 use crate::session::Will;
 use crate::sink::{CloseCause, ConnId, DropReason, Report, Sink};
 use crate::timers::Timer;
@@ -277,8 +275,9 @@ impl Org {
             return;
         }
         let mut outbound = core::mem::take(&mut session.outbound);
-        let room = self.desk.room();
-        let mut taken: Vec<(Arc<GroupName>, Member, Arc<Message>)> = Vec::new();
+        let (room, ticket) = (self.desk.room(), self.desk.ticket);
+        let is_stored = session.stored;
+        let mut taken: Vec<LeftBehind> = Vec::new();
         let mut left = Vec::new();
         let mut refused = 0;
         let Self {
@@ -306,7 +305,13 @@ impl Org {
             match picked {
                 Some(member) => {
                     left.push(pending.left());
-                    taken.push((Arc::clone(group), member, Arc::clone(message)));
+                    taken.push(LeftBehind {
+                        group: Arc::clone(group),
+                        member,
+                        message: Arc::clone(message),
+                        // A crash must not give it back to whoever leaves it, once another client may have it.
+                        leaves_after: if is_stored { ticket } else { pending.leaves_after },
+                    });
                 }
                 None => refused += usize::from(is_full.get()),
             }

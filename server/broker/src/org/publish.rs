@@ -17,7 +17,7 @@ use crate::router::shared::Fitness;
 use crate::router::{GroupName, Member};
 use crate::session::connection::Completes;
 use crate::session::{Connection, Delivered, Delivery, FanOut, Session, accepts};
-use crate::sink::{DropReason, Report, Sink};
+use crate::sink::{DropReason, Report, Sink, Ticket};
 use crate::turn::{Desk, Room, Turn};
 
 /// A message that does not go on, and what its publisher is told.
@@ -27,6 +27,16 @@ pub(super) struct Stopped {
     pub(super) dropped: DropReason,
     /// The quota that it ran into, if it was one.
     pub(super) quota: Option<Quota>,
+}
+
+/// A message that a member of a shared group leaves behind, and who gets it.
+#[derive(Debug)]
+pub(super) struct LeftBehind {
+    pub(super) group: Arc<GroupName>,
+    pub(super) member: Member,
+    pub(super) message: Arc<Message>,
+    /// [`Delivery::leaves_after`]
+    pub(super) leaves_after: Ticket,
 }
 
 /// How a message stands towards the rates.
@@ -406,6 +416,7 @@ impl Org {
                 ids: matches.ids(found),
                 group: None,
                 keeping: Keeping::Together,
+                leaves_after: Ticket(0),
             };
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -433,11 +444,17 @@ impl Org {
     /// Gives messages that a member of a shared group leaves behind to other members.
     pub(super) fn hand_over(
         &mut self,
-        left: impl IntoIterator<Item = (Arc<GroupName>, Member, Arc<Message>)>,
+        left: impl IntoIterator<Item = LeftBehind>,
         now: Instant,
         sink: &mut impl Sink,
     ) {
-        for (group, member, message) in left {
+        for LeftBehind {
+            group,
+            member,
+            message,
+            leaves_after,
+        } in left
+        {
             let mut turn = Turn {
                 desk: &mut self.desk,
                 now,
@@ -446,13 +463,16 @@ impl Org {
             let publication = message.publication();
             let mut fan = FanOut::of(&message, &publication, turn.desk, now);
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(
-                &member,
-                &publication,
-                ids.as_slice(),
-                Some(&group),
-                Keeping::Apart,
-            );
+            let delivery = Delivery {
+                leaves_after,
+                ..shared_delivery(
+                    &member,
+                    &publication,
+                    ids.as_slice(),
+                    Some(&group),
+                    Keeping::Apart,
+                )
+            };
             self.sessions[member.session as usize].deliver(&mut turn, &mut fan, &delivery);
             fan.finish(turn.desk);
         }
@@ -531,6 +551,7 @@ fn shared_delivery<'a>(
         ids,
         group,
         keeping,
+        leaves_after: Ticket(0),
     }
 }
 

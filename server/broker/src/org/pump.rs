@@ -11,10 +11,8 @@ use crate::authz::CompiledPolicy;
 use crate::change::Keeping;
 use crate::router::Retained;
 use crate::session::connection::Completes;
-use crate::session::{
-    Delivered, Delivery, Left, Pending, Recorded, Resent, Session, Stage, must_hold, send_alone,
-};
-use crate::sink::{ConnId, DropReason, Sink};
+use crate::session::{Delivered, Delivery, Left, Pending, Recorded, Session, Stage, must_hold, send_alone};
+use crate::sink::{ConnId, DropReason, Sink, Ticket};
 use crate::timers::Timer;
 use crate::turn::Turn;
 
@@ -86,7 +84,8 @@ impl Session {
             .filter(|conn| conn.unsent > 0 && conn.is_writable())
         {
             let dropped = self.outbound.dropped;
-            let Some(entry) = self.outbound.first_unsent(conn.quota > 0, turn.desk.stored) else {
+            let unsent = self.outbound.first_unsent(conn.quota > 0, turn.desk.stored);
+            let Some((entry, resent)) = unsent else {
                 return;
             };
             let Stage::Published(pending) = &entry.stage else {
@@ -114,11 +113,7 @@ impl Session {
                 turn.exceeded(quota, &self.client_id);
                 return turn.starve(conn);
             }
-            let (resent, news) = if entry.tried {
-                (Resent::Yes, 0)
-            } else {
-                (Resent::No, dropped)
-            };
+            let news = if entry.tried { 0 } else { dropped };
             let Some(told) = send_alone(conn, turn, pending, packet_id, resent, news) else {
                 self.outbound.discard(turn.desk, conn, packet_id);
                 self.give_up(turn, left);
@@ -153,7 +148,7 @@ impl Session {
             if stale.is_none() && !may_begin {
                 break;
             }
-            let is_held = must_hold(head.qos, self.expiry_secs, conn);
+            let is_held = must_hold(head.qos, self.expiry_secs, conn) || head.delivery().is_early(turn.desk);
             let payload_bytes = head.message.payload().len();
             if stale.is_none() && !is_held && self.must_starve(turn, payload_bytes) {
                 break;
@@ -197,6 +192,7 @@ impl Session {
                     ids: id.as_slice(),
                     group: None,
                     keeping: Keeping::Apart,
+                    leaves_after: Ticket(0),
                 };
                 let order = self.outbound.next_order(qos);
                 let pending = Pending::new(message.clone(), order, &delivery, turn.now);

@@ -36,6 +36,10 @@ use crate::turn::Turn;
 /// session ends, however short its own intervals are.
 pub const RETURN_GRACE_SECS: u32 = 5;
 
+/// What was queued so shortly after a client had gone may have been sent to it all the same, as far as clocks can be
+/// trusted over a restart.
+const AWAY_SLACK_SECS: u32 = 1;
+
 /// An organization that is being read back.
 #[derive(Debug)]
 pub struct Restoring {
@@ -227,8 +231,13 @@ impl Restoring {
             desk,
             ..
         } = &mut self.org;
+        let session = &mut sessions[place as usize];
+        let may_have_left = session.may_have_sent(terms.queued_at);
         let pending = Pending::restored(message, order, terms, groups);
-        let outbound = &mut sessions[place as usize].outbound;
+        let outbound = &mut session.outbound;
+        if may_have_left {
+            outbound.note_repeat(order);
+        }
         outbound.queue.push(desk, pending);
         outbound.skip_orders(order);
         desk.keep_bounds(outbound);
@@ -252,9 +261,14 @@ impl Restoring {
             return Err(Unfit::BadQos);
         }
         let Org { sessions, desk, .. } = &mut self.org;
-        let outbound = &mut sessions[place as usize].outbound;
+        let session = &mut sessions[place as usize];
+        let may_have_left = session.may_have_sent(terms.queued_at);
+        let outbound = &mut session.outbound;
         if order <= outbound.last_order() {
             return Err(Unfit::OutOfOrder);
+        }
+        if may_have_left {
+            outbound.note_repeat(order);
         }
         desk.skip_messages(message.number);
         desk.counters.queue_messages_now += 1;
@@ -466,6 +480,16 @@ impl Org {
 }
 
 impl Session {
+    /// Whether a delivery that began to wait at `queued_at` may have been sent before the restart. The client of a
+    /// session that has an end lost its connection so long before that end; of another one it is not known.
+    fn may_have_sent(&self, queued_at: Instant) -> bool {
+        if self.expires_at == Instant::MAX {
+            return true;
+        }
+        let lasts_micros = u64::from(self.expiry_secs.saturating_sub(AWAY_SLACK_SECS)) * 1_000_000;
+        queued_at.as_micros() <= self.expires_at.as_micros().saturating_sub(lasts_micros)
+    }
+
     fn snapshot(&self, tell: &mut impl FnMut(Change)) {
         tell(self.change());
         if let Some(will) = self.will_change() {

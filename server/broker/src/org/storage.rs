@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use cloudsignal_core::codec::ReasonCode;
-use cloudsignal_core::{Instant, Qos};
+use cloudsignal_core::{Instant, Qos, TopicFilter};
 
 use super::Org;
 use super::publish::Stopped;
@@ -29,6 +29,7 @@ impl Org {
     /// | PUBLISH that sets or clears a retained message, or that a lasting session is to get at QoS 1 or 2 | v5: 0x97; before v5: nothing, so that the client sends it again |
     /// | QoS 2 PUBLISH from a lasting session | the same |
     /// | SUBSCRIBE from a lasting session | 0x97 (v3.1.1: 0x80) for each filter |
+    /// | UNSUBSCRIBE from a lasting session | v5: 0x83 for each filter that it has, and nothing changes; before v5, whose UNSUBACK knows no no: nothing until it is stored |
     /// | CONNECT that needs a new lasting session | 0x88 (v3.1.1: 3) |
     /// | submission that would have to be stored | 0x88 |
     pub const fn handle_storage(&mut self, storage: Storage) {
@@ -78,6 +79,17 @@ impl Org {
                 self.close_connection(place, ReasonCode::QuotaExceeded, NEVER_STORED, now, sink);
             }
         }
+    }
+
+    /// Whether a subscription stays because its end cannot be stored, and the client can be told so. It would come back
+    /// with a restart.
+    pub(super) fn refuses_unsubscribe(&self, place: u32, filter: TopicFilter<'_>) -> bool {
+        let session = &self.sessions[place as usize];
+        let can_be_told = session.conn.as_deref().is_some_and(|conn| conn.version.is_v5());
+        self.desk.storage == Storage::Failing
+            && can_be_told
+            && session.is_persistent()
+            && session.subscriptions.contains(filter)
     }
 
     /// A QoS 2 exchange with a session that is to last has to be stored.

@@ -214,6 +214,9 @@ impl Org {
         now: Instant,
         sink: &mut impl Sink,
     ) -> ReasonCode {
+        if self.refuses_unsubscribe(place, filter) {
+            return ReasonCode::ImplementationSpecific;
+        }
         let session = &mut self.sessions[place as usize];
         if !session.subscriptions.remove(filter) {
             return ReasonCode::NoSubscriptionExisted;

@@ -15,7 +15,7 @@ use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
 use crate::quota::Quota;
 use crate::router::GroupName;
-use crate::sink::{DropReason, Sink};
+use crate::sink::{DropReason, Sink, Ticket};
 use crate::turn::{Desk, Turn};
 
 /// The user property that tells a v5 client how many messages it missed since the last one.
@@ -31,6 +31,15 @@ pub(crate) struct Delivery<'a> {
     /// The shared group it came through.
     pub(crate) group: Option<&'a Arc<GroupName>>,
     pub(crate) keeping: Keeping,
+    /// At QoS 2 it leaves when this is stored: that another session has it no more.
+    pub(crate) leaves_after: Ticket,
+}
+
+impl Delivery<'_> {
+    /// Whether it must not leave yet although its own session stores nothing.
+    pub(crate) fn is_early(&self, desk: &Desk) -> bool {
+        self.qos == Qos::ExactlyOnce && self.leaves_after > desk.stored
+    }
 }
 
 /// What became of a delivery.
@@ -216,7 +225,7 @@ impl Session {
         {
             return self.enqueue(turn, fan, delivery);
         }
-        if must_hold(delivery.qos, self.expiry_secs, conn) {
+        if must_hold(delivery.qos, self.expiry_secs, conn) || delivery.is_early(turn.desk) {
             return self.hold(turn, fan, delivery);
         }
         if let Err(quota) = turn
@@ -309,7 +318,7 @@ impl Session {
         }
         let order = self.outbound.next_order(delivery.qos);
         let pending = Pending::new(fan.keep(turn.desk), order, delivery, turn.now);
-        self.outbound.hold(turn.desk, conn, pending);
+        self.outbound.hold(turn.desk, conn, pending, self.expiry_secs);
         self.store_newest(turn);
         Delivered::Yes
     }
@@ -326,12 +335,12 @@ impl Session {
             return Delivered::No;
         };
         let (qos, order) = (pending.qos, pending.order);
-        if must_hold(qos, self.expiry_secs, conn) {
+        if must_hold(qos, self.expiry_secs, conn) || pending.delivery().is_early(turn.desk) {
             let publication = pending.message.publication();
             if !accepts(conn, &publication, &pending.delivery(), turn.now) {
                 return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
             }
-            self.outbound.hold(turn.desk, conn, pending);
+            self.outbound.hold(turn.desk, conn, pending, self.expiry_secs);
         } else if self.send_now(turn, pending) == Delivered::No {
             return Delivered::No;
         }
@@ -401,7 +410,8 @@ impl Session {
             PacketId::MIN
         };
         let dropped = self.outbound.dropped;
-        let Some(told) = send_alone(conn, turn, &pending, packet_id, Resent::No, dropped) else {
+        let resent = self.outbound.begins(&pending);
+        let Some(told) = send_alone(conn, turn, &pending, packet_id, resent, dropped) else {
             return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
         };
         self.outbound.dropped -= told;
@@ -453,7 +463,7 @@ pub(crate) const fn must_hold(qos: Qos, expiry_secs: u32, conn: &Connection) -> 
     }
 }
 
-/// Whether a packet was sent before, on an earlier connection.
+/// Whether a packet was sent before, on an earlier connection, or may have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resent {
     /// For the first time.

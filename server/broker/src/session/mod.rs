@@ -34,7 +34,7 @@ use crate::turn::Turn;
 
 pub(crate) use connection::Connection;
 pub use connection::Traffic;
-pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, Resent, accepts, must_hold, send_alone};
+pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, accepts, must_hold, send_alone};
 pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
 pub(crate) use outlet::Outlet;
 pub(crate) use seldom::Seldom;

@@ -11,7 +11,7 @@ use cloudsignal_core::codec::PacketId;
 use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
-use super::fan_out::Delivery;
+use super::fan_out::{Delivery, Resent};
 use super::outlet::Resting;
 use super::queue::{Facts, NEVER_STORED, Queue, Resident};
 use crate::change::{Keeping, Terms};
@@ -32,6 +32,8 @@ pub(crate) struct Pending {
     pub(crate) group: Option<Arc<GroupName>>,
     ids: Option<Box<[u32]>>,
     keeping: Keeping,
+    /// [`Delivery::leaves_after`]
+    pub(crate) leaves_after: Ticket,
     pub(crate) queued_at: Instant,
     /// It is stored with this.
     pub(crate) ticket: Ticket,
@@ -68,6 +70,7 @@ impl Pending {
             group: delivery.group.map(Arc::clone),
             ids,
             keeping: delivery.keeping,
+            leaves_after: delivery.leaves_after,
             queued_at: now,
             ticket: NEVER_STORED,
         }
@@ -83,6 +86,7 @@ impl Pending {
             group: terms.group.map(|filter| groups.name_of(&filter)),
             ids: (!terms.subscription_ids.is_empty()).then_some(terms.subscription_ids),
             keeping: terms.keeping,
+            leaves_after: Ticket(0),
             queued_at: terms.queued_at,
             ticket: Ticket(0),
         }
@@ -131,6 +135,7 @@ impl Pending {
             ids: self.ids.as_deref().unwrap_or(&[]),
             group: self.group.as_ref(),
             keeping: self.keeping,
+            leaves_after: self.leaves_after,
         }
     }
 }
@@ -223,6 +228,8 @@ pub(crate) struct Outbound {
     window_bytes: usize,
     last_packet_id: u16,
     last_order: u64,
+    /// QoS 1 deliveries up to this one may have left before a restart, without the store having been told.
+    may_repeat_through: u64,
     /// Whether ids have come round to one that was still in use, so that the window is not in their order.
     stepped_over: bool,
     /// Messages that the client missed and has not been told of.
@@ -240,6 +247,7 @@ impl Outbound {
             window_bytes: 0,
             last_packet_id: resting.last_packet_id,
             last_order: resting.last_order,
+            may_repeat_through: 0,
             stepped_over: false,
             dropped: resting.dropped,
         }
@@ -340,6 +348,22 @@ impl Outbound {
         self.last_order = self.last_order.max(order);
     }
 
+    /// A delivery comes back that may have left before the restart.
+    pub(crate) const fn note_repeat(&mut self, order: u64) {
+        self.may_repeat_through = order;
+    }
+
+    /// What the first PUBLISH of a delivery says since the last restart. At QoS 1 it leaves before the store knows its
+    /// packet id, so after a crash nobody can tell whether it did. DUP says that it may have, and without it it must
+    /// not have: it is set for all that may. [MQTT-3.3.1-1] [MQTT-3.3.1-3]
+    pub(crate) fn begins(&self, pending: &Pending) -> Resent {
+        match pending.qos {
+            Qos::AtLeastOnce if pending.order <= self.may_repeat_through => Resent::Yes,
+            // At QoS 2 nothing leaves that the store does not know.
+            Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce => Resent::No,
+        }
+    }
+
     pub(crate) fn window(&self) -> impl Iterator<Item = &InFlight> {
         self.window.iter()
     }
@@ -429,17 +453,28 @@ impl Outbound {
         });
     }
 
-    /// The message gets a packet id and leaves later: at QoS 2 when that is stored, and otherwise behind others.
-    pub(crate) fn hold(&mut self, desk: &mut Desk, conn: &mut Connection, pending: Pending) {
+    /// The message gets a packet id and leaves later: at QoS 2 when that is stored, or that another session has it no
+    /// more, and otherwise behind others.
+    pub(crate) fn hold(
+        &mut self,
+        desk: &mut Desk,
+        conn: &mut Connection,
+        pending: Pending,
+        expiry_secs: u32,
+    ) {
         let packet_id = self.next_packet_id();
-        let is_exactly_once = pending.qos == Qos::ExactlyOnce;
+        let held_until = match pending.qos {
+            Qos::ExactlyOnce if expiry_secs > 0 => desk.ticket,
+            Qos::ExactlyOnce => pending.leaves_after,
+            Qos::AtMostOnce | Qos::AtLeastOnce => Ticket(0),
+        };
         self.open_window(desk, packet_id, pending);
         let entry = self.window.back_mut().expect("invariant: just opened");
         (entry.sent, entry.tried, entry.counted) = (false, false, false);
         conn.unsent += 1;
-        if is_exactly_once {
-            entry.held_until = desk.ticket;
-            desk.wait(conn);
+        entry.held_until = held_until;
+        if held_until > desk.stored {
+            desk.wait_for(held_until, conn);
         }
     }
 
@@ -461,11 +496,16 @@ impl Outbound {
         self.window.len()
     }
 
-    /// The first exchange that this connection has still to send and may send now. PUBREL takes nothing of the
+    /// The first exchange that this connection has still to send and may send now, and whether its PUBLISH may have been
+    /// sent before. PUBREL takes nothing of the
     /// quota, so without any it does not wait for a PUBLISH before it. [MQTT-3.3.4-10]
-    pub(crate) fn first_unsent(&mut self, has_quota: bool, stored: Ticket) -> Option<&mut InFlight> {
+    pub(crate) fn first_unsent(
+        &mut self,
+        has_quota: bool,
+        stored: Ticket,
+    ) -> Option<(&mut InFlight, Resent)> {
         let mut is_open = has_quota;
-        self.window.iter_mut().find(|entry| {
+        let at = self.window.iter().position(|entry| {
             if entry.sent {
                 return false;
             }
@@ -477,7 +517,12 @@ impl Outbound {
                     is_open
                 }
             }
-        })
+        })?;
+        let resent = match &self.window[at].stage {
+            Stage::Published(pending) if !self.window[at].tried => self.begins(pending),
+            Stage::Published(_) | Stage::Released(_) => Resent::Yes,
+        };
+        Some((&mut self.window[at], resent))
     }
 
     /// PUBACK.

@@ -303,3 +303,48 @@ fn a_member_is_not_served_twice_after_subscribing_again() {
     assert_eq!(a.expect_publish("x", "hello").qos, QOS0);
     a.expect_nothing();
 }
+
+#[test]
+fn what_is_handed_over_at_qos_2_leaves_when_its_old_owner_cannot_get_it_back() {
+    // [MQTT-4.3.3-7]
+    let world = World::new();
+    let a = member(&world, "a");
+    a.cut();
+    world.client("p").publish_qos2("x", "for one of them", 1);
+    let passing = world.client("passing");
+    passing.subscribe("$share/g/x", QOS2);
+    world.withhold_store();
+    world.advance_secs(100);
+    passing.expect_nothing();
+    world.settle();
+    assert_eq!(passing.payloads(), ["for one of them"]);
+    assert_eq!(world.session("a"), None);
+}
+
+#[test]
+fn what_is_handed_over_in_vain_is_where_it_was() {
+    // [MQTT-4.3.3-7]: the store knows nothing of the hand-over when the broker dies.
+    for passes_on in [false, true] {
+        let world = World::new();
+        let a = world.connect("a").resume().expiry(100).receive_max(1).go();
+        a.subscribe("$share/g/x", QOS2);
+        for payload in ["fills the window", "for one of them"] {
+            world.client("p").publish_qos2("x", payload, 1);
+        }
+        let (b, c) = (world.client("b"), world.client("c"));
+        b.subscribe("$share/g/x", QOS2);
+        world.withhold_store();
+        a.cut();
+        b.expect_nothing();
+        c.subscribe("$share/g/x", QOS2);
+        if passes_on {
+            b.cut();
+            c.expect_nothing();
+        }
+        world.crash();
+        let a = world.connect("a").resume().expiry(100).send();
+        world.settle();
+        a.expect_connack();
+        assert_eq!(a.payloads(), ["fills the window", "for one of them"]);
+    }
+}

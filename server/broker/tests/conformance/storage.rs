@@ -4,10 +4,10 @@ use cloudsignal_broker::change::Change;
 use cloudsignal_broker::org::Submission;
 use cloudsignal_broker::sink::DropReason;
 use cloudsignal_broker::{CloseCause, Storage, Ticket};
-use cloudsignal_core::Packet;
-use cloudsignal_core::codec::{PublishProperties, ReasonCode};
+use cloudsignal_core::codec::{PublishProperties, ReasonCode, Unsubscribe};
+use cloudsignal_core::{Packet, TopicFilter};
 
-use crate::client::{MessageExt, QOS0, QOS1, QOS2, filter, message, topic, will};
+use crate::client::{MessageExt, QOS0, QOS1, QOS2, filter, id, message, topic, will};
 use crate::world::{World, identity};
 
 /// The store fails: it refuses, and it answers nothing.
@@ -134,6 +134,40 @@ fn sessions_and_subscriptions_that_are_to_last_are_refused() {
         "it waits for the store"
     );
     world.settle();
+}
+
+#[test]
+fn the_end_of_a_subscription_that_lasts_is_refused_to_who_can_be_told() {
+    let world = World::new();
+    let (a, old) = (world.lasting("a"), world.connect("old").v311().resume().go());
+    let (passing, p) = (world.client("passing"), world.client("p"));
+    for client in [&a, &old, &passing] {
+        client.subscribe("x", QOS0);
+    }
+    fail(&world);
+    assert_eq!(
+        a.unsubscribe(&["x", "y"]),
+        [
+            ReasonCode::ImplementationSpecific,
+            ReasonCode::NoSubscriptionExisted
+        ]
+    );
+    assert_eq!(passing.unsubscribe(&["x"]), [ReasonCode::Success]);
+    // Its UNSUBACK is always a yes, so it waits for the store.
+    let filters = vec![TopicFilter::parse("x")];
+    old.send(&Packet::Unsubscribe(Unsubscribe::new(id(7), filters)));
+    old.expect_nothing();
+    p.publish("x", "to whom it stays");
+    assert_eq!(a.payloads(), ["to whom it stays"]);
+    passing.expect_nothing();
+    recover(&world);
+    assert_eq!(old.expect_unsuback().packet_id, id(7));
+    a.send(&Packet::Unsubscribe(Unsubscribe::new(
+        id(8),
+        vec![TopicFilter::parse("x")],
+    )));
+    world.settle();
+    assert_eq!(a.expect_unsuback().reasons, [ReasonCode::Success]);
 }
 
 #[test]

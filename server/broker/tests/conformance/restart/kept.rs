@@ -21,6 +21,7 @@ fn acknowledged_messages_are_there_in_order_with_everything_they_carried() {
     b.publish_qos1("x/sent", "sent", 1);
     let sent = a.expect_publish("x/sent", "sent");
     a.cut();
+    world.advance_secs(2);
     for number in 0..5 {
         b.publish_it(
             message("x/y", format!("{number}"))
@@ -51,6 +52,70 @@ fn acknowledged_messages_are_there_in_order_with_everything_they_carried() {
         );
     }
     a.expect_nothing();
+}
+
+#[test]
+fn what_may_have_left_before_a_crash_says_so_and_nothing_else_does() {
+    // [MQTT-3.3.1-1]: at QoS 1 a message of the queue leaves before its packet id is stored.
+    let world = World::new();
+    let a = world.lasting("a");
+    a.subscribe("x", QOS1);
+    a.cut();
+    world.advance_secs(5);
+    let b = world.client("b");
+    b.publish_qos1("x", "sent", 1);
+    b.publish_qos1("x", "behind it", 1);
+    let a = world.connect("a").resume().expiry(1_000).receive_max(1).go();
+    assert!(!a.expect_publish("x", "sent").dup);
+    a.expect_nothing();
+    world.crash();
+    let a = back(&world, "a");
+    for payload in ["sent", "behind it"] {
+        let publish = a.expect_publish("x", payload);
+        assert!(
+            publish.dup,
+            "the store does not know how far the client got: {payload}"
+        );
+    }
+    a.cut();
+    world.advance_secs(5);
+    world.client("b").publish_qos1("x", "new", 1);
+    world.crash();
+    let a = back(&world, "a");
+    for payload in ["sent", "behind it"] {
+        assert!(a.expect_publish("x", payload).dup, "{payload}");
+    }
+    assert!(
+        !a.expect_publish("x", "new").dup,
+        "it came while the client was away"
+    );
+    world.client("b").publish_qos1("x", "newest", 1);
+    assert!(!a.expect_publish("x", "newest").dup);
+}
+
+#[test]
+fn what_the_store_keeps_of_a_queue_says_that_it_may_have_left_too() {
+    // [MQTT-3.3.1-1]
+    let world = World::new();
+    world.begin_spilling();
+    let a = world.connect("a").resume().expiry(u32::MAX).go();
+    a.subscribe("x", QOS1);
+    a.cut();
+    let b = world.client("b");
+    for number in 0..20 {
+        b.publish_qos1("x", format!("{number}"), 1);
+    }
+    world.crash();
+    world.begin_spilling();
+    let a = back(&world, "a");
+    for number in 0..20 {
+        let publish = a.expect_publish("x", format!("{number}"));
+        assert!(
+            publish.dup,
+            "its session never ends: when the client was there is not known"
+        );
+        a.acknowledge(&publish);
+    }
 }
 
 #[test]
