@@ -1,0 +1,177 @@
+//! Which subscription gets which message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use cloudsignal_core::client::{Closed, Message as Arrived, SubscriptionId};
+use cloudsignal_core::{Qos, ReasonCode};
+
+use super::command::Wanted;
+use crate::buffer::{BUFFER_MESSAGES_DEFAULT, Buffer};
+use crate::mail::Mail;
+use crate::message::{Content, Message, Receipt};
+use crate::properties::Properties;
+use crate::subscription::{Attached, Ended, Grant};
+
+/// Everybody who hears one subscription of the machine.
+#[derive(Debug)]
+struct Audience {
+    buffers: Vec<Arc<Buffer>>,
+    /// Where messages wait for a subscription that an earlier process has made.
+    held: Option<Buffer>,
+    grant: watch::Sender<Grant>,
+    leaving: Vec<oneshot::Sender<()>>,
+}
+
+impl Audience {
+    fn new() -> Self {
+        Self {
+            buffers: Vec::new(),
+            held: None,
+            grant: watch::Sender::new(Grant::Awaited),
+            leaving: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Receivers {
+    audiences: BTreeMap<SubscriptionId, Audience>,
+    mail: Arc<Mail>,
+    /// The topic of the last message: many messages have the same.
+    last_topic: Arc<str>,
+}
+
+impl Receivers {
+    pub(super) fn new(mail: Arc<Mail>) -> Self {
+        Self {
+            audiences: BTreeMap::new(),
+            mail,
+            last_topic: "".into(),
+        }
+    }
+
+    /// Somebody has subscribed: gets what was held for the subscription so far.
+    pub(super) fn attach(&mut self, id: SubscriptionId, wanted: Wanted) -> Attached {
+        let audience = self.audiences.entry(id).or_insert_with(Audience::new);
+        let buffer = Arc::new(Buffer::new(wanted.buffer_messages_max));
+        if let Some(held) = audience.held.take() {
+            held.pour_into(&buffer);
+        }
+        audience.buffers.push(Arc::clone(&buffer));
+        for reply in audience.leaving.drain(..) {
+            let _nobody_listens = reply.send(());
+        }
+        audience.grant.send_replace(Grant::Awaited);
+        Attached {
+            id,
+            filter: wanted.filter,
+            buffer,
+            grant: audience.grant.subscribe(),
+            mail: Arc::clone(&self.mail),
+        }
+    }
+
+    /// Somebody is gone. Answers whether nobody hears the subscription any more.
+    pub(super) fn detach(&mut self, id: SubscriptionId, buffer: &Arc<Buffer>) -> bool {
+        buffer.end(Ended::Unsubscribed);
+        buffer.clear();
+        let Some(audience) = self.audiences.get_mut(&id) else {
+            return false;
+        };
+        let before = audience.buffers.len();
+        audience.buffers.retain(|it| !Arc::ptr_eq(it, buffer));
+        audience.buffers.is_empty() && before > 0
+    }
+
+    /// Somebody wants to know when the server has heard that it is over. It is now when somebody else still hears it.
+    pub(super) fn await_end(&mut self, id: SubscriptionId, reply: oneshot::Sender<()>) {
+        match self.audiences.get_mut(&id) {
+            Some(audience) if audience.buffers.is_empty() => audience.leaving.push(reply),
+            Some(_) | None => {
+                let _nobody_listens = reply.send(());
+            }
+        }
+    }
+
+    /// A message, for those who want it. What nobody hears yet is held if the server waits for its acknowledgement.
+    pub(super) fn deliver(&mut self, arrived: &Arrived<'_>) {
+        if *self.last_topic != *arrived.topic.as_str() {
+            self.last_topic = arrived.topic.as_str().into();
+        }
+        let receipt = arrived
+            .delivery
+            .map(|delivery| Receipt::new(delivery, Arc::clone(&self.mail)));
+        let is_held = receipt.is_some();
+        let message = Message::new(Arc::new(Content {
+            topic: Arc::clone(&self.last_topic),
+            payload: Bytes::copy_from_slice(arrived.payload),
+            qos: arrived.qos,
+            is_retained: arrived.retain,
+            is_duplicate: arrived.dup,
+            properties: Properties::of_packet(arrived.properties),
+            receipt,
+        }));
+        for id in arrived.subscriptions {
+            match self.audiences.get(id) {
+                Some(audience) if !audience.buffers.is_empty() => {
+                    for buffer in &audience.buffers {
+                        buffer.push(message.clone());
+                    }
+                }
+                Some(_) | None if is_held => self.hold(*id, message.clone()),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn hold(&mut self, id: SubscriptionId, message: Message) {
+        let audience = self.audiences.entry(id).or_insert_with(Audience::new);
+        let held = audience
+            .held
+            .get_or_insert_with(|| Buffer::new(BUFFER_MESSAGES_DEFAULT));
+        held.push(message);
+    }
+
+    pub(super) fn granted(&mut self, id: SubscriptionId, qos: Qos) {
+        if let Some(audience) = self.audiences.get(&id) {
+            audience.grant.send_replace(Grant::Granted(qos));
+        }
+    }
+
+    pub(super) fn refused(&mut self, id: SubscriptionId, reason: ReasonCode) {
+        if let Some(audience) = self.audiences.remove(&id) {
+            audience.grant.send_replace(Grant::Refused(reason));
+            audience.end(Ended::Refused(reason));
+        }
+    }
+
+    /// The server has heard that it is over, or nobody has ever asked for it again. Somebody may have meanwhile.
+    pub(super) fn ended(&mut self, id: SubscriptionId) {
+        if self.audiences.get(&id).is_some_and(|it| it.buffers.is_empty())
+            && let Some(audience) = self.audiences.remove(&id)
+        {
+            audience.end(Ended::Unsubscribed);
+        }
+    }
+
+    pub(super) fn close(&mut self, why: Closed) {
+        for audience in std::mem::take(&mut self.audiences).into_values() {
+            audience.end(Ended::Closed(why));
+        }
+    }
+}
+
+impl Audience {
+    fn end(self, why: Ended) {
+        for buffer in &self.buffers {
+            buffer.end(why);
+        }
+        for reply in self.leaving {
+            let _nobody_listens = reply.send(());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The Rust SDK against the real broker, over every transport and through cut connections.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
+//! | [`exchange`] | publishing and subscribing |
+
+mod exchange;
+mod transports;
+
+use cloudsignal::{Builder, Client};
+use cloudsignal_tests::broker::{Broker, Listener};
+
+/// A client of the broker's first user.
+fn client(broker: &Broker, listener: Listener) -> Builder {
+    let first_run = broker.first_run();
+    Client::builder(broker.url(listener))
+        .password(first_run.username, first_run.password)
+        .ca_file(first_run.ca_file)
+}
