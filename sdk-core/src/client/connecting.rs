@@ -8,7 +8,7 @@ use super::{
     AskId, Client, Closed, End, Login, Lost, Output, Protocol, Server, Sink, Stage, State, Warning, Which,
     Wire, WireId,
 };
-use crate::codec::{Disconnect, Packet};
+use crate::codec::Disconnect;
 use crate::time::Instant;
 use crate::{ReasonCode, Version};
 
@@ -63,7 +63,7 @@ impl Client {
         if let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_live()) {
             let mut packet = Disconnect::new(ReasonCode::Success);
             packet.session_expiry_secs = session_expiry_secs;
-            wire.send(&Packet::Disconnect(packet));
+            wire.goodbye(&packet);
         }
         self.token.drop_question();
         for which in [Which::Main, Which::Successor] {

@@ -177,7 +177,7 @@ impl Frame {
 
 fn with_publish<T>(bytes: &[u8], version: Version, f: impl FnOnce(&Publish<'_>) -> T) -> Option<T> {
     let mut decoder = Decoder::with_version(version, PACKET_BYTES_MAX);
-    match decoder.decode(bytes) {
+    match decoder.decode_from_server(bytes) {
         Ok(Decoded::Packet {
             packet: Packet::Publish(publish),
             ..

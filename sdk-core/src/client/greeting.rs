@@ -9,7 +9,7 @@ use super::{
     AUTH_METHOD, Client, Closed, Continuity, Login, Lost, Output, Renewal, Sink, Stage, State, Which,
 };
 use crate::ReasonCode;
-use crate::codec::{ConnAck, Connect, Packet, UserProperties};
+use crate::codec::{ConnAck, Connect, UserProperties};
 use crate::time::{Duration, Instant};
 
 impl Client {
@@ -181,7 +181,7 @@ impl Client {
             .wire_mut(which)
             .filter(|wire| wire.is_live() && wire.version.is_v5())
         {
-            wire.send(&Packet::Disconnect(crate::codec::Disconnect::new(reason)));
+            wire.goodbye(&crate::codec::Disconnect::new(reason));
         }
         self.hang_up(which, now, sink);
         match which {

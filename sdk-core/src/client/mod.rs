@@ -81,7 +81,6 @@ pub use subscriptions::{SUBSCRIPTIONS_MAX, SubscribeError, Subscription, Subscri
 pub use token::{AskId, Token, TokenError, TokenReason};
 
 use crate::Version;
-use crate::codec::Packet;
 use crate::time::Instant;
 
 /// A client.
@@ -375,7 +374,7 @@ impl Client {
         };
         match wire.pulse.beat(now, &self.options.patience) {
             None => {}
-            Some(Beat::Ping) => wire.send(&Packet::PingReq),
+            Some(Beat::Ping) => wire.ping(),
             Some(Beat::Dead) => self.hang_up_and_lose(Lost::Silence, now, sink),
         }
     }
@@ -384,7 +383,7 @@ impl Client {
     pub fn handle_wake(&mut self, _wake: Wake, now: Instant, sink: &mut dyn Sink) {
         if let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_live()) {
             if wire.pulse.probe(now, &self.options.patience) == Beat::Ping {
-                wire.send(&Packet::PingReq);
+                wire.ping();
             }
         } else if let State::Waiting { .. } = self.state {
             self.start(now, sink);

@@ -8,11 +8,11 @@ use crate::{Qos, ReasonCode};
 
 /// One of the connections that a client has opened; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WireId(pub(super) u32);
+pub struct WireId(pub u32);
 
 /// Names a moment of the store: everything put and deleted before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub(super) u64);
+pub struct Ticket(pub u64);
 
 /// Which server a connection goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ impl Client {
         // A connection may end, or take over from another one, in between.
         while let Some(which) = self.which(id) {
             let Some(wire) = self.wire_mut(which) else { break };
-            match wire.decoder.decode(bytes) {
+            match wire.decoder.decode_from_server(bytes) {
                 Ok(Decoded::Incomplete { .. }) => break,
                 Ok(Decoded::Packet { packet, bytes: taken }) => {
                     bytes = bytes.get(taken..).unwrap_or_default();

@@ -4,7 +4,7 @@ use super::token::TokenError;
 use super::verdict::Verdict;
 use super::{AUTH_METHOD, Client, Lost, Output, Renewal, Sink, State, Warning, Which};
 use crate::ReasonCode;
-use crate::codec::{Auth, Packet};
+use crate::codec::Auth;
 use crate::time::Instant;
 
 impl Client {
@@ -32,7 +32,7 @@ impl Client {
         if let Some(token) = self.token.current() {
             let mut auth = Auth::new(ReasonCode::Reauthenticate, AUTH_METHOD);
             auth.data = Some(&token.password);
-            wire.send(&Packet::Auth(auth)); // [MQTT-4.12.1-1]
+            let _ = auth.encode(wire.version, &mut wire.out); // [MQTT-4.12.1-1]
             wire.renewal = Renewal::Asked(now.after(self.options.patience.renewal));
         }
     }

@@ -9,7 +9,7 @@ use crate::time::{Duration, Instant};
 
 /// Names a question for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AskId(pub(super) u32);
+pub struct AskId(pub u32);
 
 /// Why a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::frame::Form;
 use super::options::Options;
 use super::output::{Output, Sink, WireId};
 use super::pulse::Pulse;
-use crate::codec::{ConnAck, Decoder, PACKET_BYTES_MAX, Packet};
+use crate::codec::{ConnAck, Decoder, Disconnect, PACKET_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use crate::topic::{TopicName, TopicNameBuf};
 use crate::{Qos, Version};
@@ -98,9 +98,14 @@ impl Wire {
         }
     }
 
-    /// Adds a packet to what is sent at the end of this call.
-    pub(super) fn send(&mut self, packet: &Packet<'_>) {
-        // Our own packets obey the rules; a client without a word is closed by the server's timeout.
+    /// Adds PINGREQ to what is sent at the end of this call.
+    pub(super) fn ping(&mut self) {
+        self.out.extend_from_slice(&PINGREQ);
+    }
+
+    /// Adds DISCONNECT to what is sent at the end of this call.
+    pub(super) fn goodbye(&mut self, packet: &Disconnect<'_>) {
+        // Our own packets obey the rules; a server without a word sees the connection end.
         let _ = packet.encode(self.version, &mut self.out);
     }
 
@@ -181,6 +186,8 @@ impl Wire {
     }
 }
 
+/// A packet without a body (section 3.12).
+const PINGREQ: [u8; 2] = [0xC0, 0];
 /// A larger buffer than this is given back after it was sent, bytes.
 const OUT_KEPT: usize = 64 << 10;
 

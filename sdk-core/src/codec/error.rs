@@ -168,6 +168,9 @@ pub enum Malformed {
 /// How a well-encoded packet breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolFault {
+    /// A packet that only a client sends, from a server.
+    #[error("only a client sends this")]
+    OfClient,
     /// A CONNECT that is not the first packet, in a version that we do not speak either (section 3.1).
     #[error("a second CONNECT")]
     SecondConnect,

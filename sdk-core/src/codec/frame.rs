@@ -79,6 +79,20 @@ impl Decoder {
     /// # Errors
     /// What is wrong with the bytes. There is no way to find the next packet after that.
     pub fn decode<'a>(&mut self, buf: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
+        self.decode_as::<false>(buf)
+    }
+
+    /// The same for a client: packets that only a client sends are refused. What would read them is then not even built,
+    /// which a page that downloads a client is glad of.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_from_server<'a>(&mut self, buf: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
+        self.decode_as::<true>(buf)
+    }
+
+    #[inline(always)]
+    fn decode_as<'a, const FROM_SERVER: bool>(&mut self, buf: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
         let header = match Header::read(buf, self.version)? {
             Ok(header) => header,
             Err(Missing { bytes }) => return Ok(Decoded::Incomplete { bytes }),
@@ -94,14 +108,14 @@ impl Decoder {
             return Ok(Decoded::Incomplete { bytes });
         };
         let mut reader = Reader::new(header.packet, body, header.packet_bytes);
-        let version = if header.packet == PacketType::Connect {
+        let version = if !FROM_SERVER && header.packet == PacketType::Connect {
             let version = self.connect_version(&mut reader)?;
             header.check_minimal(version)?;
             version
         } else {
             self.version.ok_or(DecodeError::NotConnected)?
         };
-        read_fields(version, &header, &mut reader)
+        read_fields::<FROM_SERVER>(version, &header, &mut reader)
     }
 
     /// The version that a CONNECT asks for; the first one on a connection decides how everything else is read.
@@ -123,13 +137,18 @@ impl Decoder {
 ///
 /// Every arm builds the answer where it ends up: moving a packet from result to result costs more than reading it.
 #[inline(always)]
-fn read_fields<'a>(
+fn read_fields<'a, const FROM_SERVER: bool>(
     version: Version,
     header: &Header,
     r: &mut Reader<'a>,
 ) -> Result<Decoded<'a>, DecodeError> {
     let bytes = header.packet_bytes as usize;
     match header.packet {
+        PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::PingReq
+            if FROM_SERVER =>
+        {
+            Err(r.protocol_at(0, ProtocolFault::OfClient))
+        }
         PacketType::Connect => whole(Packet::Connect(Box::new(Connect::decode(version, r)?)), r, bytes),
         PacketType::ConnAck => whole(Packet::ConnAck(Box::new(ConnAck::decode(version, r)?)), r, bytes),
         PacketType::Publish => whole(
@@ -299,6 +318,23 @@ mod tests {
                 max: 1000
             })
         );
+    }
+
+    #[test]
+    fn what_only_clients_send_is_refused_from_a_server() {
+        for packet in [
+            &b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0"[..],
+            b"\x82\x07\0\x01\0\0\x01a\0",
+            b"\xA2\x06\0\x01\0\0\x01a",
+            b"\xC0\0",
+        ] {
+            let mut decoder = Decoder::with_version(Version::V5, PACKET_BYTES_MAX);
+            assert!(decoder.decode(packet).is_ok(), "{packet:02X?}");
+            let error = decoder.decode_from_server(packet).unwrap_err();
+            assert_eq!(error.reason(), ReasonCode::ProtocolError);
+        }
+        let pong = Decoder::with_version(Version::V5, PACKET_BYTES_MAX).decode_from_server(&[0xD0, 0]);
+        assert!(matches!(pong, Ok(Decoded::Packet { bytes: 2, .. })));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::codec::{
-    Ack, AckKind, ConnAck, Decoded, Decoder, PACKET_BYTES_MAX, Publish, PublishProperties, SubAck,
+    Ack, AckKind, ConnAck, Decoded, Decoder, PACKET_BYTES_MAX, Packet, Publish, PublishProperties, SubAck,
 };
 use crate::time::Duration;
 use crate::topic::{TopicFilter, TopicName};
