@@ -9,6 +9,7 @@ mod sim;
 mod steps;
 mod test;
 mod tidy;
+mod wasm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -44,6 +45,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--seeds N [--from S] | --seed S]",
         summary: "simulate more seeds, or replay one with its events",
         run: sim::sim,
+    },
+    Command {
+        name: "wasm",
+        arguments: "",
+        summary: "build the browser package, npm/dist, and print its sizes",
+        run: wasm::wasm,
     },
     Command {
         name: "check",

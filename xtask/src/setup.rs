@@ -23,7 +23,7 @@ pub(crate) fn setup_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()
         install_python_packages(workspace)
     })?;
     steps.run("JavaScript packages for the tests", || {
-        install_javascript_packages(workspace)
+        install_npm_packages(workspace, JAVASCRIPT_FOLDER)
     })
 }
 
@@ -116,7 +116,7 @@ fn install_programs(workspace: &Workspace) -> Result<()> {
     run_command(&mut install)
 }
 
-fn is_root(workspace: &Workspace) -> bool {
+pub(crate) fn is_root(workspace: &Workspace) -> bool {
     output_of(&mut workspace.command("id", &["-u"])).is_some_and(|id| id.trim() == "0")
 }
 
@@ -152,12 +152,13 @@ fn install_python_packages(workspace: &Workspace) -> Result<()> {
     write_stamp(&stamp, &wanted)
 }
 
-fn install_javascript_packages(workspace: &Workspace) -> Result<()> {
-    let folder = workspace.path(JAVASCRIPT_FOLDER);
+/// The packages of one folder, as its lock file says.
+pub(crate) fn install_npm_packages(workspace: &Workspace, name: &str) -> Result<()> {
+    let folder = workspace.path(name);
     let wanted = read(&folder.join("package-lock.json"))?;
     let stamp = folder.join("node_modules/.installed");
     if is_current(&stamp, &wanted) {
-        println!("    up to date with {JAVASCRIPT_FOLDER}/package-lock.json");
+        println!("    up to date with {name}/package-lock.json");
         return Ok(());
     }
     let mut install = workspace.command("npm", &["ci", "--no-audit", "--no-fund"]);

@@ -122,13 +122,14 @@ fn sleeping_scripts(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Crates outside the workspace.
+const OUTSIDE: &[&str] = &["fuzz/", "xtask/wasm/"];
+
 /// The workspace's lints hold only in crates that ask for them.
 fn lint_opt_in(tree: &Tree, findings: &mut Vec<Finding>) {
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/"))
-    {
+    for file in tree.files.iter().filter(|file| {
+        file.path.ends_with("/Cargo.toml") && !OUTSIDE.iter().any(|it| file.path.starts_with(it))
+    }) {
         let mut lines = file
             .text
             .lines()

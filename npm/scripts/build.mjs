@@ -1,0 +1,45 @@
+// `node scripts/build.mjs FOLDER`: makes `dist` from `src` and from what FOLDER holds, the module and its types.
+//
+// The types of the module's exports are copied to `generated`, where the sources import them. Every entry of `entries.mjs` becomes one file.
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+import { ENTRIES, MODULE } from "./entries.mjs";
+
+/** What every engine with WebAssembly streaming has. */
+const FEATURES = ["bulk-memory", "bulk-memory-opt", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
+
+const bound = process.argv[2];
+if (!bound) throw new Error("which folder holds glue_bg.wasm?");
+
+rmSync("dist", { recursive: true, force: true });
+for (const folder of ["dist", "generated"]) mkdirSync(folder, { recursive: true });
+copyFileSync(join(bound, "glue_bg.wasm.d.ts"), join("generated", "exports.d.ts"));
+
+const features = FEATURES.map((name) => `--enable-${name}`);
+const wasmOpt = join("node_modules", "binaryen", "bin", "wasm-opt");
+run(wasmOpt, join(bound, "glue_bg.wasm"), "-o", MODULE, "-Oz", "--strip-debug", "--strip-producers", ...features);
+copyFileSync(MODULE, join("generated", "module.wasm"));
+run(join("node_modules", "typescript", "bin", "tsc"), "-p", ".");
+
+for (const { name, platform, external } of ENTRIES) {
+  await build({
+    entryPoints: [`src/${name}.ts`],
+    outfile: `dist/${name}.js`,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    platform,
+    external,
+    loader: { ".wasm": "binary" },
+    logLevel: "warning",
+  });
+}
+
+function run(script, ...args) {
+  execFileSync(process.execPath, [script, ...args], { stdio: "inherit" });
+}

@@ -1,0 +1,12 @@
+// What the package consists of.
+
+/** The module, as the browser downloads it. */
+export const MODULE = "dist/cloudsignal.wasm";
+
+/** Each is one source file and one file of the package. */
+export const ENTRIES = [
+  { name: "index", platform: "browser" },
+  { name: "inline", platform: "browser" },
+  { name: "slim", platform: "browser" },
+  { name: "node", platform: "node", external: ["ws"] },
+];

@@ -1,0 +1,300 @@
+import { Authenticator } from "./auth.js";
+import { Emitter } from "./emitter.js";
+import { CloudSignalError, refusal } from "./error.js";
+import { encodeOptions, type ClientOptions } from "./options.js";
+import { continuity, state, warning, type Continuity, type State, type Warning } from "./state.js";
+import { onWake } from "./wake.js";
+import { json, type Codec } from "../messages/codec.js";
+import type { Qos } from "../messages/message.js";
+import { outcome, Outcomes, type Outcome } from "../messages/outcome.js";
+import { writeProperties, type Properties } from "../messages/properties.js";
+import { Receivers } from "../messages/receivers.js";
+import { Subscription, type SubscribeOptions } from "../messages/subscription.js";
+import { route, type Params } from "../topics/pattern.js";
+import type { Event, RawMessage } from "../wire/events.js";
+import { decode, encode } from "../wire/fields.js";
+import * as at from "../wire/layout.js";
+import { Machine, type MachineHandler } from "../wire/machine.js";
+import type { ModuleLoader } from "../wire/module.js";
+import { Transport, type Dialer } from "../wire/transport.js";
+
+/** How to publish. */
+export interface PublishOptions extends Properties {
+  /** Default: 1. */
+  qos?: Qos;
+  /** Whether the server keeps it for later subscribers. Default: false. */
+  retain?: boolean;
+  /** How data is written. Default: the client's codec; bytes are sent as they are. */
+  codec?: Codec<any>;
+  /** Stops the waiting for the outcome. What was published stays published. */
+  signal?: AbortSignal;
+}
+
+/** What a client tells. */
+export interface ClientEvents extends Record<string, unknown> {
+  /** It does something else now. */
+  state: State;
+  /** The server has accepted it. */
+  connected: { readonly continuity: Continuity };
+  /** Something to write into a log. */
+  warning: Warning;
+}
+
+/** @internal What an entry of the package brings. */
+export interface Platform {
+  readonly load: ModuleLoader;
+  readonly dial: Dialer;
+}
+
+/** QoS 0 is refused while so much waits in the socket, bytes. */
+const UNSENT_BYTES_MAX = 16 << 20;
+/** So many topics are kept encoded. */
+const TOPICS_MAX = 1024;
+
+/** A client. It does nothing until it is used. */
+export class Client {
+  readonly #options: ClientOptions;
+  readonly #platform: Platform;
+  readonly #emitter = new Emitter<ClientEvents>();
+  readonly #outcomes = new Outcomes();
+  readonly #transport: Transport;
+  readonly #receivers = new Receivers((delivery) => this.#machine?.acknowledge(delivery));
+  readonly #authenticator: Authenticator | undefined;
+  readonly #codec: Codec<any>;
+  readonly #topics = new Map<string, Uint8Array>();
+  /** What each filter was asked for with: a second reader must not take from the first. */
+  readonly #granted = new Map<string, Qos>();
+  #machine: Machine | undefined;
+  /** What was called before the machine was there, in its order. */
+  #early: ((machine: Machine | CloudSignalError) => void)[] | undefined;
+  #state: State = { kind: "idle" };
+  #stopWaking: (() => void) | undefined;
+
+  /** @internal */
+  constructor(options: ClientOptions, platform: Platform) {
+    this.#options = options;
+    this.#platform = platform;
+    this.#transport = new Transport(platform.dial, String(options.url));
+    this.#codec = options.codec ?? json();
+    if (options.auth) {
+      this.#authenticator = new Authenticator(options.auth, (error) => this.#warn({ kind: "thrown", error }));
+    }
+  }
+
+  /** What it is doing. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Its client identifier; empty until it is used. */
+  get clientId(): string {
+    return this.#machine?.clientId ?? this.#options.clientId ?? "";
+  }
+
+  /** Listens. Answers how to stop. */
+  on<Name extends "state" | "connected" | "warning">(
+    name: Name,
+    listener: (event: ClientEvents[Name]) => void,
+  ): () => void {
+    return this.#emitter.on(name, listener);
+  }
+
+  /** Connects, and stays connected. Everything else connects by itself; after `suspend` and `close` only this does. */
+  connect(): void {
+    this.#with((machine) => {
+      if (machine instanceof Machine) machine.connect();
+    });
+  }
+
+  /** Disconnects; the session stays, and `connect` goes on with it. */
+  suspend(): void {
+    if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.suspend());
+  }
+
+  /** Disconnects for good. With `forget` the server forgets the session, too. Subscriptions end. */
+  close({ forget = false }: { forget?: boolean } = {}): void {
+    this.#authenticator?.end();
+    this.#stopWaking?.();
+    this.#stopWaking = undefined;
+    if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.close(forget));
+    else this.#setState({ kind: "closed", why: "caller" });
+    this.#receivers.finish();
+    this.#outcomes.fail(new CloudSignalError("closed", "the client was closed before the outcome was known"));
+  }
+
+  /** Publishes. Rejected when the message is not accepted at all; otherwise what became of it. */
+  publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Outcome> {
+    const qos = options.qos ?? 1;
+    let payload: Uint8Array;
+    try {
+      payload = data instanceof Uint8Array && !options.codec ? data : (options.codec ?? this.#codec).encode(data);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const flags = qos | (options.retain ? at.RETAIN : 0);
+    const properties = writeProperties(options);
+    const send = (machine: Machine): Promise<Outcome> => {
+      if (qos === 0 && this.#transport.unsent > UNSENT_BYTES_MAX) return Promise.reject(refusal(at.REFUSED_FULL));
+      return this.#outcomes.expect(machine.publish(this.#encoded(topic), payload, properties, flags));
+    };
+    const sent = this.#machine ? send(this.#machine) : this.#promise(send);
+    return options.signal ? abortable(sent, options.signal) : sent;
+  }
+
+  /** Subscribes. Messages wait in the subscription until they are read, whenever that begins. */
+  subscribe<const Pattern extends string, T = unknown>(
+    pattern: Pattern,
+    options: SubscribeOptions<T> = {},
+  ): Subscription<T, Params<Pattern>> {
+    const codec = options.codec ?? (this.#codec as Codec<T>);
+    const subscription = new Subscription<T, Params<Pattern>>(pattern, route(pattern), codec, options, {
+      end: (ended) => this.#unsubscribe(ended),
+      warn: (warning) => this.#warn(warning),
+    });
+    options.signal?.addEventListener("abort", () => void subscription.unsubscribe(), { once: true });
+    if (options.signal?.aborted) subscription.finish();
+    else this.#with((machine) => this.#subscribe(machine, subscription, options));
+    return subscription;
+  }
+
+  #subscribe(machine: Machine | CloudSignalError, subscription: Subscription<any, any>, options: SubscribeOptions<any>): void {
+    if (!(machine instanceof Machine)) return subscription.finish(machine);
+    const qos = Math.max(options.qos ?? 1, this.#granted.get(subscription.filter) ?? 0) as Qos;
+    const retained = { always: 0, if_new: 1, never: 2 }[options.retained ?? "always"];
+    const flags =
+      qos |
+      (options.noLocal ? at.NO_LOCAL : 0) |
+      (options.retainAsPublished ? at.RETAIN_AS_PUBLISHED : 0) |
+      (retained << at.RETAIN_HANDLING_SHIFT);
+    const answer = machine.subscribe(subscription.filter, flags);
+    if (answer < 0) return subscription.finish(refusal(answer));
+    this.#granted.set(subscription.filter, qos);
+    this.#receivers.add(answer, subscription);
+  }
+
+  #unsubscribe(subscription: Subscription<any, any>): Promise<void> {
+    subscription.finish();
+    return this.#promise((machine) => {
+      const id = this.#receivers.remove(subscription);
+      if (id === undefined) return Promise.resolve();
+      this.#granted.delete(subscription.filter);
+      const ending = this.#receivers.ending(id);
+      machine.unsubscribe(id);
+      return ending;
+    });
+  }
+
+  get #isUsed(): boolean {
+    return this.#machine !== undefined || this.#early !== undefined;
+  }
+
+  #encoded(topic: string): Uint8Array {
+    let bytes = this.#topics.get(topic);
+    if (!bytes) {
+      bytes = encode(topic);
+      if (this.#topics.size >= TOPICS_MAX) this.#topics.clear();
+      this.#topics.set(topic, bytes);
+    }
+    return bytes;
+  }
+
+  #promise<T>(what: (machine: Machine) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#with((machine) => {
+        if (machine instanceof Machine) what(machine).then(resolve, reject);
+        else reject(machine);
+      });
+    });
+  }
+
+  /** Calls with the machine, now or as soon as it is there, or with why there will be none. */
+  #with(what: (machine: Machine | CloudSignalError) => void): void {
+    if (this.#machine) return what(this.#machine);
+    if (this.#early) return void this.#early.push(what);
+    this.#early = [what];
+    void this.#start();
+  }
+
+  /** The module, the first token and everything else begin together. */
+  async #start(): Promise<void> {
+    this.#setState({ kind: "connecting" });
+    this.#authenticator?.begin();
+    let machine: Machine | CloudSignalError;
+    try {
+      machine = await Machine.open(this.#platform.load, encodeOptions(this.#options), this.#handler);
+      this.#machine = machine;
+      this.#stopWaking = onWake(() => this.#machine?.wake());
+      machine.connect();
+    } catch (error) {
+      machine = new CloudSignalError("fault", `the client cannot start: ${error}`);
+      this.#setState({ kind: "closed", why: "fault" });
+    }
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const what of early) what(machine);
+  }
+
+  readonly #handler: MachineHandler = {
+    onMessage: (message: RawMessage) => this.#receivers.onMessage(message),
+    onEvent: (event: Event) => this.#onEvent(event),
+    onFault: () => {
+      const error = new CloudSignalError("fault", "the client has ended by a fault of the library");
+      this.#transport.hangUpAll();
+      this.#stopWaking?.();
+      this.#setState({ kind: "closed", why: "fault" });
+      this.#outcomes.fail(error);
+      this.#receivers.finish(error);
+    },
+  };
+
+  #onEvent({ kind, detail, code, number, body }: Event): void {
+    const machine = this.#machine!;
+    switch (kind) {
+      case at.SEND:
+        return this.#transport.send(number, body);
+      case at.PUBLISHED:
+        return this.#outcomes.settle(number, outcome(detail, code));
+      case at.DIAL:
+        return void this.#transport.open(machine, number, detail === 1 ? decode(body) : "");
+      case at.HANGUP:
+        return this.#transport.hangUp(number);
+      case at.ASK_TOKEN:
+        return void this.#authenticator?.answer(machine, number, detail);
+      case at.STATE:
+        return this.#setState(state(detail, code, number));
+      case at.CONNECTED:
+        return this.#emitter.emit("connected", { continuity: continuity(detail) });
+      case at.SUBSCRIBED:
+        return this.#receivers.onGranted(number, detail as Qos);
+      case at.SUBSCRIBE_REFUSED:
+        return this.#receivers.onRefused(number, code);
+      case at.UNSUBSCRIBED:
+        return this.#receivers.onUnsubscribed(number);
+      case at.WARNING:
+        return this.#onWarning(warning(detail, number));
+    }
+  }
+
+  #onWarning(warning: Warning): void {
+    if (warning.kind === "unclaimed") this.#receivers.onUnclaimed(warning.subscription);
+    this.#warn(warning);
+  }
+
+  #warn(warning: Warning): void {
+    this.#emitter.emit("warning", warning);
+  }
+
+  #setState(next: State): void {
+    this.#state = next;
+    this.#emitter.emit("state", next);
+  }
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

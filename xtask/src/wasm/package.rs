@@ -1,0 +1,36 @@
+//! `npm/`: from the module to what npm packs. What is done there is in `npm/scripts/`.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::bound;
+use super::toolchain::Toolchain;
+use crate::setup::install_npm_packages;
+use crate::steps::run_command;
+use crate::workspace::Workspace;
+
+const FOLDER: &str = "npm";
+
+pub(super) fn install(workspace: &Workspace) -> Result<()> {
+    install_npm_packages(workspace, FOLDER)
+}
+
+pub(super) fn build(workspace: &Workspace) -> Result<()> {
+    run_command(script(workspace, "build").arg(bound(workspace)))
+}
+
+/// Prints sizes. Only a module that is built as a release is built is held to the limits.
+pub(super) fn sizes(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let mut sizes = script(workspace, "sizes");
+    if !toolchain.builds_std() {
+        sizes.arg("--print-only");
+    }
+    run_command(&mut sizes)
+}
+
+fn script(workspace: &Workspace, name: &str) -> Command {
+    let mut node = workspace.command("node", &[&format!("scripts/{name}.mjs")]);
+    node.current_dir(workspace.path(FOLDER));
+    node
+}
