@@ -201,6 +201,12 @@ impl Client {
 
     /// A connection is gone: what it left unanswered is for the next one.
     pub(super) fn drop_wire(&mut self, which: Which, now: Instant) {
+        if self
+            .wire_mut(which)
+            .is_some_and(|wire| wire.stage == Stage::Greeting)
+        {
+            self.ghost_until = now.after(self.options.patience.connect);
+        }
         match which {
             Which::Main => {
                 let Some(wire) = self.wire.take() else { return };
@@ -285,6 +291,7 @@ impl Client {
                 self.start(now, sink);
             }
             Verdict::Elsewhere => self.go_elsewhere(reason, reference, now, sink),
+            Verdict::TakenOver if now < self.ghost_until => self.lose(Lost::Server(reason), now, sink),
             Verdict::TakenOver => self.give_up(Closed::TakenOver, now, sink),
             Verdict::Credential | Verdict::NoMethod | Verdict::OldProtocol | Verdict::Never => {
                 self.give_up(Closed::Refused(reason), now, sink);

@@ -53,16 +53,28 @@ pub(super) struct Header {
     pub(super) sequence: Option<u64>,
 }
 
+/// A QoS 2 message that is released and whose identifier is being forgotten.
+#[derive(Debug)]
+struct Completing {
+    id: PacketId,
+    ticket: Ticket,
+    /// PUBREL came on this connection.
+    is_here: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Inbound {
     /// In the order of arrival, which is the order in which they are acknowledged [MQTT-4.6.0-2].
     pending: VecDeque<Pending>,
     /// How many of them came on this connection.
     here: usize,
+    /// Something new has come on this connection.
+    has_caught_up: bool,
     /// The name of the first of them.
     first: u64,
     /// QoS 2 messages that are acknowledged and not released, sorted.
     received: Vec<PacketId>,
+    completing: VecDeque<Completing>,
     /// The highest sequence that was handed out in this session.
     handed_out: u64,
     /// The highest sequence that the store knows as acknowledged.
@@ -74,8 +86,10 @@ impl Inbound {
         Self {
             pending: VecDeque::new(),
             here: 0,
+            has_caught_up: false,
             first: 1,
             received: Vec::new(),
+            completing: VecDeque::new(),
             handed_out: 0,
             marked: 0,
         }
@@ -99,8 +113,12 @@ impl Inbound {
     /// A connection has ended: the server will send again what was not acknowledged on it [MQTT-4.4.0-1].
     pub(super) fn rewind(&mut self) {
         self.here = 0;
+        self.has_caught_up = false;
         for pending in &mut self.pending {
             pending.is_here = false;
+        }
+        for completing in &mut self.completing {
+            completing.is_here = false;
         }
     }
 
@@ -112,6 +130,7 @@ impl Inbound {
         for id in self.received.drain(..) {
             journal.delete(Key::Received(id.get()), sink);
         }
+        self.completing.clear();
         self.handed_out = 0;
         if core::mem::take(&mut self.marked) > 0 {
             journal.delete(Key::Mark, sink);
@@ -120,21 +139,23 @@ impl Inbound {
 
     /// A QoS 1 or 2 PUBLISH.
     pub(super) fn on_publish(&mut self, header: Header, receive_max: u16) -> Arrival {
+        let is_same = |it: &Pending| match (header.sequence, it.sequence) {
+            (Some(sequence), Some(its)) => sequence == its,
+            _ => it.packet_id == header.packet_id,
+        };
+        let is_known = |it: &Pending| it.qos == header.qos && it.stage != Stage::Gone && is_same(it);
         let is_received = || self.received.binary_search(&header.packet_id).is_ok();
-        if header.qos == Qos::ExactlyOnce && is_received() {
-            return self.again(None, header); // [MQTT-4.3.3-10]
+        let was_handed_out = header
+            .sequence
+            .is_some_and(|sequence| sequence <= self.handed_out);
+        if was_handed_out || header.qos == Qos::ExactlyOnce && is_received() {
+            let known = self.pending.iter().position(is_known);
+            return self.again(known, header); // [MQTT-4.3.3-10]
         }
-        if let Some(sequence) = header.sequence {
-            if sequence <= self.handed_out {
-                let known = self.pending.iter().position(|it| it.sequence == Some(sequence));
-                return self.again(known, header);
-            }
-        } else if header.dup {
-            let is_same = |it: &Pending| it.packet_id == header.packet_id && it.qos == header.qos;
-            let known = self
-                .pending
-                .iter()
-                .position(|it| is_same(it) && it.stage != Stage::Gone);
+        // At QoS 1 an identifier proves nothing: a server that crashed may have given it to another message, and
+        // to hand one out twice is better than to lose one.
+        if header.dup && header.sequence.is_none() && header.qos == Qos::ExactlyOnce {
+            let known = self.pending.iter().position(is_known);
             if known.is_some() {
                 return self.again(known, header);
             }
@@ -142,7 +163,9 @@ impl Inbound {
         if self.here >= usize::from(receive_max) {
             return Arrival::TooMany;
         }
-        self.give_up_missing();
+        if !self.has_caught_up {
+            self.give_up_missing();
+        }
         self.handed_out = header.sequence.unwrap_or(self.handed_out);
         Arrival::New(self.push(header, Stage::HandedOut))
     }
@@ -176,9 +199,7 @@ impl Inbound {
     /// Something new has come, and what the server had to send again comes before that [MQTT-4.6.0-1]: QoS 1
     /// messages of earlier connections that it did not send again it never will.
     fn give_up_missing(&mut self) {
-        if self.here == self.pending.len() {
-            return;
-        }
+        self.has_caught_up = true;
         for pending in self
             .pending
             .iter_mut()
@@ -186,7 +207,6 @@ impl Inbound {
         {
             pending.stage = Stage::Gone;
         }
-        self.trim();
     }
 
     /// The application is done with a message. Answers whether it was waiting for that.
@@ -214,6 +234,8 @@ impl Inbound {
         journal: &mut Journal,
         sink: &mut dyn Sink,
     ) {
+        self.complete(version, out, journal);
+        self.keep_received(journal, sink);
         let mut marked = self.marked;
         while let Some(pending) = self.pending.front_mut() {
             let id = pending.packet_id;
@@ -221,16 +243,13 @@ impl Inbound {
                 Stage::HandedOut => break,
                 Stage::Gone => {}
                 // It will come again, and be recognized.
-                Stage::Done | Stage::Keeping(_) if !pending.is_here => break,
-                Stage::Done if pending.qos == Qos::ExactlyOnce => {
-                    let ticket = journal.put(Key::Received(id.get()), sink, record::received);
-                    pending.stage = Stage::Keeping(ticket);
-                    continue;
-                }
+                Stage::Done | Stage::Keeping(_) if !pending.is_here && !self.has_caught_up => break,
                 Stage::Done => answer(AckKind::PubAck, id, version, out),
                 Stage::Keeping(ticket) if !journal.is_stored(ticket) => break,
                 Stage::Keeping(_) => {
-                    answer(AckKind::PubRec, id, version, out);
+                    if pending.is_here {
+                        answer(AckKind::PubRec, id, version, out);
+                    }
                     if let Err(at) = self.received.binary_search(&id) {
                         self.received.insert(at, id);
                     }
@@ -245,6 +264,15 @@ impl Inbound {
         }
     }
 
+    /// QoS 2 messages that are done with are kept before anybody hears of it, all of them at once.
+    pub(super) fn keep_received(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        let is_due = |it: &&mut Pending| it.qos == Qos::ExactlyOnce && it.stage == Stage::Done;
+        for pending in self.pending.iter_mut().filter(is_due) {
+            let key = Key::Received(pending.packet_id.get());
+            pending.stage = Stage::Keeping(journal.put(key, sink, record::received));
+        }
+    }
+
     fn pop(&mut self) {
         if let Some(popped) = self.pending.pop_front() {
             self.first += 1;
@@ -252,13 +280,8 @@ impl Inbound {
         }
     }
 
-    fn trim(&mut self) {
-        while self.pending.front().is_some_and(|it| it.stage == Stage::Gone) {
-            self.pop();
-        }
-    }
-
-    /// PUBREL: the server will not send that message again.
+    /// PUBREL: the server will not send that message again. It hears so when the store has forgotten the identifier:
+    /// a later process that still knew it would take another message for this one.
     pub(super) fn on_release(
         &mut self,
         id: PacketId,
@@ -267,13 +290,30 @@ impl Inbound {
         journal: &mut Journal,
         sink: &mut dyn Sink,
     ) {
-        let mut reason = ReasonCode::PacketIdentifierNotFound;
         if let Ok(at) = self.received.binary_search(&id) {
             self.received.remove(at);
-            journal.delete(Key::Received(id.get()), sink);
-            reason = ReasonCode::Success;
+            let ticket = journal.delete(Key::Received(id.get()), sink);
+            self.completing.push_back(Completing {
+                id,
+                ticket,
+                is_here: true,
+            });
+            self.complete(version, out, journal);
+        } else if let Some(known) = self.completing.iter_mut().find(|it| it.id == id) {
+            known.is_here = true;
+        } else {
+            let unknown = Ack::new(id, ReasonCode::PacketIdentifierNotFound);
+            let _ = unknown.encode(AckKind::PubComp, version, out);
         }
-        let _ = Ack::new(id, reason).encode(AckKind::PubComp, version, out);
+    }
+
+    fn complete(&mut self, version: Version, out: &mut Vec<u8>, journal: &Journal) {
+        while let Some(first) = self.completing.front().filter(|it| journal.is_stored(it.ticket)) {
+            if first.is_here {
+                answer(AckKind::PubComp, first.id, version, out);
+            }
+            self.completing.pop_front();
+        }
     }
 }
 

@@ -111,6 +111,8 @@ pub struct Client {
     referrals: u8,
     /// The server does not know [`AUTH_METHOD`].
     has_no_method: bool,
+    /// Until then a CONNECT of this client that was given up may still reach the server, and take the session over.
+    ghost_until: Instant,
     /// There was a connection in this process.
     was_connected: bool,
     /// When subscriptions of an earlier process end.
@@ -195,6 +197,7 @@ impl Client {
             referred: None,
             referrals: 0,
             has_no_method: false,
+            ghost_until: Instant::ZERO,
             was_connected: false,
             unclaimed_at: None,
             found: Vec::new(),
@@ -419,10 +422,13 @@ impl Client {
             .pump(&mut line, &mut self.ids, &mut self.journal, sink);
     }
 
+    /// Acknowledges what is done with; what cannot be acknowledged now is at least remembered.
     fn settle(&mut self, sink: &mut dyn Sink) {
-        if let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_live()) {
-            self.inbound
-                .settle(wire.version, &mut wire.out, &mut self.journal, sink);
+        match self.wire.as_mut().filter(|wire| wire.is_live()) {
+            Some(wire) => self
+                .inbound
+                .settle(wire.version, &mut wire.out, &mut self.journal, sink),
+            None => self.inbound.keep_received(&mut self.journal, sink),
         }
     }
 

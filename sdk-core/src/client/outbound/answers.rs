@@ -42,11 +42,14 @@ impl Outbound {
                 return Ok(());
             }
             (AckKind::PubRec, Stage::Sent(_), Qos::ExactlyOnce) if !ack.reason.is_error() => {
-                entry.stage = Stage::Released(id);
                 let frame = core::mem::replace(&mut entry.frame, Frame::released());
                 self.bytes -= frame.bytes.len() - entry.frame.bytes.len();
-                journal.put(Key::Outgoing(order), sink, |out| record::released(id, out));
-                release(id, ReasonCode::Success, lane.form.version, lane.out);
+                // A later process that did not know would send the message again, and the server, which forgets the
+                // identifier at PUBREL, would take it for another one.
+                let ticket = journal.put(Key::Outgoing(order), sink, |out| record::released(id, out));
+                entry.stage = Stage::Releasing(id, ticket);
+                self.releasing.push_back(order);
+                self.release(lane, journal);
                 return Ok(());
             }
             (AckKind::PubRec, Stage::Released(_), Qos::ExactlyOnce) => {
@@ -54,6 +57,7 @@ impl Outbound {
                 return Ok(());
             }
             (AckKind::PubRec, Stage::Sent(_), Qos::ExactlyOnce) => {}
+            (AckKind::PubRec, Stage::Releasing(..), Qos::ExactlyOnce) => return Ok(()),
             _ => return Err(UnexpectedAck),
         }
         self.in_flight -= 1;
@@ -65,6 +69,24 @@ impl Outbound {
         self.finish(index, outcome, ids, journal, sink);
         self.trim();
         Ok(())
+    }
+
+    /// Sends PUBREL for what the store knows by now.
+    pub(super) fn release(&mut self, lane: &mut Lane<'_>, journal: &Journal) {
+        while let Some(order) = self.releasing.front() {
+            let found = self.entries.binary_search_by_key(order, |entry| entry.order);
+            if let Ok(index) = found {
+                let entry = &mut self.entries[index];
+                if let Stage::Releasing(id, ticket) = entry.stage {
+                    if !journal.is_stored(ticket) {
+                        return;
+                    }
+                    release(id, ReasonCode::Success, lane.form.version, lane.out);
+                    entry.stage = Stage::Released(id);
+                }
+            }
+            self.releasing.pop_front();
+        }
     }
 
     /// A PUBREC for what is forgotten is answered, so that the server forgets it too (section 4.3.3).

@@ -32,6 +32,8 @@ pub(super) enum Stage {
     Unanswered(PacketId),
     /// Sent on this connection.
     Sent(PacketId),
+    /// QoS 2: the server has the message; PUBREL leaves when the store knows that.
+    Releasing(PacketId, Ticket),
     /// QoS 2: the server has the message; PUBREL went out on an earlier connection.
     Unreleased(PacketId),
     /// QoS 2: PUBREL went out on this connection.
@@ -70,6 +72,8 @@ pub(super) struct Outbound {
     cursor: usize,
     /// Entries that wait for an answer on this connection.
     in_flight: usize,
+    /// Orders of what is being released on this connection.
+    releasing: VecDeque<u64>,
     /// Entries that are not done.
     live: usize,
     bytes: usize,
@@ -93,6 +97,7 @@ impl Outbound {
             entries: VecDeque::new(),
             cursor: 0,
             in_flight: 0,
+            releasing: VecDeque::new(),
             live: 0,
             bytes: 0,
             next_order: 1,
@@ -205,6 +210,7 @@ impl Outbound {
     pub(super) fn rewind(&mut self) {
         self.cursor = 0;
         self.in_flight = 0;
+        self.releasing.clear();
         for entry in &mut self.entries {
             entry.stage = match entry.stage {
                 Stage::Sent(id) => Stage::Unanswered(id),
@@ -212,6 +218,7 @@ impl Outbound {
                 stage @ (Stage::Waiting
                 | Stage::Held(..)
                 | Stage::Unanswered(_)
+                | Stage::Releasing(..)
                 | Stage::Unreleased(_)
                 | Stage::Done) => stage,
             };
@@ -237,7 +244,7 @@ impl Outbound {
                     continue;
                 }
                 Stage::Unanswered(_) => Outcome::Indeterminate,
-                Stage::Unreleased(_) => Outcome::Acknowledged(ReasonCode::Success),
+                Stage::Releasing(..) | Stage::Unreleased(_) => Outcome::Acknowledged(ReasonCode::Success),
             };
             self.finish(index, outcome, ids, journal, sink);
         }
@@ -290,6 +297,7 @@ impl Outbound {
             Stage::Held(id, _)
             | Stage::Unanswered(id)
             | Stage::Sent(id)
+            | Stage::Releasing(id, _)
             | Stage::Unreleased(id)
             | Stage::Released(id) => ids.give_back(id),
             Stage::Waiting => {}
@@ -327,6 +335,7 @@ impl Entry {
             Stage::Waiting
             | Stage::Unanswered(_)
             | Stage::Sent(_)
+            | Stage::Releasing(..)
             | Stage::Unreleased(_)
             | Stage::Released(_)
             | Stage::Done => None,

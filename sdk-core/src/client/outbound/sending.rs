@@ -18,6 +18,7 @@ impl Outbound {
         unix_at_zero: u64,
         sink: &mut dyn Sink,
     ) {
+        self.release(lane, journal);
         while self.cursor < self.entries.len() {
             if !self.send(self.cursor, lane, ids, journal, unix_at_zero, sink) {
                 break;
@@ -67,7 +68,8 @@ impl Outbound {
             Stage::Held(id, ticket) if journal.is_stored(ticket) => (Some(id), false),
             Stage::Held(..) => return false,
             Stage::Unanswered(id) => (Some(id), true),
-            Stage::Unreleased(id) => {
+            Stage::Releasing(_, ticket) if !journal.is_stored(ticket) => return false,
+            Stage::Releasing(id, _) | Stage::Unreleased(id) => {
                 release(id, ReasonCode::Success, lane.form.version, lane.out);
                 self.entries[index].stage = Stage::Released(id);
                 self.in_flight += 1;

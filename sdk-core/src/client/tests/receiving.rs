@@ -77,19 +77,35 @@ fn a_server_that_sends_more_than_it_may_is_left() {
 
 #[test]
 fn a_message_that_the_application_still_has_is_not_handed_out_again() {
-    let mut rig = Rig::connected(by_caller());
-    rig.deliver("a", QOS_1, 1, false, None);
+    let mut rig = Rig::new(by_caller());
+    rig.connect();
+    rig.accept_numbered(false);
+    rig.deliver("a", QOS_1, 1, false, Some(5));
     rig.deliver("b", QOS_2, 2, false, None);
     rig.cut();
     assert!(rig.done(1)); // While there is no connection.
-    rig.reconnect(true);
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.accept_numbered(true);
     rig.take();
-    rig.deliver("a", QOS_1, 1, true, None);
+    rig.deliver("a", QOS_1, 1, true, Some(5));
     rig.deliver("b", QOS_2, 2, true, None);
     assert_eq!(rig.sent(), ["PUBACK 1 0x00"]);
     assert!(rig.done(2));
     assert_eq!(rig.sent(), ["PUBREC 2 0x00"]);
     assert_eq!(rig.messages(), [""; 0]);
+}
+
+#[test]
+fn an_identifier_of_qos_1_proves_nothing_after_a_crash_of_the_server() {
+    let mut rig = Rig::connected(by_caller());
+    rig.deliver("a", QOS_1, 1, false, None);
+    rig.cut();
+    rig.reconnect(true);
+    assert_eq!(rig.messages(), ["a"]);
+    // It has lost "a" and was cut off when it sent "b" for the first time.
+    rig.deliver("b", QOS_1, 1, true, None);
+    assert_eq!(rig.messages(), ["b"]);
 }
 
 #[test]
