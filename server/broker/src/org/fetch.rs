@@ -185,7 +185,9 @@ impl Session {
         if !spilled.is_free(now) {
             return false;
         }
-        if unclean <= desk.stored {
+        // Under a ticket that is still open, and has no changes, the store was told of nothing.
+        let was_told = unclean < desk.ticket || desk.unsealed;
+        if unclean <= desk.stored || !was_told {
             return true;
         }
         desk.awaited = desk.awaited.max(unclean);

@@ -148,6 +148,23 @@ fn a_store_that_cannot_be_read_is_asked_again() {
     assert_eq!(a.take_all(), numbers(0..9));
 }
 
+/// The store is not told what left the queue of a session that ends with its connection, so nothing is waited for.
+#[test]
+fn what_has_expired_does_not_stop_the_queue_of_a_session_that_is_not_to_last() {
+    let world = world();
+    away(&world, "a", "x");
+    let b = world.client("b");
+    let mut short = message("x", "short").at(QOS1, 1);
+    short.properties.message_expiry_secs = Some(30);
+    b.publish_it(short);
+    publish(&b, 0, 9);
+    world.advance_unnoticed(60);
+    let a = world.connect("a").resume().expiry(0).go();
+    assert_eq!(a.take_all(), numbers(0..9));
+    assert_eq!(world.dropped(DropReason::Expired), 1);
+    assert_eq!(queue(&world, "a"), (0, 0, 0));
+}
+
 #[test]
 fn what_came_through_a_shared_group_stays_at_hand_for_other_members() {
     let world = World::with_limits(|limits| limits.queue_shared_messages_max = 3);
