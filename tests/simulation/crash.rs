@@ -21,6 +21,9 @@ use crate::model::session::Session;
 use crate::model::{Model, SessionKey};
 use crate::scene::Scene;
 
+/// How often a store with a planted fault loses what it should write, in percent.
+const LOSSES: u64 = 5;
+
 /// What survives a crash.
 #[derive(Debug)]
 pub(crate) struct Survival {
@@ -71,12 +74,15 @@ impl Survival {
 impl Host {
     /// A change is written, or with a planted fault perhaps lost.
     pub(crate) fn write(&mut self, change: &Change, scene: &mut Scene) {
-        let is_loss = scene.fault == Some(Fault::StoreForgets) && scene.random.chance(5);
-        let is_alone = matches!(change, Change::Queued { .. } | Change::Retained { .. });
-        if is_loss && is_alone {
+        let loses = match scene.fault {
+            Some(Fault::StoreForgets) => matches!(change, Change::Queued { .. } | Change::Retained { .. }),
+            Some(Fault::StoreRemembers) => matches!(change, Change::Settled { .. } | Change::Released { .. }),
+            _ => false,
+        };
+        if loses && scene.random.chance(LOSSES) {
             return;
         }
-        let forgives = scene.fault == Some(Fault::StoreForgets);
+        let forgives = scene.fault.is_some_and(Fault::needs_crashes);
         if let Err(wrong) = self.disk.apply(change)
             && !forgives
         {
@@ -182,59 +188,42 @@ impl Ledger {
             self.accepted.insert(keep.number, Accepted { index, expires_at });
         }
         self.crash_dues(&restored, stored);
-        self.crash_groups(&restored);
+        self.groups
+            .iter_mut()
+            .for_each(|due| due.crash(&restored, stored));
         self.crash_handouts(model);
         self.forget_denied(model);
         self.restored.extend(restored);
     }
 
     fn crash_dues(&mut self, restored: &BTreeSet<SessionKey>, stored: u64) {
-        let mut again = Vec::new();
         for due in &mut self.dues {
             if due.qos == Qos::AtMostOnce || due.ticket > stored {
                 due.void();
             } else if restored.contains(&due.session) {
-                // It may have been sent and not acknowledged, or acknowledged or dropped and not settled.
-                (due.ticket, due.sent, due.is_void) = (0, false, false);
-                if due.is_flagged() {
-                    due.is_owed = false;
-                    again.push(due.clone());
-                }
+                due.crash(stored);
             }
         }
-        for mut due in again {
-            due.received = 0;
-            self.owe_again(due);
-        }
-        self.flagged.forget_under_way();
+        self.flagged.crash(stored);
     }
 
-    /// Who of a group has a message, and whether it was handed over, may be as it was.
-    fn crash_groups(&mut self, restored: &BTreeSet<SessionKey>) {
-        for due in &mut self.groups {
-            (due.is_owed, due.may_repeat) = (false, true);
-            // A member whose session has died with the broker holds nothing.
-            due.holder.take_if(|holder| !restored.contains(&holder.session));
-            if let Some(holder) = &mut due.holder {
-                holder.is_done = false;
-            }
-        }
-    }
-
-    /// A walk through the retained messages may begin again.
+    /// A walk through the retained messages may begin again. What it has begun to deliver comes in any case.
     fn crash_handouts(&mut self, model: &Model) {
         let mut again: BTreeMap<(SessionKey, String), Handout> = BTreeMap::new();
         for handout in &mut self.handouts {
             handout.due.clear();
+            handout.is_over = true;
             let session = model.by_key(handout.session);
             let subscription = session.and_then(|session| session.subscriptions.get(&handout.filter));
             if let Some(subscription) = subscription {
                 let key = (handout.session, handout.filter.clone());
-                let mut handout = handout.clone();
                 // It may have been made anew since, and be again what it was.
-                (handout.qos, handout.id) = (subscription.qos, subscription.id);
-                handout.is_over = false;
-                again.insert(key, handout);
+                let (qos, id) = (subscription.qos, subscription.id);
+                let none_due = BTreeMap::new();
+                again.insert(
+                    key,
+                    Handout::new(handout.session, &handout.filter, qos, id, none_due),
+                );
             }
         }
         for handout in again.into_values() {

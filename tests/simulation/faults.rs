@@ -19,10 +19,12 @@ pub(crate) enum Fault {
     TokenMistaken,
     /// The store loses a message that it said it had; it shows when the process dies.
     StoreForgets,
+    /// The store does not hear that a client has a message; it comes back when the process dies.
+    StoreRemembers,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::MessageLost,
         Self::StoredTooEarly,
         Self::Qos2Repeated,
@@ -31,7 +33,13 @@ impl Fault {
         Self::RetainedForgotten,
         Self::TokenMistaken,
         Self::StoreForgets,
+        Self::StoreRemembers,
     ];
+
+    /// Whether it shows only when the process dies.
+    pub(crate) const fn needs_crashes(self) -> bool {
+        matches!(self, Self::StoreForgets | Self::StoreRemembers)
+    }
 
     /// How a verdict about it may begin.
     pub(crate) const fn verdicts(self) -> &'static [&'static str] {
@@ -44,6 +52,13 @@ impl Fault {
             Self::PacketRepeated => &["delivered unasked:", "sent twice:", "reply:"],
             Self::RetainedForgotten => &["retained:"],
             Self::TokenMistaken => &["renewal:"],
+            Self::StoreRemembers => &[
+                "delivered twice:",
+                "delivered unasked:",
+                "out of order:",
+                "sent twice:",
+                "shared twice:",
+            ],
             Self::StoreForgets => &["lost:", "retained:", "delivered twice:", "changes:"],
         }
     }

@@ -193,7 +193,7 @@ impl Host {
 
     /// What the store has on its disk is what the organization has.
     fn check_disk(&self, scene: &mut Scene) {
-        if scene.fault == Some(Fault::StoreForgets) {
+        if scene.fault.is_some_and(Fault::needs_crashes) {
             return;
         }
         let (mut there, mut stored) = (Disk::default(), self.disk.clone());

@@ -304,7 +304,9 @@ impl Host {
                     .map(|session| session.key);
                 if let (Some(key), Some(number), Some(_)) = (key, number, packet_id.filter(|_| terms.retain))
                 {
-                    self.ledger.step_begun(key, message.topic().as_str(), number);
+                    let topic = message.topic().as_str();
+                    let ends = self.model.retained_ends(topic, number);
+                    self.ledger.step_begun(key, topic, number, &ends);
                 }
             }
             Change::Settled { session, order, .. } => scene.log.note(format_args!(

@@ -8,8 +8,8 @@ use cloudsignal_core::codec::{
 };
 
 use crate::host::{Called, Host, Links};
+use crate::ledger::Ledger;
 use crate::ledger::window::Acknowledged;
-use crate::ledger::{Claim, Ledger};
 use crate::link::{Expected, Phase, Reply};
 use crate::model::connecting::Arrival;
 use crate::recorder::Effect;
@@ -214,10 +214,8 @@ impl Host {
         };
         let key = session.key;
         let outcome = act(&mut self.ledger, key);
-        if let Acknowledged::Done(Claim::Group(at)) = outcome
-            && let Some(holder) = &mut self.ledger.groups[at].holder
-        {
-            holder.is_done |= holder.session == key;
+        if let Acknowledged::Done(claim) = &outcome {
+            self.ledger.done(key, claim);
         }
         outcome
     }

@@ -169,13 +169,19 @@ fn seeds_that_once_failed_pass() {
 }
 
 /// Seeds in which the judge, or the broker, was wrong about what comes back.
-const CRASH_SEEDS: [u64; 12] = [
-    39, 248, 415, 2_085, 2_543, 3_280, 3_807, 4_722, 10_384, 10_582, 11_741, 52_136,
+const CRASH_SEEDS: [u64; 13] = [
+    39, 248, 415, 2_085, 2_543, 3_280, 3_807, 4_722, 10_384, 10_582, 11_741, 16_826, 52_136,
+];
+
+/// The same of long queues.
+const LONG_CRASH_SEEDS: [u64; 12] = [
+    371, 648, 2_617, 2_783, 3_061, 4_163, 4_176, 4_229, 9_493, 11_474, 50_749, 50_780,
 ];
 
 #[test]
 fn seeds_that_once_failed_after_a_crash_pass() {
     judge(CRASH_SEEDS, (Crashes::Now, Queues::Usual));
+    judge(LONG_CRASH_SEEDS, (Crashes::Now, Queues::Long));
 }
 
 #[test]
@@ -195,13 +201,12 @@ fn the_same_seed_gives_the_same_events() {
 #[test]
 fn the_alarm_rings_for_every_planted_fault() {
     for fault in Fault::ALL {
-        let crashes = if fault == Fault::StoreForgets {
-            Crashes::Now
-        } else {
-            Crashes::Never
+        let manner = match fault {
+            Fault::StoreForgets => (Crashes::Now, Queues::Usual),
+            Fault::StoreRemembers => (Crashes::Now, Queues::Long),
+            _ => (Crashes::Never, Queues::Usual),
         };
-        let mut runs =
-            (1..=CANARY_SEEDS_MAX).map(|seed| run(seed, false, Some(fault), (crashes, Queues::Usual)));
+        let mut runs = (1..=CANARY_SEEDS_MAX).map(|seed| run(seed, false, Some(fault), manner));
         let wrong = runs.find_map(|outcome| outcome.wrong);
         let wrong = wrong.unwrap_or_else(|| panic!("{fault:?} was not seen within {CANARY_SEEDS_MAX} seeds"));
         let is_about_it = fault.verdicts().iter().any(|begin| wrong.starts_with(begin));

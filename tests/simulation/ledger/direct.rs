@@ -28,6 +28,8 @@ pub(crate) struct Due {
     pub(crate) may_be_dropped: bool,
     /// Whether it was sent; not known of one that [is flagged](Due::is_flagged).
     pub(crate) sent: bool,
+    /// The ticket under which the broker got the last acknowledgement of it.
+    pub(crate) done: Option<u64>,
     /// Whether the broker must have dropped it from the queue.
     pub(crate) is_void: bool,
     pub(crate) received: u32,
@@ -56,5 +58,16 @@ impl Due {
         ids.sort_unstable();
         let ids_agree = !is_v5 || ids == self.ids;
         packet.qos == self.qos && packet.retain == self.retain && ids_agree
+    }
+
+    /// The broker has died with what was not `stored`; the session is there again. What was sent and not acknowledged
+    /// comes again, and so may what was acknowledged or dropped if that was not stored.
+    pub(crate) fn crash(&mut self, stored: u64) {
+        let is_settled = self.done.take().is_some_and(|done| done <= stored);
+        if is_settled && matches!(self.tag, Tag::Number(_)) {
+            self.is_void = true;
+            return;
+        }
+        (self.ticket, self.sent, self.is_void) = (0, false, false);
     }
 }

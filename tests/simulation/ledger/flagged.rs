@@ -32,6 +32,8 @@ pub(crate) struct Flagged {
     /// When the message expires, for each of them.
     pub(crate) ends: Vec<Instant>,
     pub(crate) received: u32,
+    /// The ticket under which the broker got the last acknowledgement of it; 0 once that has survived a crash.
+    pub(crate) done: Option<u64>,
 }
 
 /// All of them, and one way to tell them apart.
@@ -54,11 +56,16 @@ impl AllFlagged {
         None
     }
 
-    /// The broker has died: what it sent may never have arrived.
-    pub(crate) fn forget_under_way(&mut self) {
-        for flagged in self.sent.iter_mut().filter(|flagged| flagged.received == 0) {
-            flagged.qos = Qos::AtMostOnce;
+    /// The broker has died with what was not `stored`: what it sent below QoS 2 may never have arrived, and may be sent
+    /// once more unless it was acknowledged.
+    pub(crate) fn crash(&mut self, stored: u64) {
+        for flagged in &mut self.sent {
+            flagged.done = flagged.done.filter(|done| *done <= stored).map(|_| 0);
         }
+        let repeats = |flagged: &Flagged| flagged.qos < Qos::ExactlyOnce && flagged.done.is_none();
+        self.taken.retain(|_, at| !repeats(&self.sent[*at]));
+        let under_way = self.sent.iter_mut().filter(|it| it.received == 0 && repeats(it));
+        under_way.for_each(|flagged| flagged.qos = Qos::AtMostOnce);
     }
 
     /// Finds an entry for a PUBLISH; those that have one already may move to another.
@@ -123,6 +130,7 @@ mod tests {
             places: places.iter().map(|&at| Place::Due(at)).collect(),
             ends: Vec::new(),
             received: 0,
+            done: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudsignal_core::{Qos, TopicFilter, TopicName};
+use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName};
 
 use crate::model::{Keep, SessionKey};
 
@@ -18,8 +18,9 @@ pub(crate) struct Handout {
     pub(crate) due: BTreeMap<String, Keep>,
     /// Unsubscribed, or asked for anew.
     pub(crate) is_over: bool,
-    /// Messages whose delivery has begun: they come even when the walk is over. [MQTT-3.10.4-3]
-    pub(crate) begun: BTreeSet<usize>,
+    /// Messages whose delivery has begun, and when they may expire: they come even when the walk is over.
+    /// [MQTT-3.10.4-3]
+    pub(crate) begun: BTreeMap<usize, BTreeSet<Instant>>,
 }
 
 impl Handout {
@@ -37,17 +38,22 @@ impl Handout {
             id,
             due,
             is_over: false,
-            begun: BTreeSet::new(),
+            begun: BTreeMap::new(),
         }
     }
 
     /// The delivery of a retained message began, perhaps because of this walk.
-    pub(crate) fn note_begun(&mut self, topic: &str, number: usize) {
+    pub(crate) fn note_begun(&mut self, topic: &str, number: usize, ends: &[Instant]) {
         let name = TopicName::parse(topic).expect("invariant: a topic of the run");
         let filter = TopicFilter::parse(&self.filter).expect("invariant: a filter of the run");
         if !self.is_over && filter.matches(name) {
-            self.begun.insert(number);
+            self.begun.entry(number).or_default().extend(ends);
         }
+    }
+
+    /// When the message that was begun to be delivered may expire.
+    pub(crate) fn begun_ends(&self, number: usize) -> impl Iterator<Item = Instant> {
+        self.begun.get(&number).into_iter().flatten().copied()
     }
 
     /// Whether this walk may hand out what was accepted at `index` under `topic`.

@@ -134,7 +134,8 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn owe_group(&mut self, due: GroupDue) {
+    pub(crate) fn owe_group(&mut self, mut due: GroupDue) {
+        due.ticket = self.open_ticket;
         self.groups_of
             .entry(due.tag.clone())
             .or_default()
@@ -151,9 +152,10 @@ impl Ledger {
     }
 
     /// The delivery of a retained message to a session began: it has a packet id, and leaves when that is stored.
-    pub(crate) fn step_begun(&mut self, session: SessionKey, topic: &str, number: usize) {
+    /// It expires at one of `ends`.
+    pub(crate) fn step_begun(&mut self, session: SessionKey, topic: &str, number: usize, ends: &[Instant]) {
         for &at in self.handouts_of.get(&session).into_iter().flatten() {
-            self.handouts[at].note_begun(topic, number);
+            self.handouts[at].note_begun(topic, number, ends);
         }
     }
 
@@ -257,8 +259,9 @@ impl Ledger {
             return; // Its session may have another connection by now.
         }
         for due in &mut self.groups {
-            let holder = due.holder.as_mut();
-            let Some(holder) = holder.filter(|holder| holder.link == link && !holder.is_done) else {
+            let expires_at = due.expires_at;
+            let holder = due.holders.last_mut();
+            let Some(holder) = holder.filter(|holder| holder.link == link && holder.done.is_none()) else {
                 continue;
             };
             let mut others = model
@@ -266,7 +269,7 @@ impl Ledger {
                 .values()
                 .filter(|other| other.key != holder.session);
             let has_others = others.any(|other| other.subscriptions.contains_key(&due.filter));
-            holder.may_have_left = has_others && holder.qos == Qos::AtLeastOnce && due.expires_at > now;
+            holder.may_have_left = has_others && holder.qos == Qos::AtLeastOnce && expires_at > now;
         }
         let mine = |due: &&mut Due| Some(due.session) == session && due.qos == Qos::AtMostOnce;
         self.dues
@@ -276,34 +279,74 @@ impl Ledger {
             .for_each(Due::void);
     }
 
+    /// The broker got the last acknowledgement of what a session was sent.
+    pub(crate) fn done(&mut self, session: SessionKey, claim: &Claim) {
+        match *claim {
+            Claim::Direct(at) => self.dues[at].done = Some(self.open_ticket),
+            Claim::Group(at) => {
+                let holder = self.groups[at].holder_mut();
+                if let Some(holder) = holder.filter(|holder| holder.session == session) {
+                    holder.done.get_or_insert(self.open_ticket);
+                }
+            }
+            Claim::Flagged(at) => self.flagged.sent[at].done = Some(self.open_ticket),
+            Claim::Broker | Claim::None => {}
+        }
+    }
+
     /// A client got a PUBLISH. `is_new` unless it recognized a repeated QoS 2 message.
     pub(crate) fn received(&mut self, claim: &Claim, is_new: bool, qos: Qos, scene: &mut Scene) {
         let repeats = scene.fault == Some(Fault::Qos2Repeated) && !is_new;
         let count = u32::from(is_new || repeats);
-        let (received, what, may_repeat) = match claim {
+        let (what, twice) = match *claim {
             Claim::Direct(at) => {
-                let due = &mut self.dues[*at];
-                // Messages without payload look all the same, and after a crash one may be taken for another.
-                let is_known = matches!(due.tag, Tag::Number(_)) || !self.restored.contains(&due.session);
-                let may_repeat = qos == Qos::AtLeastOnce || !is_known;
-                (&mut due.received, due.number, may_repeat)
+                self.dues[at].received += count;
+                (self.dues[at].number, self.direct_is_twice(at, qos))
             }
             Claim::Group(at) => {
-                let due = &mut self.groups[*at];
-                // Messages without payload look all the same.
-                let is_known = matches!(due.tag, Tag::Number(_));
-                (&mut due.received, due.number, due.may_repeat || !is_known)
+                self.groups[at].received += count;
+                (self.groups[at].number, self.group_is_twice(at))
             }
             Claim::Flagged(at) => {
-                let flagged = &mut self.flagged.sent[*at];
-                (&mut flagged.received, flagged.number, qos == Qos::AtLeastOnce)
+                let flagged = &mut self.flagged.sent[at];
+                flagged.received += count;
+                (flagged.number, flagged.received > 1 && qos > Qos::AtLeastOnce)
             }
             Claim::Broker | Claim::None => return,
         };
-        *received += count;
-        let twice = *received > 1 && !may_repeat;
         scene.verdict.require(!twice, || {
             format!("delivered twice: message {what} reached a client twice at {qos:?}")
         });
     }
+
+    fn direct_is_twice(&self, at: usize, qos: Qos) -> bool {
+        let due = &self.dues[at];
+        if qos == Qos::AtLeastOnce || due.received < 2 {
+            return false;
+        }
+        // Messages without payload look all the same, and after a crash one may be taken for another.
+        let is_known = matches!(due.tag, Tag::Number(_)) || !self.restored.contains(&due.session);
+        let same = self.dues_of[&(due.session, due.tag.clone())].iter();
+        let alike = same.map(|&at| &self.dues[at]).filter(|other| other.qos == qos);
+        is_known || are_too_many(alike.map(|other| other.received))
+    }
+
+    fn group_is_twice(&self, at: usize) -> bool {
+        let due = &self.groups[at];
+        if due.may_repeat || due.received < 2 {
+            return false;
+        }
+        // Messages without payload look all the same.
+        let same = self.groups_of[&due.tag].iter().map(|&at| &self.groups[at]);
+        let alike: Vec<_> = same.filter(|other| other.filter == due.filter).collect();
+        let may_repeat = alike.iter().any(|other| other.may_repeat);
+        let is_known = matches!(due.tag, Tag::Number(_));
+        is_known || (!may_repeat && are_too_many(alike.iter().map(|other| other.received)))
+    }
+}
+
+/// Whether more has arrived than there is, of what looks all the same.
+fn are_too_many(received: impl Iterator<Item = u32>) -> bool {
+    let (count, arrived) = received.fold((0, 0), |(count, arrived), one| (count + 1, arrived + one));
+    arrived > count
 }

@@ -140,7 +140,10 @@ impl Ledger {
             let due = &self.groups[at];
             let looks_right = sent.packet.qos <= due.qos && (due.retain || !sent.packet.retain);
             let is_it = through.is_none_or(|filter| due.filter == filter);
-            looks_right && is_it && sent.members.contains(&(due.filter.clone(), sent.session.key))
+            !due.is_void
+                && looks_right
+                && is_it
+                && sent.members.contains(&(due.filter.clone(), sent.session.key))
         };
         let mut candidates: Vec<usize> = places.iter().copied().filter(fits).collect();
         // An entry that may be sent comes before one that must not, which would be a fault.
@@ -148,14 +151,14 @@ impl Ledger {
             let due = &self.groups[at];
             let is_refused = due.refusal(|link| ended.contains(&link)).is_some();
             let is_other = !sent.may_expire_at(due.expires_at, scene.now);
-            (is_refused, is_other, !due.is_owed, due.holder.is_some())
+            (is_refused, is_other, !due.is_owed, due.holder().is_some())
         });
         let at = *candidates.first()?;
         let due = &mut self.groups[at];
         // Messages without payload look all the same.
         let is_known = matches!(sent.tag, Tag::Number(_));
         if let Some(why) = due.refusal(|link| ended.contains(&link)).filter(|_| is_known) {
-            let holder = due.holder;
+            let holder = due.holder();
             let handouts: Vec<_> = self
                 .handouts
                 .iter()
@@ -172,11 +175,12 @@ impl Ledger {
             });
         }
         due.may_repeat |= sent.packet.qos == Qos::AtLeastOnce;
-        due.holder = Some(Holder {
+        due.holders.push(Holder {
             session: sent.session.key,
             link: sent.link,
             qos: sent.packet.qos,
-            is_done: false,
+            ticket: self.open_ticket,
+            done: None,
             may_have_left: false,
         });
         Some(Claim::Group(at))
@@ -189,12 +193,7 @@ impl Ledger {
         if !sent.packet.retain {
             return None;
         }
-        let step = |at| {
-            (
-                Place::Step(at, sent.topic.to_owned()),
-                self.accepted[&number].expires_at,
-            )
-        };
+        let step = |(at, end)| (Place::Step(at, sent.topic.to_owned()), end);
         let direct = |at: usize| (Place::Due(at), self.dues[at].expires_at);
         let steps = self.fitting_steps(sent, number, fit, scene).into_iter().map(step);
         let dues = self.fitting_direct(sent, fit, scene).into_iter().map(direct);
@@ -206,27 +205,39 @@ impl Ledger {
             places,
             ends,
             received: 0,
+            done: None,
         };
         self.flagged.send(flagged).map(Claim::Flagged)
     }
 
-    /// The walks that may hand out the topic now, whether they must or the topic got its message after they began.
-    fn fitting_steps(&self, sent: &Sent<'_>, number: usize, fit: Fit, scene: &Scene) -> Vec<usize> {
+    /// The walks that may hand out the topic now, whether they must or the topic got its message after they began, and
+    /// when the message expires.
+    fn fitting_steps(
+        &self,
+        sent: &Sent<'_>,
+        number: usize,
+        fit: Fit,
+        scene: &Scene,
+    ) -> Vec<(usize, Instant)> {
         let Some(accepted) = self.accepted.get(&number) else {
             return Vec::new();
         };
         let ids: Vec<u32> = sent.packet.properties.subscription_ids.iter().collect();
-        let is_in_time = fit == Fit::Bad || sent.may_expire_at(accepted.expires_at, scene.now);
-        let places = self.handouts_of.get(&sent.session.key);
-        let fits = |&at: &usize| {
+        let is_in_time = |end: &Instant| fit == Fit::Bad || sent.may_expire_at(*end, scene.now);
+        let mut fitting = Vec::new();
+        for &at in self.handouts_of.get(&sent.session.key).into_iter().flatten() {
             let handout = &self.handouts[at];
             let ids_agree = !sent.is_v5 || handout.id.as_slice() == ids;
             let qos = scene.publications[number].qos.min(handout.qos);
+            if sent.packet.qos != qos || !ids_agree {
+                continue;
+            }
             let may_give = sent.is_retained_now && handout.may_give(sent.topic, accepted.index);
-            (may_give || handout.begun.contains(&number)) && sent.packet.qos == qos && ids_agree
-        };
-        let walks = places.into_iter().flatten().copied();
-        walks.filter(|_| is_in_time).filter(fits).collect()
+            let now = may_give.then_some(accepted.expires_at);
+            let ends = now.into_iter().chain(handout.begun_ends(number));
+            fitting.extend(ends.filter(is_in_time).map(|end| (at, end)));
+        }
+        fitting
     }
 
     /// Messages of one topic and QoS reach a session in the order in which they were accepted. What goes through a
@@ -321,16 +332,13 @@ impl Ledger {
             )
         });
         if let Claim::Group(at) = claim {
-            let holder = self.groups[at].holder.as_mut();
+            let holder = self.groups[at].holder_mut();
             let holder = holder.filter(|holder| holder.session == key);
             // Messages without payload look all the same.
             let is_known = matches!(sent.tag, Tag::Number(_));
-            let is_restored = self.restored.contains(&key);
-            scene
-                .verdict
-                .require(holder.is_some() || !is_known || is_restored, || {
-                    format!("shared twice: {} was sent {:?} again", who(sent), sent.tag)
-                });
+            scene.verdict.require(holder.is_some() || !is_known, || {
+                format!("shared twice: {} was sent {:?} again", who(sent), sent.tag)
+            });
             if let Some(holder) = holder {
                 holder.link = sent.link;
                 holder.may_have_left = false;

@@ -64,7 +64,8 @@ impl Windows {
             let ended = self.ended.remove(&session);
             let begun = self.open.remove(&session).or(ended);
             for (packet_id, entry) in begun.unwrap_or_default() {
-                if entry.qos == Qos::ExactlyOnce && !window.contains_key(&packet_id) {
+                let known = window.get(&packet_id);
+                if entry.qos == Qos::ExactlyOnce && known.is_none_or(|known| known.may_be_forgotten) {
                     let is_released = false;
                     window.insert(packet_id, InFlight { is_released, ..entry });
                 }

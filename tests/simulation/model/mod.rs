@@ -153,4 +153,14 @@ impl Model {
             .get(topic)
             .map_or_else(|| vec![None], |kept| kept.now.clone())
     }
+
+    /// When the message may expire as the retained one of its topic, now and before the call at work.
+    pub(crate) fn retained_ends(&self, topic: &str, number: usize) -> Vec<Instant> {
+        let kept = self.retained.get(topic).into_iter();
+        let may_be = kept
+            .flat_map(|kept| kept.now.iter().chain(&kept.before))
+            .flatten();
+        let same = may_be.filter(|keep| keep.number == number);
+        same.map(|keep| keep.expires_at).collect()
+    }
 }

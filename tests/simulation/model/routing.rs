@@ -105,6 +105,7 @@ impl Model {
             ticket: 0,
             may_be_dropped: false,
             sent: false,
+            done: None,
             is_void: false,
             received: 0,
         })
@@ -140,7 +141,9 @@ impl Model {
             expires_at,
             is_owed: passing.is_certain && is_reliable && all_sound,
             may_be_dropped: false,
-            holder: None,
+            ticket: 0,
+            is_void: false,
+            holders: Vec::new(),
             may_repeat: false,
             received: 0,
         })
