@@ -24,7 +24,7 @@
 //! | [`Publish`], [`Ticket`], [`Payload`], [`Json`] | messages that go out |
 //! | [`Subscribe`], [`Subscription`], [`Message`] | messages that come in |
 //! | [`State`], [`Event`] | how it is going |
-//! | [`TokenProvider`] | where logins come from |
+//! | [`TokenProvider`], [`TokenIssuer`] | where logins come from; how a server makes them for its users |
 //! | [`Store`], [`FileStore`], [`MemoryStore`] | what survives the process |
 //!
 //! What the client decides is decided in `cloudsignal-core`, without a socket or a clock; here bytes, time and values are moved.
@@ -42,6 +42,7 @@ mod clock;
 mod driver;
 mod endpoint;
 mod error;
+mod issuer;
 mod mail;
 mod message;
 mod payload;
@@ -58,6 +59,7 @@ pub use builder::Builder;
 pub use client::Client;
 pub use endpoint::UrlError;
 pub use error::{ConnectError, PublishError, SubscribeError};
+pub use issuer::{Grant, IssuedToken, IssuerError, MqttCredentials, Revoke, TokenIssuer, TokenOrder};
 pub use message::{Acknowledge, Message};
 pub use payload::{Json, Payload};
 pub use publish::{Publish, Ticket};

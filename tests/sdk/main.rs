@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
 //! | [`exchange`] | publishing and subscribing |
+//! | [`tokens`] | tokens: made by a server, used by a client |
 
 mod exchange;
+mod tokens;
 mod transports;
 
 use cloudsignal::{Builder, Client};

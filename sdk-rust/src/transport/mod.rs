@@ -55,10 +55,10 @@ pub(crate) async fn open(endpoint: &Endpoint, tls: &TlsConnector) -> io::Result<
     tcp.set_nodelay(true)?;
     match endpoint.scheme {
         Scheme::Mqtt => Ok(Link::Tcp(tcp)),
-        Scheme::Mqtts => Ok(Link::Tls(Box::new(secure(endpoint, tls, tcp).await?))),
+        Scheme::Mqtts => Ok(Link::Tls(Box::new(secure(&endpoint.host, tls, tcp).await?))),
         Scheme::Ws => Ok(Link::WebSocket(websocket::upgrade(endpoint, tcp).await?)),
         Scheme::Wss => {
-            let tls = secure(endpoint, tls, tcp).await?;
+            let tls = secure(&endpoint.host, tls, tcp).await?;
             Ok(Link::WebSocket(websocket::upgrade(endpoint, tls).await?))
         }
     }
@@ -69,11 +69,11 @@ pub(crate) async fn open(endpoint: &Endpoint, tls: &TlsConnector) -> io::Result<
 /// # Errors
 /// When the host is no name that a certificate can have, or the handshake fails.
 pub(crate) async fn secure(
-    endpoint: &Endpoint,
+    host: &str,
     tls: &TlsConnector,
     tcp: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let name = rustls::pki_types::ServerName::try_from(String::from(&*endpoint.host));
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned());
     let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     tls.connect(name, tcp).await
 }
