@@ -4,9 +4,13 @@
 //! |---|---|
 //! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
 //! | [`exchange`] | publishing and subscribing |
+//! | [`loss`] | resets, restarts and renewals under traffic; [`tally`] counts, [`proxy`] cuts |
 //! | [`tokens`] | tokens: made by a server, used by a client |
 
 mod exchange;
+mod loss;
+mod proxy;
+mod tally;
 mod tokens;
 mod transports;
 

@@ -214,7 +214,6 @@ impl TokenIssuer {
     }
 
     /// A token with more to be said of it.
-    #[must_use]
     pub fn order(&self, user_email: &str) -> TokenOrder<'_> {
         TokenOrder {
             issuer: self,

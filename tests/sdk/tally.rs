@@ -1,0 +1,65 @@
+//! What has become of numbered messages.
+
+/// Counts numbers from 0 on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    seen: Vec<bool>,
+    missing: u64,
+    /// One more than the highest so far.
+    next: u64,
+    pub(crate) duplicates: u64,
+    /// For the first time, but after a higher one.
+    pub(crate) out_of_order: u64,
+}
+
+impl Tally {
+    pub(crate) fn new(count: u64) -> Self {
+        Self {
+            seen: vec![false; usize::try_from(count).expect("few")],
+            missing: count,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn note(&mut self, number: u64) {
+        let place = usize::try_from(number).ok().and_then(|at| self.seen.get_mut(at));
+        let place = place.unwrap_or_else(|| panic!("{number} was never published"));
+        if std::mem::replace(place, true) {
+            self.duplicates += 1;
+            return;
+        }
+        self.missing -= 1;
+        self.out_of_order += u64::from(number < self.next);
+        self.next = self.next.max(number + 1);
+    }
+
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    pub(crate) const fn expected(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub(crate) const fn lost(&self) -> u64 {
+        self.missing
+    }
+
+    /// Takes the counts of another one too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.seen.extend_from_slice(&other.seen);
+        self.missing += other.missing;
+        self.duplicates += other.duplicates;
+        self.out_of_order += other.out_of_order;
+    }
+}
+
+#[test]
+fn every_fault_is_counted() {
+    let mut tally = Tally::new(5);
+    for number in [0, 2, 1, 2, 4] {
+        tally.note(number);
+    }
+    assert_eq!((tally.lost(), tally.duplicates, tally.out_of_order), (1, 1, 1));
+    assert!(!tally.is_complete());
+}
