@@ -1,11 +1,8 @@
 //! Changes that are not stored yet, by what they are about: a later one replaces an earlier one, and what was
 //! queued and settled meanwhile is never written.
-//!
-//! It also remembers what cannot be told from a change alone: how many deliveries share a message, so that the message
-//! goes with the last of them. That is about twenty bytes for each message that is shared, and nothing for a delivery.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::{RangeBounds, RangeInclusive};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,14 +11,12 @@ use cloudsignal_broker::Message;
 use cloudsignal_broker::change::{Change, Keeping};
 
 use super::batch::{Aside, Batch};
+use super::known::{DeliveryName, Known, all_of};
 use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord};
 use crate::store::Shelf;
 
 /// What an entry is charged beside its message, bytes.
 const ENTRY_BYTES: usize = 128;
-
-/// A session and one of its deliveries.
-pub(super) type DeliveryName = (u64, u64);
 
 /// Changes of one organization that wait to be written.
 #[derive(Debug, Default)]
@@ -48,17 +43,6 @@ pub(crate) struct Backlog {
     charged: u64,
 }
 
-/// What the store will hold once everything that was taken is written.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Messages that are stored by themselves, and how many deliveries need each.
-    shared: HashMap<u64, u32>,
-    /// Deliveries with a record of how far they are.
-    progressed: BTreeSet<DeliveryName>,
-    /// QoS 2 publishes from clients.
-    received: BTreeSet<(u64, u16)>,
-}
-
 /// What becomes of the record of a delivery.
 #[derive(Debug)]
 enum Waiting {
@@ -68,34 +52,6 @@ enum Waiting {
     Released(u16, Option<u64>),
     /// It goes, and does not need the message any more that it shared.
     Gone(Option<u64>),
-}
-
-impl Known {
-    /// A delivery is stored that has its message elsewhere.
-    pub(super) fn refer(&mut self, number: u64) {
-        *self.shared.entry(number).or_insert(0) += 1;
-    }
-
-    /// A delivery has a record of how far it is.
-    pub(super) fn note_progress(&mut self, delivery: DeliveryName) {
-        self.progressed.insert(delivery);
-    }
-
-    /// A QoS 2 publish from a client is stored.
-    pub(super) fn note_received(&mut self, received: (u64, u16)) {
-        self.received.insert(received);
-    }
-
-    /// A delivery goes, or needs its message no more. Answers the message that nobody needs any more.
-    fn release(&mut self, number: u64) -> Option<u64> {
-        let left = self.shared.get_mut(&number)?;
-        *left -= 1;
-        let is_last = *left == 0;
-        is_last.then(|| {
-            self.shared.remove(&number);
-            number
-        })
-    }
 }
 
 impl Backlog {
@@ -390,7 +346,7 @@ impl Backlog {
             }
         }
         for &serial in &batch.ended {
-            self.forget(serial);
+            self.known.forget(serial);
         }
         batch.bytes = std::mem::take(&mut self.bytes);
         self.charged = 0;
@@ -449,22 +405,6 @@ impl Backlog {
             batch.deliveries.push((name, record));
         }
     }
-
-    /// Nothing is known any more about a session that has ended.
-    fn forget(&mut self, serial: u64) {
-        let known = &mut self.known;
-        let progressed: Vec<_> = known.progressed.range(all_of(serial)).copied().collect();
-        progressed
-            .iter()
-            .for_each(|name| _ = known.progressed.remove(name));
-        let received = known.received.range((serial, 0)..=(serial, u16::MAX));
-        let received: Vec<_> = received.copied().collect();
-        received.iter().for_each(|name| _ = known.received.remove(name));
-    }
-}
-
-const fn all_of(serial: u64) -> RangeInclusive<DeliveryName> {
-    (serial, 0)..=(serial, u64::MAX)
 }
 
 fn remove_range<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, range: impl RangeBounds<K>) -> Vec<(K, V)> {

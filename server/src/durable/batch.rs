@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use cloudsignal_broker::{Message, OrgId};
 
-use super::backlog::DeliveryName;
 use super::keys::{KeyBytes, Kind};
+use super::known::DeliveryName;
 use super::quarantine::set_aside;
 use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord, Writer};
 use crate::clock::Clock;

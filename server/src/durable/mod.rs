@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `backlog` | changes that are not stored yet; what cancels out is never written |
+//! | `known` | what of the store is remembered |
 //! | `batch` | what one commit writes, and its bytes |
 //! | `pipeline` | when the next commit is made, and what holds back when it takes long |
 //! | `committer` | hands commits to the store, one at a time |
@@ -32,6 +33,7 @@ pub(crate) mod committer;
 pub(crate) mod fetch;
 mod kept;
 mod keys;
+mod known;
 #[cfg(test)]
 mod outage;
 pub(crate) mod pipeline;
@@ -58,9 +60,9 @@ use crate::store::{
 
 pub(crate) use batch::Aside;
 
-use backlog::Known;
 use committer::Committer;
 pub(crate) use kept::Refused;
+use known::Known;
 use pipeline::Pipeline;
 use restore::{RestoreError, Restored};
 

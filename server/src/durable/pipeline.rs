@@ -17,9 +17,10 @@ use bytes::Bytes;
 use cloudsignal_broker::Ticket;
 use cloudsignal_broker::change::{Change, Storage};
 
-use super::backlog::{Backlog, Known};
+use super::backlog::Backlog;
 use super::batch::Aside;
 use super::committer::{Committer, Submission};
+use super::known::Known;
 use crate::store::Shelf;
 
 /// Bytes of an organization that wait to be stored, from which on its connections are not read: about as much again

@@ -14,8 +14,8 @@ use cloudsignal_broker::{Message, Org, OrgId, Restoring, StoredFacts, Unfit};
 use cloudsignal_core::Instant;
 
 use super::Durability;
-use super::backlog::{DeliveryName, Known};
 use super::keys::{KeyBytes, Kind, parse_number, parse_session};
+use super::known::{DeliveryName, Known};
 use super::quarantine::set_aside;
 use super::record::{Damage, Reader};
 use crate::clock::Clock;
