@@ -43,7 +43,7 @@ impl Org {
             ..
         } = self;
         let session = &mut sessions[place as usize];
-        let grants = Grants::new(policy, &session.identity, &session.client_id);
+        let grants = Grants::new(policy, &session.identity, session.subscriptions.client_id());
         let mut gone = Vec::new();
         if grants.is_open() || !session.outbound.holds_back() {
             return;

@@ -33,13 +33,13 @@ impl ClientIds {
     }
 
     pub(super) fn find(&self, sessions: &Slab<Session>, client_id: &str) -> Option<u32> {
-        let is_it = |&place: &u32| *sessions[place as usize].client_id == *client_id;
+        let is_it = |&place: &u32| sessions[place as usize].subscriptions.is_of(client_id);
         self.places.find(hash(&self.hasher, client_id), is_it).copied()
     }
 
     /// A session is there now.
     pub(super) fn enter(&mut self, sessions: &Slab<Session>, place: u32) {
-        let hash_of = |&place: &u32| hash(&self.hasher, &sessions[place as usize].client_id);
+        let hash_of = |&place: &u32| hash(&self.hasher, sessions[place as usize].client_id());
         self.places.insert_unique(hash_of(&place), place, hash_of);
     }
 

@@ -133,7 +133,7 @@ impl Org {
         session.leave_memory(desk);
         sink.report(Report::Disconnected {
             conn: conn.id,
-            client_id: &session.client_id,
+            client_id: session.subscriptions.client_id(),
             cause,
             username: &conn.identity.username,
             version: conn.version,
@@ -237,12 +237,12 @@ impl Org {
         self.publish_due_will(place, now, sink);
         self.cancel_will(place);
         self.offer_shared(place, Fitness::Away, now, sink);
-        let subscriptions = core::mem::take(&mut self.sessions[place as usize].subscriptions);
-        for subscription in subscriptions.iter() {
+        let mut session = self.sessions.remove(place as usize);
+        self.client_ids.leave(session.client_id(), place);
+        for subscription in session.subscriptions.iter() {
             self.leave(place, subscription.filter);
         }
-        let mut session = self.sessions.remove(place as usize);
-        self.client_ids.leave(&session.client_id, place);
+        let subscriptions = &session.subscriptions;
         let desk = &mut self.desk;
         rearm(
             desk,
@@ -259,7 +259,7 @@ impl Org {
         let wildcards = subscriptions.iter().filter(|it| has_wildcard(it.filter));
         desk.counters.wildcard_subscriptions_now -= wildcards.count() as u64;
         sink.report(Report::SessionEnded {
-            client_id: &session.client_id,
+            client_id: session.subscriptions.client_id(),
         });
         if session.stored {
             let session = session.name();

@@ -262,14 +262,14 @@ impl Org {
         counters.connections_now += 1;
         counters.connections_peak = counters.connections_peak.max(counters.connections_now);
         let is_same = self.sessions[place as usize].identity.has_rights_of(&identity);
-        self.attach(id, place, connect, &identity, now);
+        self.attach(id, place, connect, client_id, &identity, now);
         self.refresh_permits(place);
         if !is_same {
             self.drop_forbidden(place, now, sink);
         }
 
         let session = &mut self.sessions[place as usize];
-        let client_id = &session.client_id;
+        let client_id = session.subscriptions.client_id();
         sink.report(Report::Connected {
             conn: id,
             client_id,
@@ -319,7 +319,7 @@ impl Org {
             self.end_session(place, now, sink);
         }
         self.last_serial += 1;
-        let session = Session::new(self.last_serial, Arc::clone(client_id), Arc::clone(identity));
+        let session = Session::new(self.last_serial, client_id, Arc::clone(identity));
         (self.insert_session(session), false)
     }
 
@@ -354,6 +354,7 @@ impl Org {
         id: ConnId,
         place: u32,
         connect: &Connect<'_>,
+        client_id: &Arc<str>,
         identity: &Arc<Identity>,
         now: Instant,
     ) {
@@ -364,7 +365,13 @@ impl Org {
         session.expiry_secs = expiry_granted(connect, limits);
 
         let ends_at = identity.expires_at.unwrap_or(Instant::MAX);
-        let mut conn = Box::new(Connection::new(id, connect.version, Arc::clone(identity), now));
+        let mut conn = Box::new(Connection::new(
+            id,
+            connect.version,
+            Arc::clone(client_id),
+            Arc::clone(identity),
+            now,
+        ));
         if connect.auth_method.is_some() {
             conn.auth = AuthState::Settled;
         }
@@ -429,7 +436,10 @@ impl Org {
         let mut packet = ConnAck::new(ReasonCode::Success);
         packet.session_present = session_present;
         packet.auth_method = connect.auth_method; // [MQTT-4.12.0-5]
-        packet.assigned_client_id = connect.client_id.is_empty().then_some(&*session.client_id); // [MQTT-3.2.2-16]
+        packet.assigned_client_id = connect
+            .client_id
+            .is_empty()
+            .then_some(session.subscriptions.client_id()); // [MQTT-3.2.2-16]
         packet.session_expiry_secs =
             (session.expiry_secs != connect.session_expiry_secs.unwrap_or(0)).then_some(session.expiry_secs);
         packet.server_keep_alive_secs =
@@ -439,7 +449,7 @@ impl Org {
         packet.topic_alias_max = Some(limits.topic_alias_max);
         let response: Option<String> = connect
             .request_response_info
-            .then(|| format!("response/{}", session.client_id))
+            .then(|| format!("response/{}", session.subscriptions.client_id()))
             .filter(|topic| topic.len() <= TOPIC_BYTES_MAX);
         packet.response_information = response.as_deref();
         let version = connect.version;

@@ -63,7 +63,7 @@ impl Org {
 impl Session {
     fn view(&self) -> SessionView<'_> {
         SessionView {
-            client_id: &self.client_id,
+            client_id: self.subscriptions.client_id(),
             identity: &self.identity,
             connected: self.conn.is_some(),
             connection: self.conn.as_deref().map(Connection::view),

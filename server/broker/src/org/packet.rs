@@ -95,7 +95,10 @@ impl Org {
                 now,
                 sink: &mut *sink,
             };
-            turn.exceeded(Quota::PacketBytes, &self.sessions[place as usize].client_id);
+            turn.exceeded(
+                Quota::PacketBytes,
+                self.sessions[place as usize].subscriptions.client_id(),
+            );
         }
         let fault = match error {
             DecodeError::UnsupportedVersion { .. } => SECOND_CONNECT,
@@ -115,7 +118,7 @@ impl Org {
 
     pub(super) fn on_fault(&mut self, place: u32, fault: Fault, now: Instant, sink: &mut impl Sink) {
         self.desk.counters.faults += 1;
-        let client_id = &self.sessions[place as usize].client_id;
+        let client_id = self.sessions[place as usize].subscriptions.client_id();
         sink.report(Report::Fault {
             client_id,
             what: fault.what,

@@ -157,7 +157,7 @@ impl Org {
             now,
             sink,
         };
-        turn.exceeded(Quota::RefusedPublishes, &session.client_id);
+        turn.exceeded(Quota::RefusedPublishes, session.subscriptions.client_id());
         Err(Fault {
             reason: ReasonCode::MessageRateTooHigh,
             what: "it goes on publishing what a quota refuses",
@@ -195,7 +195,7 @@ impl Org {
             now,
             sink,
         };
-        stopped.count(turn, &session.client_id);
+        stopped.count(turn, session.subscriptions.client_id());
     }
 
     /// Permission, quota, retained store, router. Answers how many sessions got the message.
@@ -311,7 +311,7 @@ impl Org {
     ) -> Result<PublishPermit<'t>, Denied> {
         let session = &mut self.sessions[place as usize];
         let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
-        let grants = Grants::new(&self.policy, &session.identity, &session.client_id);
+        let grants = Grants::new(&self.policy, &session.identity, session.subscriptions.client_id());
         let permit = match session.conn.as_deref_mut() {
             Some(conn) => conn.last_permit.permit_publish(grants, topic, qos, retain),
             None => grants.permit_publish(topic, qos, retain),
@@ -319,7 +319,7 @@ impl Org {
         if permit.is_err() {
             self.desk.counters.denied += 1;
             sink.report(Report::Denied {
-                client_id: &session.client_id,
+                client_id: session.subscriptions.client_id(),
                 action: "publish",
                 topic: topic.as_str(),
             });

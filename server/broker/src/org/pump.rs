@@ -110,7 +110,7 @@ impl Session {
             if !entry.tried
                 && let Err(quota) = turn.desk.meter.may_deliver(payload_bytes, turn.now)
             {
-                turn.exceeded(quota, &self.client_id);
+                turn.exceeded(quota, self.subscriptions.client_id());
                 return turn.starve(conn);
             }
             let news = if entry.tried { 0 } else { dropped };
@@ -215,7 +215,7 @@ impl Session {
         let Err(quota) = turn.desk.meter.may_deliver(payload_bytes, turn.now) else {
             return false;
         };
-        turn.exceeded(quota, &self.client_id);
+        turn.exceeded(quota, self.subscriptions.client_id());
         if let Some(conn) = self.conn.as_deref_mut() {
             turn.starve(conn);
         }

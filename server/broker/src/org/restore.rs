@@ -147,7 +147,6 @@ impl Restoring {
         if self.places.contains_key(&serial) || org.place_of_client(client_id).is_some() {
             return Err(Unfit::Twice);
         }
-        let client_id: Arc<str> = client_id.into();
         let mut session = Session::new(serial, client_id, org.identities.share(identity));
         (session.expiry_secs, session.stored, session.is_restored) = (expiry_secs, true, true);
         let place = org.insert_session(session);

@@ -92,7 +92,7 @@ impl Org {
                 now,
                 sink,
             };
-            turn.exceeded(quota, &session.client_id);
+            turn.exceeded(quota, session.subscriptions.client_id());
             return Err(ReasonCode::QuotaExceeded);
         }
         self.add_subscription(place, &Subscription::granted(filter, id, wanted, &permit));
@@ -139,7 +139,7 @@ impl Org {
             self.desk.counters.denied += 1;
             let topic = filter.as_str();
             sink.report(Report::Denied {
-                client_id: &session.client_id,
+                client_id: session.subscriptions.client_id(),
                 action: "subscribe",
                 topic,
             });
@@ -253,9 +253,10 @@ impl Org {
             ..
         } = self;
         let session = &mut sessions[place as usize];
-        let grants = Grants::new(policy, &session.identity, &session.client_id);
+        let identity = &session.identity;
         let mut is_stale = false;
-        session.subscriptions.cover(|subscription| {
+        session.subscriptions.cover(|client_id, subscription| {
+            let grants = Grants::new(policy, identity, client_id);
             let filter = subscription.filter;
             // Without a permit nothing is covered: every delivery is asked about, and mostly refused.
             let covered = grants

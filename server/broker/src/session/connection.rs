@@ -24,6 +24,8 @@ use crate::turn::Turn;
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) version: Version,
+    /// That of its session, ready for changes.
+    pub(crate) client_id: Arc<str>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) auth: AuthState,
     /// Whether the client wants reason strings and user properties on everything.
@@ -121,10 +123,17 @@ pub(crate) enum Completes {
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnId, version: Version, identity: Arc<Identity>, now: Instant) -> Self {
+    pub(crate) fn new(
+        id: ConnId,
+        version: Version,
+        client_id: Arc<str>,
+        identity: Arc<Identity>,
+        now: Instant,
+    ) -> Self {
         Self {
             id,
             version,
+            client_id,
             identity,
             auth: AuthState::Without,
             problem_info: true,

@@ -233,7 +233,7 @@ impl Session {
             .meter
             .may_deliver(fan.publication.payload.len(), turn.now)
         {
-            turn.exceeded(quota, &self.client_id);
+            turn.exceeded(quota, self.subscriptions.client_id());
             if reliable {
                 turn.starve(conn);
                 return self.enqueue(turn, fan, delivery);
@@ -378,7 +378,7 @@ impl Session {
         }
         if !self.outbound.make_room(turn.desk, message.size()) {
             if turn.desk.room().all_bytes_left < message.size() as u64 {
-                turn.exceeded(Quota::AllQueueBytes, &self.client_id);
+                turn.exceeded(Quota::AllQueueBytes, self.subscriptions.client_id());
             }
             return self.lose(turn, DropReason::QueueFull);
         }

@@ -46,7 +46,6 @@ pub(crate) struct Session {
     // Lives with the session.
     /// Never used again; 0 is nobody.
     pub(crate) serial: u64,
-    pub(crate) client_id: Arc<str>,
     /// Where it is among the sessions.
     pub(crate) place: u32,
     /// Seconds it outlives its connection; 0 ends it with the connection, [`u32::MAX`] never.
@@ -57,6 +56,7 @@ pub(crate) struct Session {
     pub(crate) is_restored: bool,
     /// Who opened it last; permissions follow from it, also while it is away.
     pub(crate) identity: Arc<Identity>,
+    /// Its client id too.
     pub(crate) subscriptions: Subscriptions,
     pub(crate) outbound: Outlet,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
@@ -77,16 +77,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(serial: u64, client_id: Arc<str>, identity: Arc<Identity>) -> Self {
+    pub(crate) fn new(serial: u64, client_id: &str, identity: Arc<Identity>) -> Self {
         Self {
             serial,
-            client_id,
             place: u32::MAX,
             identity,
             expiry_secs: 0,
             stored: false,
             is_restored: false,
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::of(client_id),
             outbound: Outlet::default(),
             received: Seldom::new(),
             scans: Seldom::new(),
@@ -99,14 +98,21 @@ impl Session {
 
     /// What it may do.
     pub(crate) fn grants<'a>(&'a self, policy: &'a CompiledPolicy) -> Grants<'a> {
-        Grants::new(policy, &self.identity, &self.client_id)
+        Grants::new(policy, &self.identity, self.client_id())
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        self.subscriptions.client_id()
     }
 
     /// Its name in changes.
     pub(crate) fn name(&self) -> SessionName {
         SessionName {
             serial: self.serial,
-            client_id: Arc::clone(&self.client_id),
+            client_id: match &self.conn {
+                Some(conn) => Arc::clone(&conn.client_id),
+                None => self.client_id().into(),
+            },
         }
     }
 

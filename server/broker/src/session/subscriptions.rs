@@ -1,5 +1,5 @@
-//! What a session has subscribed to, in one piece of memory: a fleet has millions of subscriptions, and a session
-//! mostly a few.
+//! What a session is called and what it has subscribed to, in one piece of memory: a fleet has millions of
+//! subscriptions, and a session mostly a few.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -77,7 +77,8 @@ impl<'a> Subscription<'a> {
     }
 }
 
-/// A session's subscriptions, in filter order, one behind the other:
+/// A session's subscriptions, in filter order, one behind the other, and in front of them its client id with its
+/// length in two bytes:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -88,7 +89,7 @@ impl<'a> Subscription<'a> {
 ///
 /// One is found by walking over those in front of it: there are at most
 /// [`subscriptions_max`](crate::Limits::subscriptions_max).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subscriptions(Box<[u8]>);
 
 /// Options take the bits below.
@@ -96,9 +97,34 @@ const COVERED: u8 = 1 << 6;
 const HAS_ID: u8 = 1 << 7;
 /// Bytes in front of a filter.
 const HEAD_BYTES: usize = 3;
+const LEN_BYTES: usize = size_of::<u16>();
 const ID_BYTES: usize = size_of::<u32>();
 
 impl Subscriptions {
+    /// None, of a session that goes by `client_id`.
+    pub(crate) fn of(client_id: &str) -> Self {
+        Self([&len_of(client_id)[..], client_id.as_bytes()].concat().into())
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        core::str::from_utf8(self.client_id_bytes()).expect(WHOLE)
+    }
+
+    /// Whether the session goes by `client_id`; faster than to compare it.
+    pub(crate) fn is_of(&self, client_id: &str) -> bool {
+        *self.client_id_bytes() == *client_id.as_bytes()
+    }
+
+    fn client_id_bytes(&self) -> &[u8] {
+        &self.0[LEN_BYTES..self.begin()]
+    }
+
+    /// Where the first one is.
+    fn begin(&self) -> usize {
+        let len = self.0.first_chunk().expect(WHOLE);
+        LEN_BYTES + usize::from(u16::from_le_bytes(*len))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.iter().count()
     }
@@ -111,7 +137,7 @@ impl Subscriptions {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Subscription<'_>> {
         Walk {
             bytes: &self.0,
-            at: 0,
+            at: self.begin(),
         }
         .map(|(_, subscription)| subscription)
     }
@@ -129,12 +155,11 @@ impl Subscriptions {
         let (at, known_bytes) = self.place(subscription.filter);
         let filter = subscription.filter.as_str();
         let id = subscription.id.map(|id| id.get().to_le_bytes());
-        let len = u16::try_from(filter.len()).expect("invariant: a filter is as short as MQTT's strings");
         let mut packed =
             Vec::with_capacity(self.0.len() - known_bytes + HEAD_BYTES + filter.len() + ID_BYTES);
         packed.extend_from_slice(&self.0[..at]);
         packed.push(subscription.flags());
-        packed.extend_from_slice(&len.to_le_bytes());
+        packed.extend_from_slice(&len_of(filter));
         packed.extend_from_slice(filter.as_bytes());
         packed.extend_from_slice(id.as_ref().map_or(&[], |id| &id[..]));
         packed.extend_from_slice(&self.0[at + known_bytes..]);
@@ -150,11 +175,13 @@ impl Subscriptions {
         known_bytes > 0
     }
 
-    /// The permissions are others: `covered` says of each subscription whether it is covered now.
-    pub(crate) fn cover(&mut self, mut covered: impl FnMut(&Subscription<'_>) -> bool) {
-        let mut at = 0;
+    /// The permissions are others: `covered` says of each subscription of the client id whether it is covered now.
+    pub(crate) fn cover(&mut self, mut covered: impl FnMut(&str, &Subscription<'_>) -> bool) {
+        let mut at = self.begin();
         while let Some((next, subscription)) = read(&self.0, at) {
-            let flags = subscription.with_covered(covered(&subscription)).flags();
+            let flags = subscription
+                .with_covered(covered(self.client_id(), &subscription))
+                .flags();
             self.0[at] = flags;
             at = next;
         }
@@ -162,7 +189,7 @@ impl Subscriptions {
 
     /// Where `filter` is or belongs, and how many bytes of it are there.
     fn place(&self, filter: TopicFilter<'_>) -> (usize, usize) {
-        let mut at = 0;
+        let mut at = self.begin();
         while let Some((next, known)) = read(&self.0, at) {
             match known.filter.as_str().cmp(filter.as_str()) {
                 core::cmp::Ordering::Less => at = next,
@@ -196,9 +223,15 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
+const WHOLE: &str = "invariant: written by the functions above";
+
+fn len_of(text: &str) -> [u8; LEN_BYTES] {
+    let len = u16::try_from(text.len()).expect("invariant: no longer than MQTT's strings");
+    len.to_le_bytes()
+}
+
 /// The subscription at `at`, and where the next one is; `None` at the end.
 fn read(bytes: &[u8], at: usize) -> Option<(usize, Subscription<'_>)> {
-    const WHOLE: &str = "invariant: written by put";
     let (&[flags, low, high], rest) = bytes[at..].split_first_chunk()?;
     let filter_bytes = usize::from(u16::from_le_bytes([low, high]));
     let (filter, rest) = rest.split_at(filter_bytes);
@@ -248,13 +281,13 @@ mod tests {
         fn they_are_what_a_map_of_them_would_be(
             steps in proptest::collection::vec((subscription(), 0..4_u8), 0..40),
         ) {
-            let (mut packed, mut model) = (Subscriptions::default(), BTreeMap::<String, Subscription<'static>>::new());
+            let (mut packed, mut model) = (Subscriptions::of("who"), BTreeMap::<String, Subscription<'static>>::new());
             for (subscription, step) in steps {
                 let text = subscription.filter.as_str();
                 if step == 0 {
                     prop_assert_eq!(packed.remove(subscription.filter), model.remove(text).is_some());
                 } else if step == 1 {
-                    packed.cover(|it| it.qos() == subscription.qos());
+                    packed.cover(|_, it| it.qos() == subscription.qos());
                     model.values_mut().for_each(|it| it.covered = it.qos() == subscription.qos());
                 } else {
                     packed.put(&subscription);
@@ -263,6 +296,7 @@ mod tests {
                 prop_assert!(packed.iter().eq(model.values().copied()));
                 prop_assert_eq!(packed.get(subscription.filter), model.get(text).copied());
                 prop_assert_eq!(packed.len(), model.len());
+                prop_assert_eq!(packed.client_id(), "who");
                 prop_assert_eq!(packed.filter_bytes(), model.keys().map(String::len).sum::<usize>());
             }
         }
