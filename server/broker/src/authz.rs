@@ -295,9 +295,9 @@ impl Decision {
 
 impl LastPermit {
     /// As [`Grants::permit_publish`], for one who mostly asks the same.
-    pub(crate) fn permit_publish<'t>(
+    pub(crate) fn permit_publish<'t, 'g>(
         &mut self,
-        grants: Grants<'_>,
+        grants: impl FnOnce() -> Grants<'g>,
         topic: TopicName<'t>,
         qos: Qos,
         retain: bool,
@@ -305,7 +305,7 @@ impl LastPermit {
         if self.is(topic, qos, retain) {
             return Ok(PublishPermit { topic });
         }
-        let permit = grants.permit_publish(topic, qos, retain)?;
+        let permit = grants().permit_publish(topic, qos, retain)?;
         self.remember(topic, qos, retain);
         Ok(permit)
     }

@@ -311,10 +311,11 @@ impl Org {
     ) -> Result<PublishPermit<'t>, Denied> {
         let session = &mut self.sessions[place as usize];
         let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
-        let grants = Grants::new(&self.policy, &session.identity, session.subscriptions.client_id());
+        let (policy, identity, subscriptions) = (&self.policy, &session.identity, &session.subscriptions);
+        let grants = || Grants::new(policy, identity, subscriptions.client_id());
         let permit = match session.conn.as_deref_mut() {
             Some(conn) => conn.last_permit.permit_publish(grants, topic, qos, retain),
-            None => grants.permit_publish(topic, qos, retain),
+            None => grants().permit_publish(topic, qos, retain),
         };
         if permit.is_err() {
             self.desk.counters.denied += 1;

@@ -171,7 +171,7 @@ impl Org {
     ) -> Result<PublishPermit<'t>, Denied> {
         let grants = Grants::new(&self.policy, identity, NO_CLIENT_ID);
         let last = self.submitters.last_permit(identity);
-        let permit = last.permit_publish(grants, publication.topic, publication.qos, publication.retain);
+        let permit = last.permit_publish(|| grants, publication.topic, publication.qos, publication.retain);
         if permit.is_err() {
             let (topic, qos, retain) = (publication.topic, publication.qos, publication.retain);
             let name = match grants.decide_publish(topic, qos, retain).by {
