@@ -229,9 +229,8 @@ impl Session {
     }
 
     /// When the store may be asked again that could not be read; [`Instant::MAX`] if it may be now.
-    pub(crate) fn retries_at(&mut self, now: Instant) -> Instant {
-        let spilled = self.outbound.queue.spilled();
-        let retry_at = spilled.map_or(Instant::ZERO, |spilled| spilled.retry_at);
+    pub(crate) fn retries_at(&self, now: Instant) -> Instant {
+        let retry_at = self.outbound.queue.retry_at();
         if retry_at > now { retry_at } else { Instant::MAX }
     }
 

@@ -45,16 +45,24 @@ impl Outlet {
 impl Deref for Outlet {
     type Target = Outbound;
 
+    #[inline]
     fn deref(&self) -> &Outbound {
         self.awake.as_deref().unwrap_or(&EMPTY)
     }
 }
 
 impl DerefMut for Outlet {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Outbound {
-        self.awake
-            .get_or_insert_with(|| Box::new(Outbound::woken(self.resting)))
+        self.awake.get_or_insert_with(|| wake(self.resting))
     }
+}
+
+/// Once for each connection: it does not stand in the way of what happens for each message.
+#[cold]
+#[inline(never)]
+fn wake(resting: Resting) -> Box<Outbound> {
+    Box::new(Outbound::woken(resting))
 }
 
 #[cfg(test)]

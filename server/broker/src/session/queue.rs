@@ -121,6 +121,11 @@ impl Queue {
         }
     }
 
+    /// When the store may be asked again that could not be read.
+    pub(crate) fn retry_at(&self) -> Instant {
+        self.spilled.as_deref().map_or(Instant::ZERO, |it| it.retry_at)
+    }
+
     pub(crate) const fn has_spilled(&self) -> bool {
         self.spilled.is_some()
     }

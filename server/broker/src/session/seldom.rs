@@ -24,6 +24,7 @@ impl<T: Vacant> Seldom<T> {
     }
 
     /// To change what is there, if anything is.
+    #[inline]
     pub(crate) fn existing(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()
     }
@@ -37,12 +38,14 @@ impl<T: Vacant> Seldom<T> {
 impl<T: Vacant> Deref for Seldom<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         self.0.as_deref().unwrap_or_else(|| T::vacant())
     }
 }
 
 impl<T: Vacant> DerefMut for Seldom<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_with(Box::default)
     }
