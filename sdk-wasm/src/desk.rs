@@ -55,6 +55,8 @@ impl Sink for Outgoing {
             | Output::Subscribed { .. }
             | Output::SubscribeRefused { .. }
             | Output::Unsubscribed { .. }
+            | Output::Replied { .. }
+            | Output::RequestFailed { .. }
             | Output::Warning(_) => events::write(&output, &mut self.topics, &mut self.events),
         }
     }

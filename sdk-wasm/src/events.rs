@@ -74,6 +74,8 @@ pub(crate) fn write(output: &Output<'_>, topics: &mut Topics, out: &mut Vec<u8>)
             put(out, Head { code, ..head }, &[]);
         }
         Output::Unsubscribed { id } => put(out, head(at::UNSUBSCRIBED, id.0.into()), &[]),
+        // Nobody asks questions through this face yet.
+        Output::Replied { .. } | Output::RequestFailed { .. } => {}
         Output::Warning(warning) => put(out, of_warning(*warning), &[]),
     }
 }

@@ -61,6 +61,8 @@ impl Sink for Tape {
             Output::SubscribeRefused { id, reason } => panic!("{id:?} was refused: {reason:?}"),
             Output::State(_)
             | Output::Connected { .. }
+            | Output::Replied { .. }
+            | Output::RequestFailed { .. }
             | Output::Unsubscribed { .. }
             | Output::Warning(_) => {}
         }

@@ -5,8 +5,8 @@ use alloc::string::String;
 use super::token::{Token, TokenError};
 use super::verdict::Verdict;
 use super::{
-    AskId, Client, Closed, End, Login, Lost, Output, Protocol, Server, Sink, Stage, State, Warning, Which,
-    Wire, WireId,
+    AskId, Client, Closed, End, Login, Lost, Output, Protocol, Server, Sink, Stage, State, Unanswered,
+    Warning, Which, Wire, WireId,
 };
 use crate::codec::Disconnect;
 use crate::time::Instant;
@@ -49,6 +49,7 @@ impl Client {
             self.forget_session(sink);
             self.keep_identity(sink);
         }
+        self.requests.end(Unanswered::Closed, sink);
         self.set_state(
             State::Closed {
                 why: Closed::ByCaller,
@@ -249,6 +250,7 @@ impl Client {
         self.token.drop_question();
         self.hang_up(Which::Main, now, sink);
         self.hang_up(Which::Successor, now, sink);
+        self.requests.end(Unanswered::Closed, sink);
         self.set_state(State::Closed { why }, sink);
     }
 

@@ -24,6 +24,7 @@
 //! | `renewal` | a new token for a living connection |
 //! | `outbound`, `frame` | messages to the server: window, order, sending again |
 //! | `inbound` | messages from it: which are new, and their acknowledgements |
+//! | `requests` | questions to others, and their answers |
 //! | `subscriptions` | what is wanted, and what the server has granted |
 //! | `wire`, `pulse` | one connection; whether it is alive |
 //! | `token`, `backoff`, `verdict` | when to ask for a token, when to try again, and when not to |
@@ -47,6 +48,7 @@ mod pulse;
 mod random;
 mod record;
 mod renewal;
+mod requests;
 mod state;
 mod subscriptions;
 #[cfg(test)]
@@ -67,6 +69,7 @@ use outbound::{Lane, Outbound};
 use packet_ids::{PacketIds, Use};
 use pulse::Beat;
 use random::Random;
+use requests::Requests;
 use subscriptions::{Line, Subscriptions};
 use token::Keeper;
 use wire::{Renewal, Stage, Wire};
@@ -76,6 +79,7 @@ pub use message::{Accepted, DeliveryId, Message, Outcome, Publication, PublishEr
 pub use options::{Acknowledge, Login, Options, Patience, Protocol, Reconnect, Storage, WillMessage};
 pub use output::{Key, Output, Server, Sink, Ticket, WireId};
 pub use record::BadRecord;
+pub use requests::{RequestId, Unanswered};
 pub use state::{Closed, Continuity, Lost, State, Warning};
 pub use subscriptions::{SUBSCRIPTIONS_MAX, SubscribeError, Subscription, SubscriptionId};
 pub use token::{AskId, Token, TokenError, TokenReason};
@@ -95,6 +99,7 @@ pub struct Client {
     inbound: Inbound,
     subscriptions: Subscriptions,
     journal: Journal,
+    requests: Requests,
     state: State,
     /// The connection that is used, or is being made.
     wire: Option<Wire>,
@@ -183,6 +188,7 @@ impl Client {
             outbound: Outbound::new(),
             inbound: Inbound::new(),
             subscriptions: Subscriptions::default(),
+            requests: Requests::default(),
             state: State::Idle,
             wire: None,
             successor: None,
@@ -351,7 +357,8 @@ impl Client {
         let wires = [self.wire.as_ref(), self.successor.as_ref()];
         let of_wires = wires.into_iter().flatten().filter_map(Wire::wakes_at).min();
         let token = self.token.deadline(is_connected && self.successor.is_none());
-        let others = [waiting, token, self.unclaimed_at.filter(|_| is_connected)];
+        let unclaimed = self.unclaimed_at.filter(|_| is_connected);
+        let others = [waiting, token, unclaimed, self.requests.deadline()];
         others.into_iter().flatten().chain(of_wires).min()
     }
 
@@ -360,6 +367,7 @@ impl Client {
         self.check_connecting(now, sink);
         self.check_pulse(now, sink);
         self.check_renewal(now, sink);
+        self.requests.check(now, sink);
         if self.state == State::Connected && self.unclaimed_at.is_some_and(|at| at <= now) {
             self.unclaimed_at = None;
             while let Some(id) = self.subscriptions.next_unclaimed() {
@@ -449,6 +457,9 @@ impl Client {
 
     /// At the end of every call: what has gathered goes out.
     fn flush(&mut self, now: Instant, sink: &mut dyn Sink) {
+        for (id, outcome) in self.outbound.take_failed() {
+            self.requests.on_published(id, outcome, sink);
+        }
         self.journal.seal(sink);
         for wire in [&mut self.wire, &mut self.successor].into_iter().flatten() {
             wire.flush(now, sink);

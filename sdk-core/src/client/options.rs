@@ -38,6 +38,8 @@ pub struct Options {
     pub queue_messages_max: usize,
     /// How many bytes they may have together. Default: 16 MiB.
     pub queue_bytes_max: usize,
+    /// How many questions may wait for their answer. Default: 1 000.
+    pub requests_max: usize,
     /// When a received message is acknowledged. Default: when it is handed out.
     pub acknowledge: Acknowledge,
     /// What the store behind [`Output::Put`](super::Output::Put) survives. Default: nothing.
@@ -180,6 +182,7 @@ impl Default for Options {
             topic_alias_max: 32,
             queue_messages_max: 10_000,
             queue_bytes_max: 16 << 20,
+            requests_max: 1_000,
             acknowledge: Acknowledge::OnDelivery,
             storage: Storage::Volatile,
             reconnect: Reconnect::default(),

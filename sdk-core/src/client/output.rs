@@ -1,6 +1,7 @@
 //! Everything that a client may ask of whoever runs it: a closed list.
 
 use super::message::{Message, Outcome, PublishId};
+use super::requests::{RequestId, Unanswered};
 use super::state::{Continuity, State, Warning};
 use super::subscriptions::SubscriptionId;
 use super::token::{AskId, TokenReason};
@@ -107,6 +108,20 @@ pub enum Output<'a> {
         id: PublishId,
         /// The end of it.
         outcome: Outcome,
+    },
+    /// The answer to a question. It is acknowledged.
+    Replied {
+        /// To which.
+        request: RequestId,
+        /// What.
+        message: Message<'a>,
+    },
+    /// A question that has no answer, and will have none.
+    RequestFailed {
+        /// Which.
+        request: RequestId,
+        /// Why.
+        why: Unanswered,
     },
     /// The server has accepted a subscription.
     Subscribed {

@@ -3,8 +3,8 @@
 use super::frame::sequence_of;
 use super::inbound::{Arrival, Header};
 use super::wire::Wire;
-use super::{Acknowledge, Client, Message, Output, Sink, Stage, Which, WireId, lane};
-use crate::codec::{Ack, AckKind, Decoded, Packet, Publish};
+use super::{Acknowledge, Client, Message, Output, Sink, Stage, Unanswered, Which, WireId, lane};
+use crate::codec::{Ack, AckKind, Decoded, Packet, Publish, SubAck};
 use crate::time::Instant;
 use crate::{Qos, ReasonCode};
 
@@ -113,6 +113,7 @@ impl Client {
                 let done = self
                     .subscriptions
                     .on_suback(suback, &mut self.ids, &mut self.journal, sink);
+                self.check_replies(suback, sink);
                 self.pump_subscriptions(sink);
                 done.map_err(|_| ReasonCode::ProtocolError)
             }
@@ -132,6 +133,16 @@ impl Client {
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
             | Packet::PingReq => Err(ReasonCode::ProtocolError),
+        }
+    }
+
+    /// Whether the server has just refused the place where answers come.
+    fn check_replies(&mut self, suback: &SubAck<'_>, sink: &mut dyn Sink) {
+        let is_gone = |replies| self.subscriptions.filter(replies).is_none();
+        if self.requests.replies.is_some_and(is_gone) {
+            let reason = suback.reasons.first().copied().unwrap_or_default();
+            self.requests.replies = None;
+            self.requests.end(Unanswered::Refused(reason), sink);
         }
     }
 
@@ -158,6 +169,7 @@ impl Client {
             inbound,
             subscriptions,
             found,
+            requests,
             ..
         } = self
         else {
@@ -191,7 +203,9 @@ impl Client {
         }
         let acknowledges = options.acknowledge == Acknowledge::OnDelivery;
         subscriptions.find(topic, &publish.properties.subscription_ids, found);
-        sink.output(Output::Message(Message {
+        let is_reply = requests.replies.is_some_and(|replies| found.contains(&replies));
+        let acknowledges = acknowledges || is_reply;
+        let message = Message {
             delivery: delivery.filter(|_| !acknowledges),
             topic,
             payload: publish.payload,
@@ -200,7 +214,12 @@ impl Client {
             dup: publish.dup && publish.qos == Qos::AtLeastOnce,
             properties: &publish.properties,
             subscriptions: found,
-        }));
+        };
+        if is_reply {
+            requests.on_reply(message, sink);
+        } else {
+            sink.output(Output::Message(message));
+        }
         if let Some(delivery) = delivery.filter(|_| acknowledges) {
             inbound.acknowledge(delivery);
         }

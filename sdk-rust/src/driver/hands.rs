@@ -126,6 +126,8 @@ impl Sink for Hands {
             Output::Subscribed { id, granted } => self.receivers.granted(id, granted),
             Output::SubscribeRefused { id, reason } => self.receivers.refused(id, reason),
             Output::Unsubscribed { id } => self.receivers.ended(id),
+            // Nobody asks questions through this face yet.
+            Output::Replied { .. } | Output::RequestFailed { .. } => {}
             Output::Warning(warning) => self.warn(warning),
         }
     }

@@ -72,6 +72,8 @@ pub(super) struct Outbound {
     cursor: usize,
     /// Entries that wait for an answer on this connection.
     in_flight: usize,
+    /// Messages that ended, and not with the server's plain consent.
+    failed: Vec<(PublishId, Outcome)>,
     /// Orders of what is being released on this connection.
     releasing: VecDeque<u64>,
     /// Entries that are not done.
@@ -97,6 +99,7 @@ impl Outbound {
             entries: VecDeque::new(),
             cursor: 0,
             in_flight: 0,
+            failed: Vec::new(),
             releasing: VecDeque::new(),
             live: 0,
             bytes: 0,
@@ -309,10 +312,19 @@ impl Outbound {
         }
         self.live -= 1;
         self.bytes -= entry.frame.bytes.len();
-        sink.output(Output::Published {
-            id: PublishId(entry.order),
+        let id = PublishId(entry.order);
+        if !matches!(
             outcome,
-        });
+            Outcome::Sent | Outcome::Acknowledged(ReasonCode::Success)
+        ) {
+            self.failed.push((id, outcome));
+        }
+        sink.output(Output::Published { id, outcome });
+    }
+
+    /// Whoever waits for more than the server's consent has to hear of these.
+    pub(super) fn take_failed(&mut self) -> Vec<(PublishId, Outcome)> {
+        core::mem::take(&mut self.failed)
     }
 
     /// Lets go of what is over at the front.

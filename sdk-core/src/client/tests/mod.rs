@@ -4,6 +4,7 @@ mod durable;
 mod link;
 mod publishing;
 mod receiving;
+mod requesting;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ enum Seen {
     Refused(SubscriptionId, ReasonCode),
     Unsubscribed(SubscriptionId),
     Warning(Warning),
+    Replied(RequestId, Vec<u8>),
+    Failed(RequestId, Unanswered),
 }
 
 /// Packets that the client sent, as text for comparison and as bytes for looking inside.
@@ -83,6 +86,8 @@ impl Sink for Log {
             Output::SubscribeRefused { id, reason } => Seen::Refused(id, reason),
             Output::Unsubscribed { id } => Seen::Unsubscribed(id),
             Output::Warning(warning) => Seen::Warning(warning),
+            Output::Replied { request, message } => Seen::Replied(request, message.payload.to_vec()),
+            Output::RequestFailed { request, why } => Seen::Failed(request, why),
         };
         self.seen.push(seen);
     }
