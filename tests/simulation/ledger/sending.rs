@@ -288,6 +288,25 @@ impl Ledger {
         });
     }
 
+    /// After a crash a message of QoS 1 that may have been sent has DUP, under any packet id. When the same message was
+    /// accepted more than once, that may be the id of another one of them.
+    fn begun_anew(&mut self, sent: &Sent<'_>, packet_id: u16, scene: &mut Scene) -> Option<Claim> {
+        let is_unsent = |at: &usize| self.groups[*at].is_owed && self.groups[*at].holders.is_empty();
+        let waits_in_group = self
+            .groups_of
+            .get(&sent.tag)
+            .is_some_and(|same| same.iter().any(is_unsent));
+        let direct = self.find_direct(sent, Fit::Good, scene);
+        let claim = match direct {
+            Some(claim) => claim,
+            None if waits_in_group => self.find_group(sent, scene)?,
+            None => return None,
+        };
+        self.check_order(sent, &claim, scene);
+        self.open_window(sent, packet_id, &claim, scene);
+        Some(claim)
+    }
+
     /// With DUP: only what was sent on an earlier connection and not acknowledged, in the original order.
     /// [MQTT-4.4.0-1] [MQTT-4.6.0-1]
     fn repeated(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Claim {
@@ -308,6 +327,14 @@ impl Ledger {
                     sent.tag
                 )
             });
+            return Claim::None;
+        };
+        if entry.may_be_forgotten
+            && let Some(claim) = self.begun_anew(sent, packet_id, scene)
+        {
+            return claim;
+        }
+        let Some(entry) = self.windows.get(key, packet_id) else {
             return Claim::None;
         };
         let claim = entry.claim.clone();
