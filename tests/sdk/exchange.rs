@@ -284,3 +284,54 @@ async fn events_end_with_the_client() {
     assert!(!rest.contains(&true), "it does not come back");
     second.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn futures_that_are_dropped_lose_nothing_that_was_promised() {
+    let broker = BrokerOptions::default().start();
+    let client = client(&broker, Listener::Mqtt)
+        .inflight_max(3)
+        .queue_max(5, 1 << 20)
+        .connect()
+        .await
+        .unwrap();
+    let mut heard = client.subscribe("dropped").qos(Qos::ExactlyOnce).await.unwrap();
+    let mut promised = BTreeSet::new();
+    let sending = async {
+        for number in 0..1_000 {
+            let text = number.to_string();
+            let message = client.publish("dropped", text.clone()).qos(Qos::ExactlyOnce);
+            let patience = std::time::Duration::from_micros(number % 7 * 100);
+            if let Ok(ticket) = timeout(patience, message.send()).await {
+                drop(ticket.unwrap());
+                promised.insert(text);
+            }
+        }
+        client.flush().await.unwrap();
+        client
+            .publish("dropped", "end")
+            .qos(Qos::ExactlyOnce)
+            .await
+            .unwrap();
+    };
+    let hearing = async {
+        let mut taken = Vec::new();
+        while taken.last().is_none_or(|text| text != "end") {
+            // Each wait is given up and begun anew many times.
+            let waited = timeout(std::time::Duration::from_micros(200), heard.recv()).await;
+            if let Ok(message) = waited {
+                taken.push(message.unwrap().text().unwrap().to_owned());
+            }
+        }
+        taken
+    };
+    let (_, taken) = timeout(wait::DEADLINE, async { tokio::join!(sending, hearing) })
+        .await
+        .expect("it comes to its end");
+    let distinct: BTreeSet<_> = taken.iter().cloned().collect();
+    assert_eq!(distinct.len(), taken.len(), "each once");
+    assert!(
+        promised.is_subset(&distinct) && promised.len() < 1_000,
+        "{} promised",
+        promised.len()
+    );
+}

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
 //! | [`exchange`] | publishing and subscribing |
+//! | [`killed`] | a process with a file store, killed again and again |
 //! | [`loss`] | resets, restarts and renewals under traffic; [`tally`] counts, [`proxy`] cuts |
 //! | [`tokens`] | tokens: made by a server, used by a client |
 
 mod exchange;
+mod killed;
 mod loss;
 mod proxy;
 mod tally;
