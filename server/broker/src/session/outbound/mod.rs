@@ -1,144 +1,29 @@
 //! Messages on their way to one client: a bounded queue, and the window of those sent and not yet
 //! acknowledged.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+mod answers;
+mod packet_ids;
+mod pending;
+mod resuming;
+
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
+use cloudsignal_core::Qos;
 use cloudsignal_core::codec::PacketId;
-use cloudsignal_core::{Instant, Qos};
 
 use super::Connection;
-use super::fan_out::{Delivery, Resent};
+use super::fan_out::Resent;
 use super::outlet::Resting;
-use super::queue::{Facts, NEVER_STORED, Queue, Resident};
-use crate::change::{Keeping, Terms};
-use crate::message::Message;
-use crate::router::{GroupName, Groups};
+use super::queue::{Queue, Resident};
+use crate::router::GroupName;
 use crate::sink::Ticket;
 use crate::turn::Desk;
 
-/// A message that waits for one session, or that it has not acknowledged.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub(crate) message: Arc<Message>,
-    /// Which of the session's deliveries it is; 0 at QoS 0, which nobody asks about later.
-    pub(crate) order: u64,
-    pub(crate) qos: Qos,
-    retain: bool,
-    /// The shared group it came through.
-    pub(crate) group: Option<Arc<GroupName>>,
-    ids: Option<Box<[u32]>>,
-    keeping: Keeping,
-    /// [`Delivery::leaves_after`]
-    pub(crate) leaves_after: Ticket,
-    pub(crate) queued_at: Instant,
-    /// It is stored with this.
-    pub(crate) ticket: Ticket,
-}
-
-/// A delivery that leaves the session for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Left {
-    pub(crate) qos: Qos,
-    pub(crate) order: u64,
-    /// The number of its message, if the store may have that once for several.
-    pub(crate) shares: Option<u64>,
-}
-
-impl Left {
-    /// Its message was needed no more before.
-    const fn released(order: u64) -> Self {
-        Self {
-            qos: Qos::ExactlyOnce,
-            order,
-            shares: None,
-        }
-    }
-}
-
-impl Pending {
-    pub(crate) fn new(message: Arc<Message>, order: u64, delivery: &Delivery<'_>, now: Instant) -> Self {
-        let ids = (!delivery.ids.is_empty()).then(|| delivery.ids.into());
-        Self {
-            message,
-            order,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            group: delivery.group.map(Arc::clone),
-            ids,
-            keeping: delivery.keeping,
-            leaves_after: delivery.leaves_after,
-            queued_at: now,
-            ticket: NEVER_STORED,
-        }
-    }
-
-    /// What was stored comes back.
-    pub(crate) fn restored(message: Arc<Message>, order: u64, terms: Terms, groups: &Groups) -> Self {
-        Self {
-            message,
-            order,
-            qos: terms.qos,
-            retain: terms.retain,
-            group: terms.group.map(|filter| groups.name_of(&filter)),
-            ids: (!terms.subscription_ids.is_empty()).then_some(terms.subscription_ids),
-            keeping: terms.keeping,
-            leaves_after: Ticket(0),
-            queued_at: terms.queued_at,
-            ticket: Ticket(0),
-        }
-    }
-
-    /// How the session gets it, in words that last.
-    pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            qos: self.qos,
-            retain: self.retain,
-            subscription_ids: self.ids.clone().unwrap_or_default(),
-            group: self.group.as_ref().map(|group| Arc::clone(&group.filter)),
-            queued_at: self.queued_at,
-            keeping: self.keeping,
-        }
-    }
-
-    /// What stays known of it when only the store has it.
-    pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            order: self.order,
-            bytes: self.message.size(),
-            expires_at: self.message.expires_at(),
-            queued_at: self.queued_at,
-            is_shared: self.group.is_some(),
-        }
-    }
-
-    /// Its name when it goes.
-    pub(crate) fn left(&self) -> Left {
-        let shares = match self.keeping {
-            Keeping::Together => Some(self.message.number()),
-            Keeping::Apart => None,
-        };
-        Left {
-            qos: self.qos,
-            order: self.order,
-            shares,
-        }
-    }
-
-    pub(crate) fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            qos: self.qos,
-            retain: self.retain,
-            ids: self.ids.as_deref().unwrap_or(&[]),
-            group: self.group.as_ref(),
-            keeping: self.keeping,
-            leaves_after: self.leaves_after,
-        }
-    }
-}
+use packet_ids::IdSet;
+pub(crate) use pending::{Left, Pending};
 
 /// A packet id in use towards the client.
 #[derive(Debug)]
@@ -368,54 +253,6 @@ impl Outbound {
         self.window.iter()
     }
 
-    /// What was stored comes back: everything is in the queue, in order, and `begun` says what left it. What was in
-    /// front of such a delivery has left it too; its packet id is forgotten, which at QoS 1 does no harm.
-    pub(crate) fn resume(&mut self, desk: &mut Desk, mut begun: BTreeMap<PacketId, (u64, Progress)>) {
-        let Some((&newest_id, &(newest, _))) = begun.iter().max_by_key(|(_, (order, _))| *order) else {
-            return;
-        };
-        let mut ids = IdSet::of(begun.keys());
-        self.last_packet_id = newest_id.get();
-        let mut found: BTreeMap<u64, InFlight> = BTreeMap::new();
-        let mut by_order: BTreeMap<u64, (PacketId, Progress)> = BTreeMap::new();
-        while let Some((packet_id, (order, progress))) = begun.pop_first() {
-            by_order.insert(order, (packet_id, progress));
-        }
-        self.begun = newest;
-        let mut last_packet_id = self.last_packet_id;
-        let mut bytes = 0;
-        self.queue.retain(desk, |pending| {
-            let order = pending.order;
-            let (packet_id, tried) = match by_order.get(&order) {
-                Some((packet_id, Progress::Sent)) => (*packet_id, true),
-                Some((_, Progress::Released)) => return false,
-                None if order > newest || pending.qos == Qos::ExactlyOnce => return true,
-                None => match ids.take_behind(last_packet_id) {
-                    Some(packet_id) => {
-                        last_packet_id = packet_id.get();
-                        (packet_id, false)
-                    }
-                    None => return true,
-                },
-            };
-            bytes += pending.message.size();
-            found.insert(
-                order,
-                InFlight::restored(packet_id, Stage::Published(pending.clone()), tried),
-            );
-            false
-        });
-        for (order, (packet_id, progress)) in by_order {
-            if progress == Progress::Released {
-                found.insert(order, InFlight::restored(packet_id, Stage::Released(order), true));
-            }
-        }
-        self.window = found.into_values().collect();
-        self.window_bytes = bytes;
-        desk.counters.inflight_bytes_now += bytes as u64;
-        (self.last_packet_id, self.stepped_over) = (last_packet_id, true);
-    }
-
     /// A packet id that no exchange uses: they begin at 1 and rise. The caller has made sure that one is
     /// free. [MQTT-2.2.1-4]
     pub(crate) fn next_packet_id(&mut self) -> PacketId {
@@ -525,88 +362,6 @@ impl Outbound {
         Some((&mut self.window[at], resent))
     }
 
-    /// PUBACK.
-    pub(crate) fn acknowledge(
-        &mut self,
-        desk: &mut Desk,
-        conn: &mut Connection,
-        packet_id: PacketId,
-    ) -> Acknowledged {
-        let Some(at) = self.find_tried(packet_id) else {
-            return Acknowledged::Unknown;
-        };
-        let Stage::Published(pending) = &self.window[at].stage else {
-            return Acknowledged::OutOfPlace;
-        };
-        if pending.qos != Qos::AtLeastOnce {
-            return Acknowledged::OutOfPlace;
-        }
-        let done = Acknowledged::Done(pending.left());
-        self.close_window(desk, conn, at);
-        done
-    }
-
-    /// PUBREC. With an error it ends the exchange.
-    pub(crate) fn release(
-        &mut self,
-        desk: &mut Desk,
-        conn: &mut Connection,
-        packet_id: PacketId,
-        is_error: bool,
-    ) -> Acknowledged {
-        let Some(at) = self.find_tried(packet_id) else {
-            return Acknowledged::Unknown;
-        };
-        let entry = &mut self.window[at];
-        match &entry.stage {
-            Stage::Published(pending) if pending.qos != Qos::ExactlyOnce => Acknowledged::OutOfPlace,
-            Stage::Published(pending) if is_error => {
-                let done = Acknowledged::Done(pending.left());
-                self.close_window(desk, conn, at);
-                done
-            }
-            Stage::Published(pending) => {
-                let (left, size) = (pending.left(), pending.message.size());
-                if !entry.sent {
-                    conn.unsent -= 1;
-                    entry.sent = true;
-                }
-                entry.stage = Stage::Released(left.order);
-                entry.held_until = desk.ticket;
-                self.forget_window(desk, size);
-                Acknowledged::Released(left)
-            }
-            &Stage::Released(order) => Acknowledged::Released(Left::released(order)),
-        }
-    }
-
-    /// PUBCOMP.
-    pub(crate) fn complete(
-        &mut self,
-        desk: &mut Desk,
-        conn: &mut Connection,
-        packet_id: PacketId,
-    ) -> Acknowledged {
-        let Some(at) = self.find_tried(packet_id) else {
-            return Acknowledged::Unknown;
-        };
-        let Stage::Released(order) = self.window[at].stage else {
-            return Acknowledged::OutOfPlace;
-        };
-        self.close_window(desk, conn, at);
-        Acknowledged::Done(Left::released(order))
-    }
-
-    fn find(&self, packet_id: PacketId) -> Option<usize> {
-        let found = |entry: &InFlight| entry.packet_id == packet_id;
-        self.window.iter().position(found)
-    }
-
-    /// The exchange that an acknowledgement is about: none that the client cannot know of.
-    fn find_tried(&self, packet_id: PacketId) -> Option<usize> {
-        self.find(packet_id).filter(|&at| self.window[at].tried)
-    }
-
     /// The message will not be sent again, although the client has not acknowledged it.
     pub(crate) fn discard(&mut self, desk: &mut Desk, conn: &mut Connection, packet_id: PacketId) {
         if let Some(at) = self.find(packet_id) {
@@ -711,35 +466,5 @@ impl Outbound {
             conn.is_none_or(|conn| conn.unsent == unsent),
             "unsent entries are counted right"
         );
-    }
-}
-
-/// Packet ids in use.
-struct IdSet([u64; (u16::MAX as usize + 1) / 64]);
-
-impl IdSet {
-    fn of<'a>(ids: impl Iterator<Item = &'a PacketId>) -> Self {
-        let mut set = Self([0; (u16::MAX as usize + 1) / 64]);
-        ids.for_each(|&id| set.insert(id));
-        set
-    }
-
-    const fn insert(&mut self, id: PacketId) {
-        let id = id.get() as usize;
-        self.0[id / 64] |= 1 << (id % 64);
-    }
-
-    const fn contains(&self, id: PacketId) -> bool {
-        let id = id.get() as usize;
-        self.0[id / 64] >> (id % 64) & 1 == 1
-    }
-
-    /// Takes the first id behind `last` that is not in use, if there is one.
-    fn take_behind(&mut self, last: u16) -> Option<PacketId> {
-        let behind = (last..=u16::MAX).skip(1);
-        let mut ids = behind.chain(1..=u16::MAX).filter_map(NonZeroU16::new);
-        let free = ids.find(|&id| !self.contains(id))?;
-        self.insert(free);
-        Some(free)
     }
 }
