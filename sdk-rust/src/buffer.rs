@@ -1,7 +1,8 @@
 //! Messages that wait until a subscription is read.
 //!
 //! QoS 1 and 2 need no bound here: the server sends no more than may be unacknowledged, and what waits here is not
-//! acknowledged. Of QoS 0 the oldest makes room for the newest, and the loss is counted.
+//! acknowledged. Of QoS 0 the oldest makes room for the newest, and the loss is counted; so it is with messages of a
+//! session that the server has lost, which it will never ask about.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,14 +23,21 @@ pub(crate) struct Buffer {
 
 #[derive(Debug)]
 struct Inner {
-    messages: VecDeque<Message>,
-    /// QoS 0 among them.
+    messages: VecDeque<Waiting>,
+    /// Those that may be dropped.
     light: usize,
     light_bytes: usize,
     light_max: usize,
     dropped: u64,
     end: Option<Ended>,
     reader: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: Message,
+    /// It may be dropped to make room.
+    is_light: bool,
 }
 
 impl Buffer {
@@ -51,34 +59,41 @@ impl Buffer {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a message. Answers how many others it has displaced.
-    pub(crate) fn push(&self, message: Message) -> u64 {
+    /// Adds a message, in place of others where that is needed.
+    pub(crate) fn push(&self, message: Message) {
         let mut inner = self.inner();
-        let mut displaced = 0;
-        if !message.is_awaited() {
+        let is_light = !message.is_awaited();
+        if is_light {
             inner.light += 1;
             inner.light_bytes += message.payload().len();
         }
-        inner.messages.push_back(message);
-        while inner.is_overfull() {
-            inner.drop_oldest_light();
-            displaced += 1;
-        }
-        inner.dropped += displaced;
+        inner.messages.push_back(Waiting { message, is_light });
+        inner.make_room();
         let reader = inner.reader.take();
         drop(inner);
         if let Some(reader) = reader {
             reader.wake();
         }
-        displaced
+    }
+
+    /// The server has lost the session: it does not limit any more what waits here.
+    pub(crate) fn lose_session(&self) {
+        let mut inner = self.inner();
+        let inner = &mut *inner;
+        for waiting in inner.messages.iter_mut().filter(|it| !it.is_light) {
+            waiting.is_light = true;
+            inner.light += 1;
+            inner.light_bytes += waiting.message.payload().len();
+        }
+        inner.make_room();
     }
 
     /// The next message; `None` when there will be none any more.
     pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Message>> {
         let mut inner = self.inner();
-        if let Some(message) = inner.messages.pop_front() {
-            inner.forget(&message);
-            return Poll::Ready(Some(message));
+        if let Some(waiting) = inner.messages.pop_front() {
+            inner.forget(&waiting);
+            return Poll::Ready(Some(waiting.message));
         }
         if inner.end.is_some() {
             return Poll::Ready(None);
@@ -122,8 +137,8 @@ impl Buffer {
             (inner.light, inner.light_bytes) = (0, 0);
             std::mem::take(&mut inner.messages)
         };
-        for message in messages {
-            other.push(message);
+        for waiting in messages {
+            other.push(waiting.message);
         }
     }
 }
@@ -133,17 +148,112 @@ impl Inner {
         self.light > self.light_max || (self.light_bytes > BUFFER_BYTES_MAX && self.light > 1)
     }
 
-    fn drop_oldest_light(&mut self) {
-        let oldest = self.messages.iter().position(|it| !it.is_awaited());
-        if let Some(message) = oldest.and_then(|at| self.messages.remove(at)) {
-            self.forget(&message);
+    fn make_room(&mut self) {
+        while self.is_overfull() {
+            let oldest = self.messages.iter().position(|it| it.is_light);
+            let Some(waiting) = oldest.and_then(|at| self.messages.remove(at)) else {
+                break;
+            };
+            self.forget(&waiting);
+            self.dropped += 1;
         }
     }
 
-    fn forget(&mut self, message: &Message) {
-        if !message.is_awaited() {
+    fn forget(&mut self, waiting: &Waiting) {
+        if waiting.is_light {
             self.light -= 1;
-            self.light_bytes -= message.payload().len();
+            self.light_bytes -= waiting.message.payload().len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use cloudsignal_core::Qos;
+    use cloudsignal_core::client::DeliveryId;
+
+    use super::*;
+    use crate::mail::{Letters, Mail};
+    use crate::message::{Acknowledge, Content, Receipt};
+
+    fn message(payload: impl Into<Bytes>, receipt: Option<Receipt>) -> Message {
+        Message::new(Arc::new(Content {
+            topic: "a".into(),
+            payload: payload.into(),
+            qos: Qos::AtMostOnce,
+            is_retained: false,
+            is_duplicate: false,
+            properties: None,
+            receipt,
+        }))
+    }
+
+    fn kept(payload: &'static str, number: u64, mail: &Arc<Mail>) -> Message {
+        let receipt = Receipt::new(DeliveryId(number), Arc::clone(mail));
+        message(payload, Some(receipt))
+    }
+
+    fn take(buffer: &Buffer) -> Option<String> {
+        let cx = Context::from_waker(Waker::noop());
+        match buffer.poll_next(&cx) {
+            Poll::Ready(Some(message)) => Some(message.text().unwrap().to_owned()),
+            Poll::Ready(None) | Poll::Pending => None,
+        }
+    }
+
+    fn done(mail: &Mail) -> Vec<u64> {
+        let mut letters = Letters::default();
+        mail.collect(&mut letters, &Context::from_waker(Waker::noop()));
+        letters.done.iter().map(|delivery| delivery.0).collect()
+    }
+
+    #[test]
+    fn the_oldest_light_one_makes_room_and_what_is_awaited_stays() {
+        let (buffer, mail) = (Buffer::new(2), Arc::new(Mail::default()));
+        buffer.push(message("0", None));
+        buffer.push(kept("1", 1, &mail));
+        for text in ["2", "3", "4"] {
+            buffer.push(message(text, None));
+        }
+        assert_eq!(buffer.dropped(), 2);
+        let taken: Vec<_> = std::iter::from_fn(|| take(&buffer)).collect();
+        assert_eq!(taken, ["1", "3", "4"]);
+        assert_eq!(done(&mail), [1], "taken and dropped");
+    }
+
+    #[test]
+    fn light_ones_have_a_bound_in_bytes_but_one_always_fits() {
+        let buffer = Buffer::new(usize::MAX);
+        for _ in 0..3 {
+            buffer.push(message(vec![b'x'; BUFFER_BYTES_MAX], None));
+        }
+        assert_eq!(buffer.dropped(), 2);
+        assert!(take(&buffer).is_some() && take(&buffer).is_none());
+    }
+
+    #[test]
+    fn what_belongs_to_a_lost_session_is_light() {
+        let (buffer, mail) = (Buffer::new(2), Arc::new(Mail::default()));
+        for number in 0..5 {
+            buffer.push(kept("x", number, &mail));
+        }
+        assert_eq!(buffer.dropped(), 0);
+        buffer.lose_session();
+        assert_eq!(buffer.dropped(), 3);
+    }
+
+    #[test]
+    fn one_that_is_left_without_a_word_is_not_acknowledged() {
+        let mail = Arc::new(Mail::default());
+        drop(kept("x", 1, &mail).with(Acknowledge::Explicitly));
+        kept("x", 2, &mail).with(Acknowledge::Explicitly).ack();
+        let twice = kept("x", 3, &mail);
+        drop(twice.clone());
+        assert_eq!(done(&mail), [2]);
+        drop(twice);
+        assert_eq!(done(&mail), [3]);
     }
 }

@@ -61,6 +61,9 @@ pub enum PublishError {
     /// The server does not do this.
     #[error("the server does not offer {0}")]
     NotOffered(&'static str),
+    /// The message that it should answer asks for no answer.
+    #[error("the message asks for no answer")]
+    NotAsked,
     /// The client is closed. A message that was accepted before is with the store, if there is one.
     #[error("{}", closed(*.0))]
     Closed(Closed),

@@ -23,6 +23,7 @@
 //! | [`Builder`], [`Client`] | how a client is made, and what it can do |
 //! | [`Publish`], [`Ticket`], [`Payload`], [`Json`] | messages that go out |
 //! | [`Subscribe`], [`Subscription`], [`Message`] | messages that come in |
+//! | [`Publish::ask`], [`Client::answer`] | questions and answers |
 //! | [`State`], [`Event`] | how it is going |
 //! | [`TokenProvider`], [`TokenIssuer`] | where logins come from; how a server makes them for its users |
 //! | [`Store`], [`FileStore`], [`MemoryStore`] | what survives the process |
@@ -49,6 +50,7 @@ mod payload;
 mod promise;
 mod properties;
 mod publish;
+mod request;
 mod state;
 mod store;
 mod subscription;
@@ -63,6 +65,7 @@ pub use issuer::{Grant, IssuedToken, IssuerError, MqttCredentials, Revoke, Token
 pub use message::{Acknowledge, Message};
 pub use payload::{Json, Payload};
 pub use publish::{Publish, Ticket};
+pub use request::RequestError;
 pub use state::{Event, Events, State};
 pub use store::{Change, FileStore, MemoryStore, RecordKey, Store};
 pub use subscription::{Ended, Subscribe, Subscription};
@@ -70,7 +73,7 @@ pub use token::{AskToken, Token, TokenProvider};
 
 pub use cloudsignal_core::client::{
     Closed, Continuity, Lost, Outcome, Patience, Reconnect, SUBSCRIPTIONS_MAX, SubscriptionId, TokenError,
-    TokenReason, Warning,
+    TokenReason, Unanswered, Warning,
 };
 pub use cloudsignal_core::codec::RetainHandling;
 pub use cloudsignal_core::{EncodeError, Qos, ReasonCode, TopicError, Version};

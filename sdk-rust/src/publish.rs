@@ -56,6 +56,20 @@ impl<'a> Publish<'a> {
         }
     }
 
+    /// Where it goes, and what is sent: for questions.
+    pub(crate) fn into_parts(self) -> (&'a Client, Result<(Outgoing, Ticket), PublishError>) {
+        (
+            self.client,
+            self.draft.map(|draft| draft.prepare(Patience::Refuses)),
+        )
+    }
+
+    /// It will not be accepted, for this reason.
+    pub(crate) fn refuse(mut self, error: PublishError) -> Self {
+        self.draft = Err(error);
+        self
+    }
+
     fn draft(mut self, change: impl FnOnce(&mut Draft)) -> Self {
         if let Ok(draft) = &mut self.draft {
             change(draft);

@@ -1,6 +1,7 @@
 //! What handles ask of the driver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -9,6 +10,7 @@ use cloudsignal_core::client::{End, SubscriptionId};
 use cloudsignal_core::codec::RetainHandling;
 use cloudsignal_core::{Qos, TopicFilterBuf, TopicNameBuf};
 
+use super::questions::Reply;
 use crate::buffer::Buffer;
 use crate::error::SubscribeError;
 use crate::promise::Promise;
@@ -57,6 +59,12 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) enum Publishing {
     Message(Outgoing),
+    /// A message that wants an answer. Nobody awaits its outcome.
+    Question {
+        outgoing: Outgoing,
+        patience: Duration,
+        reply: Reply,
+    },
     /// Tell when everything before it is over.
     Flush(oneshot::Sender<()>),
 }

@@ -7,8 +7,11 @@ use std::task::{Context, Poll};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
-use cloudsignal_core::client::{self as core, AskId, Closed, Output, Sink, TokenError, TokenReason, Warning};
+use cloudsignal_core::client::{
+    self as core, AskId, Closed, Continuity, Output, Sink, TokenError, TokenReason, Warning,
+};
 
+use super::questions::Questions;
 use super::receivers::Receivers;
 use super::shelf::Shelf;
 use super::tickets::Tickets;
@@ -23,8 +26,9 @@ pub(super) struct Hands {
     pub(super) shelf: Shelf,
     pub(super) receivers: Receivers,
     pub(super) tickets: Tickets,
+    pub(super) questions: Questions,
     pub(super) provider: Option<Arc<dyn AnyProvider>>,
-    pub(super) questions: JoinSet<(AskId, Result<core::Token, TokenError>)>,
+    pub(super) asked: JoinSet<(AskId, Result<core::Token, TokenError>)>,
     pub(super) states: watch::Sender<State>,
     pub(super) events: broadcast::Sender<Event>,
     /// The machine will do nothing any more.
@@ -43,7 +47,7 @@ impl fmt::Debug for Hands {
 impl Hands {
     fn ask(&mut self, ask: AskId, reason: TokenReason) {
         let provider = self.provider.clone();
-        self.questions.spawn(async move {
+        self.asked.spawn(async move {
             let answer = match provider {
                 Some(provider) => provider.ask(AskToken { reason }).await,
                 None => Err(TokenError::Refused),
@@ -57,7 +61,7 @@ impl Hands {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<(AskId, Result<core::Token, TokenError>)> {
-        while let Poll::Ready(Some(answer)) = self.questions.poll_join_next(cx) {
+        while let Poll::Ready(Some(answer)) = self.asked.poll_join_next(cx) {
             match answer {
                 Ok(answer) => return Poll::Ready(answer),
                 Err(error) => tracing::error!(%error, "the token provider has failed"),
@@ -98,7 +102,8 @@ impl Hands {
 
     /// Everybody hears that it is over.
     pub(super) fn close(&mut self, why: Closed) {
-        self.questions.abort_all();
+        self.asked.abort_all();
+        self.questions.close();
         self.tickets.close(why);
         self.receivers.close(why);
         self.states.send_replace(State::Closed { why });
@@ -118,6 +123,9 @@ impl Sink for Hands {
             Output::State(state) => self.change(state),
             Output::Connected { continuity } => {
                 tracing::info!(?continuity, "connected");
+                if continuity == Continuity::Lost {
+                    self.receivers.lose_session();
+                }
                 self.tell(Event::Connected { continuity });
             }
             Output::Message(message) => self.receivers.deliver(&message),
@@ -126,8 +134,11 @@ impl Sink for Hands {
             Output::Subscribed { id, granted } => self.receivers.granted(id, granted),
             Output::SubscribeRefused { id, reason } => self.receivers.refused(id, reason),
             Output::Unsubscribed { id } => self.receivers.ended(id),
-            // Nobody asks questions through this face yet.
-            Output::Replied { .. } | Output::RequestFailed { .. } => {}
+            Output::Replied { request, message } => {
+                let message = self.receivers.own(&message);
+                self.questions.answered(request, message);
+            }
+            Output::RequestFailed { request, why } => self.questions.failed(request, why),
             Output::Warning(warning) => self.warn(warning),
         }
     }

@@ -9,11 +9,13 @@
 //! | `wires` | connections |
 //! | `receivers` | which subscription gets which message |
 //! | `tickets` | who waits for the outcome of which message |
+//! | `questions` | who waits for the answer to which question |
 //! | `shelf` | the store |
 
 mod command;
 mod hands;
 mod obeying;
+mod questions;
 mod receivers;
 mod shelf;
 mod tickets;
@@ -40,6 +42,7 @@ use crate::token::AnyProvider;
 
 pub(crate) use command::{COMMANDS_MAX, Command, Outgoing, PUBLISHES_MAX, Patience, Publishing, Wanted};
 use hands::Hands;
+use questions::Questions;
 use receivers::Receivers;
 use shelf::{Said, Shelf};
 use tickets::Tickets;
@@ -99,7 +102,8 @@ impl Driver {
             receivers: Receivers::new(Arc::clone(&parts.mail)),
             tickets,
             provider,
-            questions: JoinSet::new(),
+            questions: Questions::default(),
+            asked: JoinSet::new(),
             states: parts.states,
             events: parts.events,
             closed: None,

@@ -1,12 +1,15 @@
 //! What handles ask for, given to the machine.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use cloudsignal_core::client::{self as core, Accepted, End, Outcome, Publication, Wake};
 
-use super::command::{Command, Patience, Publishing, Wanted};
+use super::command::{Command, Outgoing, Patience, Publishing, Wanted};
+use super::questions::Reply;
 use super::{Driver, PUBLISHES_MAX};
 use crate::error::SubscribeError;
+use crate::request::RequestError;
 use crate::subscription::Attached;
 
 impl Driver {
@@ -122,21 +125,20 @@ impl Driver {
     fn publish(&mut self, publishing: Publishing) -> Result<(), Publishing> {
         let outgoing = match publishing {
             Publishing::Message(outgoing) => outgoing,
+            Publishing::Question {
+                outgoing,
+                patience,
+                reply,
+            } => {
+                self.ask(&outgoing, patience, reply);
+                return Ok(());
+            }
             Publishing::Flush(reply) => {
                 self.hands.tickets.flush(reply);
                 return Ok(());
             }
         };
-        let publication = Publication {
-            topic: outgoing.topic.as_ref(),
-            payload: &outgoing.payload,
-            qos: outgoing.qos,
-            retain: outgoing.retain,
-            properties: outgoing
-                .properties
-                .as_ref()
-                .map_or_else(Default::default, |it| it.as_packet()),
-        };
+        let publication = outgoing.publication();
         let now = self.clock.now();
         let accepted = self.machine.publish(&publication, now, &mut self.hands);
         match accepted {
@@ -148,5 +150,38 @@ impl Driver {
             Err(error) => outgoing.promise.end(Err(error.into())),
         }
         Ok(())
+    }
+
+    fn ask(&mut self, outgoing: &Outgoing, patience: Duration, reply: Reply) {
+        let question = outgoing.publication();
+        let now = self.clock.now();
+        let mut asked = self.machine.request(&question, patience, now, &mut self.hands);
+        if asked == Err(core::PublishError::QueueFull) {
+            while let Some(forgotten) = self.hands.questions.take_forgotten() {
+                self.machine.cancel_request(forgotten);
+            }
+            asked = self.machine.request(&question, patience, now, &mut self.hands);
+        }
+        match asked {
+            Ok(id) => self.hands.questions.add(id, reply),
+            Err(error) => {
+                let _nobody_listens = reply.send(Err(RequestError::Publish(error.into())));
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    fn publication(&self) -> Publication<'_> {
+        Publication {
+            topic: self.topic.as_ref(),
+            payload: &self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            properties: self
+                .properties
+                .as_ref()
+                .map_or_else(Default::default, |it| it.as_packet()),
+        }
     }
 }

@@ -97,16 +97,15 @@ impl Receivers {
         }
     }
 
-    /// A message, for those who want it. What nobody hears yet is held if the server waits for its acknowledgement.
-    pub(super) fn deliver(&mut self, arrived: &Arrived<'_>) {
+    /// A message of its own memory.
+    pub(super) fn own(&mut self, arrived: &Arrived<'_>) -> Message {
         if *self.last_topic != *arrived.topic.as_str() {
             self.last_topic = arrived.topic.as_str().into();
         }
         let receipt = arrived
             .delivery
             .map(|delivery| Receipt::new(delivery, Arc::clone(&self.mail)));
-        let is_held = receipt.is_some();
-        let message = Message::new(Arc::new(Content {
+        Message::new(Arc::new(Content {
             topic: Arc::clone(&self.last_topic),
             payload: Bytes::copy_from_slice(arrived.payload),
             qos: arrived.qos,
@@ -114,7 +113,13 @@ impl Receivers {
             is_duplicate: arrived.dup,
             properties: Properties::of_packet(arrived.properties),
             receipt,
-        }));
+        }))
+    }
+
+    /// A message, for those who want it. What nobody hears yet is held if the server waits for its acknowledgement.
+    pub(super) fn deliver(&mut self, arrived: &Arrived<'_>) {
+        let message = self.own(arrived);
+        let is_held = message.is_awaited();
         for id in arrived.subscriptions {
             match self.audiences.get(id) {
                 Some(audience) if !audience.buffers.is_empty() => {
@@ -155,6 +160,15 @@ impl Receivers {
             && let Some(audience) = self.audiences.remove(&id)
         {
             audience.end(Ended::Unsubscribed);
+        }
+    }
+
+    /// The server has lost the session.
+    pub(super) fn lose_session(&mut self) {
+        for audience in self.audiences.values() {
+            let held = audience.held.iter();
+            let buffers = audience.buffers.iter().map(Arc::as_ref).chain(held);
+            buffers.for_each(Buffer::lose_session);
         }
     }
 
