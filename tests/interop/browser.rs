@@ -40,7 +40,7 @@ fn curl(broker: &Broker, path: &str, body: &Value) -> (String, Value) {
 }
 
 /// A new token; `seconds` is its life.
-fn token(broker: &Broker, email: &str, seconds: u32) -> Value {
+pub(crate) fn token(broker: &Broker, email: &str, seconds: u32) -> Value {
     let first_run = broker.first_run();
     let body = json!({
         "organization_id": first_run.org_id,

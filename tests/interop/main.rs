@@ -7,6 +7,7 @@
 //! | [`mosquitto`] | `mosquitto_pub` and `mosquitto_sub` |
 //! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
 //! | [`api`] | publishing and sessions over HTTP, seen by paho-mqtt: `python/api.py` |
+//! | [`package`] | our own browser package, in Node and in Chromium: `js/package/` |
 //! | [`published`] | CloudSignal's published JavaScript client, built outside of this tree: `js/published.mjs` |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
 
@@ -15,5 +16,6 @@ mod browser;
 mod job;
 mod mosquitto;
 mod mqttjs;
+mod package;
 mod paho;
 mod published;

@@ -54,6 +54,17 @@ pub fn node() -> Command {
     installed("node")
 }
 
+/// The folder of our browser package, built.
+#[must_use]
+pub fn browser_package() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../npm");
+    assert!(
+        folder.join("dist/index.js").is_file(),
+        "the browser package is not built: `cargo xtask wasm` builds it"
+    );
+    folder
+}
+
 /// A program of the system.
 #[must_use]
 pub fn installed(name: &str) -> Command {

@@ -49,7 +49,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "wasm",
         arguments: "",
-        summary: "build the browser package, npm/dist, and print its sizes",
+        summary: "build and test the browser package, npm/dist, and print its sizes",
         run: wasm::wasm,
     },
     Command {

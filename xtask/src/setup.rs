@@ -70,6 +70,16 @@ const PROGRAMS: &[Program] = &[
         debian: &["nodejs", "npm"],
         homebrew: "node",
     },
+    Program {
+        name: "chromium",
+        debian: &["chromium"],
+        homebrew: "chromium",
+    },
+    Program {
+        name: "certutil",
+        debian: &["libnss3-tools"],
+        homebrew: "nss",
+    },
 ];
 
 fn install_programs(workspace: &Workspace) -> Result<()> {

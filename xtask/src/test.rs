@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, setup};
+use crate::{check, setup, wasm};
 
 /// Installs, checks and tests. With a filter: only the tests whose names match.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -14,6 +14,9 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     setup::setup_steps(workspace, &mut steps)?;
     if filter.is_empty() {
         check::check_steps(workspace, &mut steps)?;
+    }
+    if filter.is_empty() || !wasm::is_built(workspace) {
+        wasm::wasm_steps(workspace, &mut steps)?;
     }
     // The tests at the greatest distance start the broker as its users do: as a program.
     let build = ["build", "--locked", "-p", "cloudsignal-server"];

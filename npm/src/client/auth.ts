@@ -55,7 +55,7 @@ export class Authenticator {
     this.#ahead = undefined;
     try {
       const [token, came] = await (ahead ?? this.#request(REASONS[detail] ?? "initial"));
-      if (!token) return machine.noToken(question, true);
+      if (!token) return void machine.noToken(question, true);
       this.#previous = token;
       const lifetime = token.expiresIn === undefined ? Infinity : token.expiresIn * 1000 - (performance.now() - came);
       machine.token(question, token.username ?? "", token.password, Math.max(lifetime, 0));

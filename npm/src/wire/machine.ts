@@ -2,6 +2,7 @@
 
 import { EventReader, type EventHandler } from "./events.js";
 import { decode, encode } from "./fields.js";
+import { REFUSED_CLOSED } from "./layout.js";
 import { discard, instantiate, type Exports, type ModuleLoader } from "./module.js";
 
 /** A timer takes no more, milliseconds. */
@@ -132,18 +133,20 @@ export class Machine {
     this.#moment = new Float64Array(buffer, this.#headerAt + 24, 1);
   }
 
-  #call<T>(what: () => T): T {
-    if (this.#hasFault) throw new Error("the client has ended by a fault of the library");
-    let answer: T;
+  /** After a fault nothing happens any more: commands answer that the client is closed. */
+  #call(what: () => number | void): number {
+    if (this.#hasFault) return REFUSED_CLOSED;
+    let answer: number | void;
     try {
+      this.#look(); // Another client may have made the memory grow.
       answer = what();
       this.#look();
     } catch (fault) {
       this.#fail(fault);
-      throw fault;
+      return REFUSED_CLOSED;
     }
     this.#after();
-    return answer;
+    return answer ?? 0;
   }
 
   /** Takes what the call has left, and deals with it unless that is under way further up. */
@@ -182,6 +185,7 @@ export class Machine {
   #ring = (): void => {
     this.#timerAt = Infinity;
     if (this.#hasFault) return;
+    this.#look();
     if (now() < this.#moment[0]!) this.#arm(this.#moment[0]!);
     else this.#call(() => this.#wasm.face_handle_timeout(this.#face, now()));
   };

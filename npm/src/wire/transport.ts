@@ -45,13 +45,13 @@ export class Transport {
     try {
       const opening = this.#dial(reference ? referred(this.#url, reference) : this.#url);
       const socket = opening instanceof Promise ? await opening : opening;
+      socket.onerror = () => {}; // The end follows.
       if (!this.#sockets.has(wire)) return socket.close(); // Hung up meanwhile.
       this.#sockets.set(wire, socket);
       socket.binaryType = "arraybuffer";
       socket.onopen = () => machine.opened(wire);
       socket.onmessage = ({ data }) => machine.received(wire, typeof data === "string" ? TEXT : new Uint8Array(data));
       socket.onclose = gone;
-      socket.onerror = () => {}; // The end follows.
     } catch {
       gone(); // An address that no socket takes.
     }

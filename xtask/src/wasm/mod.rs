@@ -19,6 +19,11 @@ pub(crate) fn wasm(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is a package, of whatever age.
+pub(crate) fn is_built(workspace: &Workspace) -> bool {
+    package::is_built(workspace)
+}
+
 /// Builds the package, as steps of a longer run.
 pub(crate) fn wasm_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     let mut toolchain = Toolchain::find(workspace);
@@ -33,6 +38,7 @@ pub(crate) fn wasm_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()>
         package::install(workspace)
     })?;
     steps.run("browser package", || package::build(workspace))?;
+    steps.run("tests of the browser package", || package::test(workspace))?;
     steps.run("sizes of the browser package", || {
         package::sizes(workspace, &toolchain)
     })

@@ -12,12 +12,20 @@ use crate::workspace::Workspace;
 
 const FOLDER: &str = "npm";
 
+pub(super) fn is_built(workspace: &Workspace) -> bool {
+    workspace.path(FOLDER).join("dist/index.js").is_file()
+}
+
 pub(super) fn install(workspace: &Workspace) -> Result<()> {
     install_npm_packages(workspace, FOLDER)
 }
 
 pub(super) fn build(workspace: &Workspace) -> Result<()> {
     run_command(script(workspace, "build").arg(bound(workspace)))
+}
+
+pub(super) fn test(workspace: &Workspace) -> Result<()> {
+    run_command(&mut script(workspace, "test"))
 }
 
 /// Prints sizes. Only a module that is built as a release is built is held to the limits.

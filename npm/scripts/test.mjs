@@ -1,0 +1,26 @@
+// `node scripts/test.mjs`: checks the types of `test` and runs every test in it. What needs a broker is in the
+// repository's `tests/interop`.
+
+import { execFileSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const OUT = join("generated", "test");
+
+rmSync(OUT, { recursive: true, force: true });
+run(join("node_modules", "typescript", "bin", "tsc"), "-p", "test");
+await build({
+  entryPoints: readdirSync("test").filter((name) => name.endsWith(".test.ts")).map((name) => join("test", name)),
+  outdir: OUT,
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  logLevel: "warning",
+});
+run("--test", "--test-reporter=dot", OUT);
+
+function run(...args) {
+  execFileSync(process.execPath, args, { stdio: "inherit" });
+}
