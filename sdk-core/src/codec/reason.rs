@@ -168,14 +168,22 @@ const PLACES: [u8; 256] = {
     places
 };
 
+/// The reason of each byte. Without their names, which a client need not download to read what it is sent.
+const REASONS: [Option<ReasonCode>; 256] = {
+    let mut reasons = [None; 256];
+    let mut at = 0;
+    while at < NAMES.len() {
+        reasons[NAMES[at].0 as usize] = Some(NAMES[at].0);
+        at += 1;
+    }
+    reasons
+};
+
 impl ReasonCode {
     /// The reason with this number, or `None` when the specification gives it no meaning.
     #[must_use]
     pub const fn from_byte(byte: u8) -> Option<Self> {
-        match PLACES[byte as usize] {
-            0 => None,
-            place => Some(NAMES[place as usize - 1].0),
-        }
+        REASONS[byte as usize]
     }
 
     /// The number on the wire.
