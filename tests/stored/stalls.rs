@@ -14,10 +14,12 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::plan::{Level, Plan};
 use crate::publisher::Pace;
-use crate::{LOAD, PROBE, READERS, come_back, leave_session, probe, publish, start};
+use crate::{PROBE, READERS, come_back, leave_session, probe, publish, start};
 
 /// Clients that publish.
 const PUBLISHERS: usize = 16;
+/// Share of the highest rate, which is measured without readers: they are half of the work and more.
+const LOAD: f64 = 0.3;
 /// How long the highest rate is measured beforehand.
 const FULL_SPEED: Duration = Duration::from_secs(5);
 /// How long a reader is away, and then at work. Readers do not do it at the same time.
