@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
 
 /// Where the last fault was: address and bytes of the file's name, and the line. All 0: there was none.
 static PLACE: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];

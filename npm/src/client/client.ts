@@ -119,7 +119,6 @@ export class Client {
     if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.close(forget));
     else this.#setState({ kind: "closed", why: "caller" });
     this.#receivers.finish();
-    this.#outcomes.fail(new CloudSignalError("closed", "the client was closed before the outcome was known"));
   }
 
   /** Publishes. Rejected when the message is not accepted at all; otherwise what became of it. */
@@ -242,7 +241,6 @@ export class Client {
       this.#transport.hangUpAll();
       this.#stopWaking?.();
       this.#setState({ kind: "closed", why: "fault" });
-      this.#outcomes.fail(error);
       this.#receivers.finish(error);
     },
   };
@@ -286,6 +284,7 @@ export class Client {
 
   #setState(next: State): void {
     this.#state = next;
+    if (next.kind === "closed" && (next.why === "caller" || next.why === "fault")) this.#outcomes.finish();
     this.#emitter.emit("state", next);
   }
 }

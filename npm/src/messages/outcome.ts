@@ -1,4 +1,4 @@
-import { CloudSignalError, refusal } from "../client/error.js";
+import { refusal } from "../client/error.js";
 
 /** What became of a published message. */
 export type Outcome =
@@ -12,7 +12,10 @@ export type Outcome =
   | { readonly kind: "rejected"; readonly reason: number }
   /** Its lifetime was over before it could be sent. */
   | { readonly kind: "expired" }
-  /** QoS 2: it was on its way when the server lost the session. To send it again might make two of it. */
+  /**
+   * Nobody will know: the client was closed meanwhile, or, at QoS 2, the server has lost the session while it was on its
+   * way. It may have arrived; to send it again might make two of it.
+   */
   | { readonly kind: "indeterminate" };
 
 export const SENT: Outcome = Object.freeze({ kind: "sent" });
@@ -33,32 +36,26 @@ export function outcome(detail: number, reason: number): Outcome {
   }
 }
 
-/** A message whose outcome is awaited. */
-interface Waiting {
-  resolve(outcome: Outcome): void;
-  reject(error: unknown): void;
-}
-
 /** The published messages whose outcome is not known. The machine's queue bounds them. */
 export class Outcomes {
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Map<number, (outcome: Outcome) => void>();
 
   /** Awaits what becomes of what the machine has answered to `publish`. */
   expect(answer: number): Promise<Outcome> {
     if (answer < 0) return Promise.reject(refusal(answer));
     if (answer === 0) return Promise.resolve(SENT);
-    return new Promise((resolve, reject) => this.#waiting.set(answer, { resolve, reject }));
+    return new Promise((resolve) => this.#waiting.set(answer, resolve));
   }
 
   settle(id: number, result: Outcome): void {
-    const waiting = this.#waiting.get(id);
+    const resolve = this.#waiting.get(id);
     this.#waiting.delete(id);
-    waiting?.resolve(result);
+    resolve?.(result);
   }
 
   /** Nobody will tell any more. */
-  fail(why: CloudSignalError): void {
-    for (const { reject } of this.#waiting.values()) reject(why);
+  finish(): void {
+    for (const resolve of this.#waiting.values()) resolve({ kind: "indeterminate" });
     this.#waiting.clear();
   }
 }
