@@ -8,5 +8,6 @@ export const ENTRIES = [
   { name: "index", platform: "browser" },
   { name: "inline", platform: "browser" },
   { name: "slim", platform: "browser" },
+  { name: "store", platform: "browser" },
   { name: "node", platform: "node", external: ["ws"] },
 ];

@@ -220,8 +220,12 @@ export class Client {
     this.#authenticator?.begin();
     let machine: Machine | CloudSignalError;
     try {
+      const { store } = this.#options;
+      const reading = store?.load();
       machine = await Machine.open(this.#platform.load, encodeOptions(this.#options), this.#handler);
+      await reading;
       this.#machine = machine;
+      store?.attach(machine);
       this.#stopWaking = onWake(() => this.#machine?.wake());
       machine.connect();
     } catch (error) {
@@ -245,13 +249,20 @@ export class Client {
     },
   };
 
-  #onEvent({ kind, detail, code, number, body }: Event): void {
+  #onEvent(event: Event): void {
+    const { kind, detail, code, number, body } = event;
     const machine = this.#machine!;
     switch (kind) {
       case at.SEND:
         return this.#transport.send(number, body);
       case at.PUBLISHED:
         return this.#outcomes.settle(number, outcome(detail, code));
+      case at.STORED:
+        return void (this.#state.kind !== "connected" && this.#outcomes.queued(number));
+      case at.PUT:
+      case at.DELETE:
+      case at.SYNC:
+        return this.#options.store?.onEvent(event);
       case at.DIAL:
         return void this.#transport.open(machine, number, detail === 1 ? decode(body) : "");
       case at.HANGUP:

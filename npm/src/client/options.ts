@@ -1,6 +1,7 @@
 import type { Auth } from "./auth.js";
 import type { Codec } from "../messages/codec.js";
 import type { Qos } from "../messages/message.js";
+import type { Store } from "../store/store.js";
 import { encode, FieldWriter } from "../wire/fields.js";
 import * as at from "../wire/layout.js";
 
@@ -41,6 +42,8 @@ export interface ClientOptions {
   queueBytes?: number;
   /** The longest pauses between attempts to connect, milliseconds: the first, and any. Defaults: 500 and 30 000. */
   reconnect?: { first?: number; max?: number };
+  /** What survives the page: see `@cloudsignal/client/store`. Default: nothing. */
+  store?: Store;
   /** How data is written and read where nothing else is said. Default: JSON. */
   codec?: Codec<any>;
 }
@@ -66,6 +69,7 @@ export function encodeOptions(options: ClientOptions): Uint8Array {
   number(at.OPTION_QUEUE_BYTES, options.queueBytes);
   number(at.OPTION_RECONNECT_FIRST, options.reconnect?.first);
   number(at.OPTION_RECONNECT_MAX, options.reconnect?.max);
+  if (options.store) list.text(at.OPTION_DURABLE, "");
   if (options.will) encodeWill(options.will, list);
   return list.finish();
 }

@@ -53,6 +53,12 @@ export class Outcomes {
     resolve?.(result);
   }
 
+  /** It is in the store: nobody has to wait for the connection. */
+  queued(id: number): void {
+    const resolve = this.#waiting.get(id);
+    resolve?.({ kind: "queued", done: new Promise((done) => this.#waiting.set(id, done)) });
+  }
+
   /** Nobody will tell any more. */
   finish(): void {
     for (const resolve of this.#waiting.values()) resolve({ kind: "indeterminate" });

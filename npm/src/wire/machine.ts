@@ -73,6 +73,8 @@ export class Machine {
   wake = () => this.#call(() => this.#wasm.face_handle_wake(this.#face, now()));
   noToken = (ask: number, refused: boolean) => this.#call(() => this.#wasm.face_handle_no_token(this.#face, ask, Number(refused), now()));
   unsubscribe = (id: number) => this.#call(() => this.#wasm.face_unsubscribe(this.#face, id, now()));
+  stored = (ticket: number) => this.#call(() => this.#wasm.face_handle_stored(this.#face, ticket, now()));
+  storeFailed = () => this.#call(() => this.#wasm.face_handle_store_failed(this.#face, now()));
   acknowledge = (delivery: number) => this.#call(() => this.#wasm.face_acknowledge(this.#face, delivery, now()));
 
   received(wire: number, frame: Uint8Array): void {
@@ -91,6 +93,14 @@ export class Machine {
       room.set(name);
       room.set(secret, name.length);
       this.#wasm.face_handle_token(this.#face, ask, name.length, name.length + secret.length, lifetime, now());
+    });
+  }
+
+  /** Answers 0 when the record is of no use. */
+  restore(kind: number, number: number, record: Uint8Array): number {
+    return this.#call(() => {
+      this.#room(record.length).set(record);
+      return this.#wasm.face_restore(this.#face, kind, number, record.length);
     });
   }
 

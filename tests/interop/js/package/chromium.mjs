@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { chromium } from "playwright-core";
+import { runReload } from "./reload.mjs";
 
 const TYPES = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
 
@@ -16,6 +17,7 @@ const job = JSON.parse(await text(process.stdin));
 const FILES = {
   "/scenarios.mjs": "scenarios.mjs",
   "/client/index.js": "node_modules/@cloudsignal/client/dist/index.js",
+  "/client/store.js": "node_modules/@cloudsignal/client/dist/store.js",
   "/client/inline.js": "node_modules/@cloudsignal/client/dist/inline.js",
   "/client/cloudsignal.wasm": "node_modules/@cloudsignal/client/dist/cloudsignal.wasm",
 };
@@ -47,11 +49,13 @@ async function open(home, caFile, server) {
     env: { ...process.env, HOME: home },
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage"],
   });
-  const page = await browser.newPage();
+  const context = await browser.newContext();
+  const page = await context.newPage();
   page.on("pageerror", (error) => console.error(error));
   page.on("console", (message) => console.error(message.text()));
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  return { browser, page };
+  const address = `http://127.0.0.1:${server.address().port}/`;
+  await page.goto(address);
+  return { browser, context, page, address };
 }
 
 /** Without the authority there must be no connection: what is shown below is then worth something. */
@@ -73,7 +77,7 @@ async function distrusts(server) {
 
 const server = await serve();
 await distrusts(server);
-const { browser, page } = await open(join(job.project, "home"), job.ca_file, server);
+const { browser, context, page, address } = await open(join(job.project, "home"), job.ca_file, server);
 await page.exposeFunction("tell", (outcome) => console.log(JSON.stringify(outcome)));
 await page.evaluate(async (job) => {
   const { run } = await import("/scenarios.mjs");
@@ -82,5 +86,6 @@ await page.evaluate(async (job) => {
   const inline = (outcome) => tell({ ...outcome, scenario: `${outcome.scenario}_inline` });
   await run({ ...job, place: "inline", versions: ["5"] }, await import("/client/inline.js"), inline);
 }, job);
+await runReload(context, address, job, (outcome) => console.log(JSON.stringify(outcome)));
 await browser.close();
 server.close();
