@@ -12,10 +12,8 @@ use crate::error::PublishError;
 /// How far a message is. It only goes forward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// On its way to the driver.
-    Offered,
-    /// In the queue.
-    Accepted,
+    /// On its way.
+    Sent,
     /// Safe in the store.
     Stored,
     /// Over.
@@ -38,7 +36,7 @@ pub(crate) struct Awaited(Arc<Shared>);
 
 pub(crate) fn promise() -> (Promise, Awaited) {
     let shared = Arc::new(Shared {
-        progress: Mutex::new(Progress::Offered),
+        progress: Mutex::new(Progress::Sent),
         listener: AtomicWaker::new(),
     });
     (Promise(Arc::clone(&shared)), Awaited(shared))
@@ -51,8 +49,7 @@ impl Shared {
 
     fn advance(&self, to: Progress) {
         let mut progress = self.progress();
-        let is_over = matches!(*progress, Progress::Ended(_));
-        if is_over || (*progress == Progress::Stored && to == Progress::Accepted) {
+        if matches!(*progress, Progress::Ended(_)) {
             return;
         }
         *progress = to;
@@ -62,10 +59,6 @@ impl Shared {
 }
 
 impl Promise {
-    pub(crate) fn accepted(&self) {
-        self.0.advance(Progress::Accepted);
-    }
-
     pub(crate) fn stored(&self) {
         self.0.advance(Progress::Stored);
     }
@@ -107,17 +100,16 @@ mod tests {
     async fn a_listener_hears_of_each_step_and_the_end_is_final() {
         let (promise, mut awaited) = promise();
         let listening = tokio::spawn(async move {
-            let accepted = poll_fn(|cx| awaited.poll(cx, |at| *at != Progress::Offered)).await;
+            let stored = poll_fn(|cx| awaited.poll(cx, |at| *at != Progress::Sent)).await;
             let end = poll_fn(|cx| awaited.poll(cx, |_| false)).await;
-            (accepted, end, awaited)
+            (stored, end, awaited)
         });
         tokio::task::yield_now().await;
         promise.stored();
-        promise.accepted();
         tokio::task::yield_now().await;
         promise.end(Ok(Outcome::Acknowledged(ReasonCode::Success)));
-        let (accepted, end, _) = listening.await.unwrap();
-        assert_eq!(accepted, Progress::Stored);
+        let (stored, end, _) = listening.await.unwrap();
+        assert_eq!(stored, Progress::Stored);
         assert_eq!(
             end,
             Progress::Ended(Ok(Outcome::Acknowledged(ReasonCode::Success)))

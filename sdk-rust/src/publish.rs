@@ -129,29 +129,25 @@ impl<'a> Publish<'a> {
         self
     }
 
-    /// Puts it into the queue to the server, and waits only until it is there: while the queue is full. What becomes of it
-    /// says the [`Ticket`].
+    /// Puts it on its way to the queue, and waits only while there is no room. What becomes of it says the [`Ticket`], also
+    /// when the server would not take it: too large, or not offered.
     ///
-    /// Dropping the future before it is done publishes nothing, or, when it was just accepted, publishes as promised.
+    /// Dropping the future before it is done publishes nothing.
     ///
     /// # Errors
-    /// Why it is not accepted.
+    /// What is wrong with the message itself, or that the client is closed.
     pub async fn send(self) -> Result<Ticket, PublishError> {
-        let (outgoing, mut ticket) = self.draft?.prepare(Patience::Waits);
+        let (outgoing, ticket) = self.draft?.prepare(Patience::Waits);
         let publishing = Publishing::Message(outgoing);
         let is_taken = self.client.publishes().send(publishing).await;
         is_taken.map_err(|_| PublishError::Closed(self.client.closed()))?;
-        let past_the_door = |progress: &Progress| *progress != Progress::Offered;
-        match poll_fn(|cx| ticket.awaited.poll(cx, past_the_door)).await {
-            Progress::Ended(Err(error)) => Err(self.client.why(error)),
-            Progress::Offered | Progress::Accepted | Progress::Stored | Progress::Ended(Ok(_)) => Ok(ticket),
-        }
+        Ok(ticket)
     }
 
-    /// The same without waiting at all. The ticket also says whether it is accepted.
+    /// The same without waiting at all, here or in the queue: the ticket says so when the queue is full.
     ///
     /// # Errors
-    /// [`PublishError::QueueFull`], and why it cannot be published at all.
+    /// The same, and [`PublishError::QueueFull`] when even the way there is.
     pub fn try_send(self) -> Result<Ticket, PublishError> {
         let (outgoing, ticket) = self.draft?.prepare(Patience::Refuses);
         let publishing = Publishing::Message(outgoing);
@@ -206,7 +202,7 @@ impl Ticket {
         let is_stored = |progress: &Progress| *progress == Progress::Stored;
         match poll_fn(|cx| self.awaited.poll(cx, is_stored)).await {
             Progress::Ended(Err(error)) => Err(error),
-            Progress::Offered | Progress::Accepted | Progress::Stored | Progress::Ended(Ok(_)) => Ok(()),
+            Progress::Sent | Progress::Stored | Progress::Ended(Ok(_)) => Ok(()),
         }
     }
 }
@@ -217,9 +213,7 @@ impl Future for Ticket {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.awaited.poll(cx, |_| false) {
             Poll::Ready(Progress::Ended(end)) => Poll::Ready(end),
-            Poll::Ready(Progress::Offered | Progress::Accepted | Progress::Stored) | Poll::Pending => {
-                Poll::Pending
-            }
+            Poll::Ready(Progress::Sent | Progress::Stored) | Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
 //! | [`exchange`] | publishing and subscribing |
+//! | [`offline`] | what is published while there is no connection |
 //! | [`requests`] | questions and answers |
 //! | [`killed`] | a process with a file store, killed again and again |
 //! | [`loss`] | resets, restarts and renewals under traffic; [`tally`] counts, [`proxy`] cuts |
@@ -12,6 +13,7 @@
 mod exchange;
 mod killed;
 mod loss;
+mod offline;
 mod proxy;
 mod requests;
 mod tally;

@@ -38,8 +38,7 @@ impl Driver {
             }
             Poll::Ready(None) => {
                 // Nobody holds the client any more.
-                self.machine
-                    .close(End::KeepSession, self.clock.now(), &mut self.hands);
+                self.close(End::KeepSession);
                 true
             }
         }
@@ -66,9 +65,22 @@ impl Driver {
             Command::Wake => self.machine.handle_wake(Wake::Now, now, &mut self.hands),
             Command::Close { end, reply } => {
                 self.closing.push(reply);
-                self.machine.close(end, now, &mut self.hands);
+                self.close(end);
             }
         }
+    }
+
+    /// What callers have sent before is published before: into the store, and on the connection if there is one.
+    fn close(&mut self, end: End) {
+        self.publishes.close();
+        while let Ok(last) = self.publishes.try_recv() {
+            self.waiting.push_back(last);
+        }
+        while let Some(next) = self.waiting.pop_front() {
+            // One for which there is no room is dropped, and with it its promise.
+            let _closed = self.publish(next);
+        }
+        self.machine.close(end, self.clock.now(), &mut self.hands);
     }
 
     /// The receiver is there before SUBSCRIBE leaves: nothing is written before the end of the round.

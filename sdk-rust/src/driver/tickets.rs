@@ -46,7 +46,6 @@ impl Tickets {
             promise.end(Ok(outcome));
             return;
         }
-        promise.accepted();
         self.entries.push_back(Entry {
             id,
             promise: Some(promise),
