@@ -1,15 +1,13 @@
-//! One organization under test, and around it what the shell does in production: turns, tickets, connection
-//! numbers, outboxes. Every call into the organization passes through [`Host::call`] and [`Host::finish`], which
-//! judge it.
+//! One organization under test, and around it what the shell does in production: connection numbers, outboxes. Every
+//! call into the organization passes through [`Host::call`] and [`Host::finish`], which judge it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use cloudsignal_broker::change::Change;
 use cloudsignal_broker::counters::Counters;
 use cloudsignal_broker::sink::DropReason;
-use cloudsignal_broker::{CloseCause, ConnId, Limits, Org, OrgId, Policy, Ticket};
-use cloudsignal_core::codec::ReasonCode;
-use cloudsignal_core::{Instant, TopicName};
+use cloudsignal_broker::{CloseCause, ConnId, Limits, Org, OrgId, Policy};
+use cloudsignal_core::Instant;
 
 use crate::crash::Survival;
 use crate::disk::Disk;
@@ -21,7 +19,6 @@ use crate::model::session::Session;
 use crate::reading::Reading;
 use crate::recorder::{Effect, Recorder};
 use crate::scene::Scene;
-use crate::settings::TOPICS;
 use crate::shelf::Shelf;
 
 /// Every connection of the run.
@@ -44,7 +41,7 @@ pub(crate) struct Host {
     /// Tokens that the organization wants to be checked.
     pub(crate) asked: Vec<(ConnId, Vec<u8>)>,
     /// Changes of the turn at work.
-    turn: Vec<Change>,
+    pub(crate) turn: Vec<Change>,
     /// Groups that wait for the store.
     pub(crate) sealed: VecDeque<(u64, Vec<Change>)>,
     /// The ticket of the turn at work.
@@ -74,8 +71,8 @@ pub(crate) struct Called {
     pub(crate) effects: Vec<Effect>,
     pub(crate) counted: Counters,
     pub(crate) before: BTreeMap<String, Session>,
-    first_due: usize,
-    first_group: usize,
+    pub(crate) first_due: usize,
+    pub(crate) first_group: usize,
 }
 
 impl Called {
@@ -150,20 +147,6 @@ impl Host {
         }
     }
 
-    /// The ticket that a reply to this call waits for. Nothing is promised about messages that left a queue.
-    pub(crate) fn ticket(&self, called: &Called) -> Option<u64> {
-        called
-            .changes()
-            .find(|change| is_promise(change))
-            .map(|_| self.open_ticket)
-    }
-
-    /// As [`Host::ticket`], for a reply that does not wait for the session itself.
-    pub(crate) fn ticket_beside_session(&self, called: &Called) -> Option<u64> {
-        let promises = |change: &&Change| is_promise(change) && !matches!(change, Change::Session { .. });
-        called.changes().find(promises).map(|_| self.open_ticket)
-    }
-
     /// Judges what a call did, and does it.
     pub(crate) fn finish(&mut self, called: Called, links: &mut Links, scene: &mut Scene) {
         self.publish_wills(&called, scene);
@@ -193,143 +176,6 @@ impl Host {
         }
         self.check_sessions(scene);
         self.check_retained(scene);
-    }
-
-    /// Where a topic may have lost its retained message, no subscription waits for one.
-    fn forget_lost_retained(&mut self) {
-        for (topic, kept) in &self.model.retained {
-            if kept.now.contains(&None) {
-                self.ledger.forget_retained(topic);
-            }
-        }
-    }
-
-    /// When the broker counted a message that found a full queue, it was one of those that this call routed, or one
-    /// that was handed over in a shared group. At the end no more may be missing than were counted.
-    fn note_full_queues(&mut self, called: &Called) {
-        if !called.has_dropped(&self.org, DropReason::QueueFull) {
-            return;
-        }
-        for due in &mut self.ledger.dues[called.first_due..] {
-            due.may_be_dropped = true;
-        }
-        for due in &mut self.ledger.groups {
-            due.may_be_dropped = true;
-        }
-    }
-
-    /// What is owed to a session that outlives its connection must have been given to the store.
-    fn check_queued(&self, called: &Called, scene: &mut Scene) {
-        let queued: BTreeSet<(&str, Option<usize>)> = called
-            .changes()
-            .filter_map(|change| {
-                let Change::Queued { session, message, .. } = change else {
-                    return None;
-                };
-                Some((&*session.client_id, scene.number_of(message.payload())))
-            })
-            .collect();
-        for due in &self.ledger.dues[called.first_due..] {
-            let session = self.model.by_key(due.session).filter(|s| s.is_persistent());
-            let Some(session) = session.filter(|_| due.is_owed && !due.may_be_dropped) else {
-                continue;
-            };
-            let is_queued = queued.contains(&(session.who.client_id.as_str(), Some(due.number)));
-            scene
-                .verdict
-                .require(is_queued, || format!("changes: nothing was stored for {due:?}"));
-        }
-        for due in &self.ledger.groups[called.first_group..] {
-            let mut members = called
-                .before
-                .values()
-                .filter(|session| session.subscriptions.contains_key(&due.filter));
-            let needs_store = due.is_owed && !due.may_be_dropped && members.all(Session::is_persistent);
-            let is_queued = queued.iter().any(|(_, number)| *number == Some(due.number));
-            scene.verdict.require(!needs_store || is_queued, || {
-                format!("changes: nothing was stored for {due:?}")
-            });
-        }
-    }
-
-    fn check_closes(&self, called: &Called, scene: &mut Scene) {
-        let mut observed: Vec<_> = called
-            .effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Close(conn, cause) => Some((*conn, *cause)),
-                Effect::Send(..)
-                | Effect::Verify(..)
-                | Effect::Store(_)
-                | Effect::Fetch(_)
-                | Effect::Connected { .. } => None,
-            })
-            .collect();
-        let mut expected = self.model.events.closes.clone();
-        for (conn, cause) in &mut expected {
-            // When both are due, the broker may name either.
-            let either = self.model.events.either.contains(conn);
-            let ended = CloseCause::Server(ReasonCode::MaximumConnectTime);
-            if either && observed.contains(&(*conn, ended)) {
-                *cause = ended;
-            }
-        }
-        observed.sort_by_key(|(conn, _)| *conn);
-        expected.sort_by_key(|(conn, _)| *conn);
-        scene.verdict.require(observed == expected, || {
-            format!("closes: {observed:?} were closed, due were {expected:?}")
-        });
-    }
-
-    fn keep_change(&mut self, change: Change, scene: &mut Scene) {
-        match &change {
-            Change::Queued {
-                session,
-                order,
-                message,
-                packet_id,
-                terms,
-            } => {
-                let number = scene.number_of(message.payload());
-                scene.log.note(format_args!(
-                    "org {}: queued for {}: {number:?}, {}, order {order}, packet id {packet_id:?}",
-                    self.number,
-                    session.client_id,
-                    message.number()
-                ));
-                let key = self
-                    .model
-                    .sessions
-                    .get(&*session.client_id)
-                    .map(|session| session.key);
-                if let (Some(key), Some(number), Some(_)) = (key, number, packet_id.filter(|_| terms.retain))
-                {
-                    let topic = message.topic().as_str();
-                    let ends = self.model.retained_ends(topic, number);
-                    self.ledger.step_begun(key, topic, number, &ends);
-                }
-            }
-            Change::Settled { session, order, .. } => scene.log.note(format_args!(
-                "org {}: settled for {}: order {order}",
-                self.number, session.client_id
-            )),
-            Change::SessionEnded { session } => scene.log.note(format_args!(
-                "org {}: the session of {} ended",
-                self.number, session.client_id
-            )),
-            Change::Session { .. }
-            | Change::Subscribed { .. }
-            | Change::Unsubscribed { .. }
-            | Change::Will { .. }
-            | Change::WillGone { .. }
-            | Change::Sent { .. }
-            | Change::Released { .. }
-            | Change::Received { .. }
-            | Change::Completed { .. }
-            | Change::Retained { .. }
-            | Change::RetainedCleared { .. } => {}
-        }
-        self.turn.push(change);
     }
 
     fn send(&mut self, conn: ConnId, bytes: &[u8], links: &mut Links, scene: &mut Scene) {
@@ -391,136 +237,5 @@ impl Host {
         link.tap.releases.clear();
         self.ledger
             .link_ended(link.number, link.tap.session, &self.model, scene.now);
-    }
-
-    /// The sessions are those that the model has.
-    pub(crate) fn check_sessions(&self, scene: &mut Scene) {
-        let actual: BTreeMap<_, _> = self
-            .org
-            .sessions()
-            .map(|view| {
-                let facts = (view.connected, view.expiry_secs, view.subscriptions);
-                (view.client_id, facts)
-            })
-            .collect();
-        let expected: BTreeMap<_, _> = self
-            .model
-            .sessions
-            .iter()
-            .map(|(client_id, session)| {
-                let facts = (
-                    session.conn.is_some(),
-                    session.expiry_secs,
-                    session.subscriptions.len(),
-                );
-                (client_id.as_str(), facts)
-            })
-            .collect();
-        scene.verdict.require(actual == expected, || {
-            format!("sessions: they are {actual:?}, due are {expected:?}")
-        });
-    }
-
-    /// The retained messages are the last accepted ones.
-    pub(crate) fn check_retained(&mut self, scene: &mut Scene) {
-        for topic in TOPICS {
-            let name = TopicName::parse(topic).expect("invariant: a topic of the run");
-            let actual = self
-                .org
-                .retained(name)
-                .and_then(|message| scene.number_of(message.payload()));
-            let may_be = self.model.may_be_retained(topic);
-            let found = may_be.iter().find(|keep| keep.map(|keep| keep.number) == actual);
-            let Some(found) = found else {
-                return scene
-                    .verdict
-                    .fail(|| format!("retained: {topic} has {actual:?}, due is {may_be:?}"));
-            };
-            if let Some(kept) = self.model.retained.get_mut(*topic) {
-                kept.now = vec![*found];
-            }
-        }
-    }
-
-    /// A turn ends.
-    pub(crate) fn seal(&mut self, scene: &mut Scene) {
-        let sealed = self.org.seal();
-        let is_right = match sealed {
-            Some(ticket) => ticket.0 == self.open_ticket && !self.turn.is_empty(),
-            None => self.turn.is_empty(),
-        };
-        scene.verdict.require(is_right, || {
-            format!(
-                "tickets: {sealed:?} was sealed, due is {} with {} changes",
-                self.open_ticket,
-                self.turn.len()
-            )
-        });
-        if sealed.is_some() {
-            self.sealed
-                .push_back((self.open_ticket, std::mem::take(&mut self.turn)));
-            if let Some(survival) = &mut self.survival {
-                survival.sealed(self.open_ticket, &self.model, &self.ledger.windows);
-            }
-            self.open_ticket += 1;
-        }
-    }
-
-    /// The process has died: what was under way to the store is lost, and tickets begin anew.
-    pub(crate) fn forget_turn(&mut self) {
-        self.turn.clear();
-        self.sealed.clear();
-        (self.open_ticket, self.stored) = (1, 0);
-        self.conns.clear();
-        self.asked.clear();
-        self.reading = Reading::default();
-        self.recorder = Recorder::default();
-        self.before.clear();
-        self.sent_at.clear();
-    }
-
-    /// The store has caught up with some of the groups, at most `groups`.
-    pub(crate) fn store(&mut self, groups: usize, links: &mut Links, scene: &mut Scene) {
-        for _ in 0..groups {
-            let Some((ticket, changes)) = self.sealed.pop_front() else {
-                break;
-            };
-            for change in &changes {
-                self.shelf.apply(change, scene);
-                self.write(change, scene);
-            }
-            self.stored = ticket;
-            if let Some(survival) = &mut self.survival {
-                survival.stored(ticket);
-            }
-        }
-        let mut stored = self.stored;
-        if scene.fault == Some(Fault::StoredTooEarly) && scene.random.chance(20) {
-            stored = self.open_ticket - 1;
-        }
-        scene
-            .log
-            .note(format_args!("org {}: stored up to {stored}", self.number));
-        let now = scene.now;
-        let called = self.call(|org, sink| org.handle_stored(Ticket(stored), now, sink));
-        self.finish(called, links, scene);
-    }
-}
-
-/// Whether somebody may be told only once the change is stored.
-const fn is_promise(change: &Change) -> bool {
-    match change {
-        Change::Settled { .. } | Change::Sent { .. } | Change::Will { .. } | Change::WillGone { .. } => false,
-        // When its connection ends, nobody is told.
-        Change::Session { ends_at, .. } => ends_at.is_none(),
-        Change::Subscribed { owes_retained, .. } => *owes_retained,
-        Change::SessionEnded { .. }
-        | Change::Unsubscribed { .. }
-        | Change::Queued { .. }
-        | Change::Released { .. }
-        | Change::Received { .. }
-        | Change::Completed { .. }
-        | Change::Retained { .. }
-        | Change::RetainedCleared { .. } => true,
     }
 }

@@ -10,7 +10,8 @@
 //! | [`world`], [`healing`] | a run and its end |
 //! | [`net`], [`link`] | the wires |
 //! | [`client`] | a correct client that does random things |
-//! | [`host`], [`inbound`], [`accepting`], [`outbound`], [`admin`], [`recorder`] | the organization under test, and every way in and out |
+//! | [`host`], [`inbound`], [`accepting`], [`outbound`], [`admin`], [`recorder`], [`storing`] | the organization under test, and every way in and out |
+//! | [`judging`] | what each call must have done |
 //! | [`model`], [`ledger`], [`shelf`] | the judge: what must be, what is owed, what is stored |
 //! | [`reading`] | queues that are read from the store |
 //! | [`crash`], [`disk`] | the process dies and is started again from what was stored |
@@ -35,6 +36,7 @@ mod faults;
 mod healing;
 mod host;
 mod inbound;
+mod judging;
 mod ledger;
 mod link;
 mod log;
@@ -47,6 +49,7 @@ mod scene;
 mod settings;
 mod shelf;
 mod steps;
+mod storing;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
