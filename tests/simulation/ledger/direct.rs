@@ -28,6 +28,8 @@ pub(crate) struct Due {
     pub(crate) may_be_dropped: bool,
     /// Whether it was sent; not known of one that [is flagged](Due::is_flagged).
     pub(crate) sent: bool,
+    /// Whether it was ever sent, perhaps before a crash.
+    pub(crate) has_left: bool,
     /// The ticket under which the broker got the last acknowledgement of it.
     pub(crate) done: Option<u64>,
     /// Whether the broker must have dropped it from the queue.

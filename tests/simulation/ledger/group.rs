@@ -87,9 +87,9 @@ impl GroupDue {
         self.ticket = 0;
         let was_sent = self.holders.len();
         self.holders.retain(|holder| {
-            // At QoS 2 it was stored who gets it before it was sent.
-            let is_stored = holder.ticket <= stored || holder.qos == Qos::ExactlyOnce;
-            is_stored && restored.contains(&holder.session)
+            // At QoS 2 it was stored who gets it, and that nobody else does, before it was sent.
+            let is_stored = holder.ticket <= stored && restored.contains(&holder.session);
+            is_stored || holder.qos == Qos::ExactlyOnce
         });
         self.may_repeat |= self.holders.len() < was_sent;
         for holder in &mut self.holders {

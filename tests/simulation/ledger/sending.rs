@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cloudsignal_core::codec::Publish;
 use cloudsignal_core::{Instant, Qos};
 
+use super::direct::Due;
 use super::flagged::{Flagged, Place};
 use super::group::Holder;
 use super::window::InFlight;
@@ -51,7 +52,9 @@ impl Sent<'_> {
     /// Whether what the packet says about its lifetime fits a message that ends then.
     fn may_expire_at(&self, expires_at: Instant, now: Instant) -> bool {
         let left = secs_left(expires_at, now);
-        left != Some(0) && (!self.is_v5 || self.packet.properties.message_expiry_secs == left)
+        // What has left once is sent again although it has expired.
+        let is_in_time = left != Some(0) || self.packet.dup;
+        is_in_time && (!self.is_v5 || self.packet.properties.message_expiry_secs == left)
     }
 }
 
@@ -103,10 +106,20 @@ impl Ledger {
         claim
     }
 
-    fn find_direct(&mut self, sent: &Sent<'_>, fit: Fit, scene: &Scene) -> Option<Claim> {
+    fn find_direct(&mut self, sent: &Sent<'_>, fit: Fit, scene: &mut Scene) -> Option<Claim> {
         let direct = self.fitting_direct(sent, fit, scene);
         let at = direct.into_iter().find(|&at| !self.dues[at].is_flagged())?;
-        self.dues[at].sent = true;
+        let due = &mut self.dues[at];
+        let is_known = matches!(sent.tag, Tag::Number(_));
+        let hides = is_known && due.has_left && !sent.packet.dup;
+        (due.sent, due.has_left) = (true, true);
+        scene.verdict.require(!hides, || {
+            format!(
+                "sent twice: {} was sent {:?} again without DUP",
+                who(sent),
+                sent.tag
+            )
+        });
         Some(Claim::Direct(at))
     }
 
@@ -128,7 +141,8 @@ impl Ledger {
         };
         // A message may have been accepted twice, and what was accepted first been dropped.
         let mut fitting: Vec<usize> = open.filter(|&at| fit == Fit::Bad || !is_bad(at)).collect();
-        fitting.sort_by_key(|&at| (is_bad(at), self.dues[at].index));
+        let is_other = |due: &Due| due.has_left != sent.packet.dup;
+        fitting.sort_by_key(|&at| (is_bad(at), is_other(&self.dues[at]), self.dues[at].index));
         fitting
     }
 
@@ -288,34 +302,15 @@ impl Ledger {
         });
     }
 
-    /// After a crash a message of QoS 1 that may have been sent has DUP, under any packet id. When the same message was
-    /// accepted more than once, that may be the id of another one of them.
-    fn begun_anew(&mut self, sent: &Sent<'_>, packet_id: u16, scene: &mut Scene) -> Option<Claim> {
-        let is_unsent = |at: &usize| self.groups[*at].is_owed && self.groups[*at].holders.is_empty();
-        let waits_in_group = self
-            .groups_of
-            .get(&sent.tag)
-            .is_some_and(|same| same.iter().any(is_unsent));
-        let direct = self.find_direct(sent, Fit::Good, scene);
-        let claim = match direct {
-            Some(claim) => claim,
-            None if waits_in_group => self.find_group(sent, scene)?,
-            None => return None,
-        };
-        self.check_order(sent, &claim, scene);
-        self.open_window(sent, packet_id, &claim, scene);
-        Some(claim)
-    }
-
     /// With DUP: only what was sent on an earlier connection and not acknowledged, in the original order.
     /// [MQTT-4.4.0-1] [MQTT-4.6.0-1]
     fn repeated(&mut self, sent: &Sent<'_>, scene: &mut Scene) -> Claim {
         let key = sent.session.key;
         let packet_id = sent.packet.packet_id.map_or(0, std::num::NonZeroU16::get);
         if self.restored.contains(&key) {
-            // It had its packet id when the broker died, and may not have left.
+            // It may not have left when the broker died, or is sent under another packet id now.
             let entry = self.windows.get(key, packet_id);
-            if entry.is_none_or(|entry| entry.may_be_forgotten && entry.tag != sent.tag) {
+            if entry.is_none_or(|entry| entry.may_be_forgotten) {
                 return self.first(sent, scene);
             }
         }
@@ -329,18 +324,10 @@ impl Ledger {
             });
             return Claim::None;
         };
-        if entry.may_be_forgotten
-            && let Some(claim) = self.begun_anew(sent, packet_id, scene)
-        {
-            return claim;
-        }
-        let Some(entry) = self.windows.get(key, packet_id) else {
-            return Claim::None;
-        };
         let claim = entry.claim.clone();
         let is_same = entry.tag == sent.tag && entry.qos == sent.packet.qos;
         // After a crash what was sent at QoS 1 has another packet id, and is new to the judge.
-        let may_be_late = entry.may_be_forgotten || self.restored.contains(&key);
+        let may_be_late = self.restored.contains(&key);
         let is_sound = is_same && !entry.is_released && entry.link != sent.link;
         let entry = entry.clone();
         scene.verdict.require(is_sound, || {

@@ -105,6 +105,7 @@ impl Model {
             ticket: 0,
             may_be_dropped: false,
             sent: false,
+            has_left: false,
             done: None,
             is_void: false,
             received: 0,
