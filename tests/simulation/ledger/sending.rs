@@ -165,7 +165,15 @@ impl Ledger {
             let due = &self.groups[at];
             let is_refused = due.refusal(|link| ended.contains(&link)).is_some();
             let is_other = !sent.may_expire_at(due.expires_at, scene.now);
-            (is_refused, is_other, !due.is_owed, due.holder().is_some())
+            // The same message may have been accepted twice, and what came first be gone.
+            let is_late = due.may_have_expired(scene.now);
+            (
+                is_refused,
+                is_other,
+                is_late,
+                !due.is_owed,
+                due.holder().is_some(),
+            )
         });
         let at = *candidates.first()?;
         let due = &mut self.groups[at];
