@@ -1,6 +1,6 @@
 // What every entry of the package has beside `createClient`.
 
-export { Client, type ClientEvents, type PublishOptions } from "./client/client.js";
+export { Client, type ClientEvents, type PublishOptions, type RequestOptions } from "./client/client.js";
 export type { Auth, Token, TokenReason, TokenRequest } from "./client/auth.js";
 export { CloudSignalError, type ErrorCode } from "./client/error.js";
 export type { ClientOptions, Will } from "./client/options.js";

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use cloudsignal_core::ReasonCode;
 use cloudsignal_core::client::{
-    Closed, Continuity, Key, Lost, Message, Outcome, Output, Server, State, TokenReason, Warning,
+    Closed, Continuity, Key, Lost, Message, Outcome, Output, Server, State, TokenReason, Unanswered, Warning,
 };
 
 use crate::desk::millis;
@@ -23,7 +23,11 @@ struct Head {
 /// Adds one output. JavaScript counts in `f64`, which holds the names of nine quadrillion messages.
 pub(crate) fn write(output: &Output<'_>, topics: &mut Topics, out: &mut Vec<u8>) {
     match output {
-        Output::Message(message) => write_message(message, topics, out),
+        Output::Message(message) => {
+            let delivery = message.delivery.map_or(0, |delivery| delivery.0);
+            write_message(message, 0, delivery, topics, out);
+        }
+        Output::Replied { request, message } => write_message(message, at::REPLY, request.0, topics, out),
         Output::Send { wire, bytes } => put(out, head(at::SEND, wire.0.into()), bytes),
         Output::Put { key, record } => put(out, of_key(at::PUT, *key), record),
         Output::Delete { key } => put(out, of_key(at::DELETE, *key), &[]),
@@ -74,8 +78,11 @@ pub(crate) fn write(output: &Output<'_>, topics: &mut Topics, out: &mut Vec<u8>)
             put(out, Head { code, ..head }, &[]);
         }
         Output::Unsubscribed { id } => put(out, head(at::UNSUBSCRIBED, id.0.into()), &[]),
-        // Nobody asks questions through this face yet.
-        Output::Replied { .. } | Output::RequestFailed { .. } => {}
+        Output::RequestFailed { request, why } => {
+            let (detail, code) = of_unanswered(*why);
+            let head = head(at::REQUEST_FAILED, request.0 as f64);
+            put(out, Head { detail, code, ..head }, &[]);
+        }
         Output::Warning(warning) => put(out, of_warning(*warning), &[]),
     }
 }
@@ -158,6 +165,16 @@ fn of_outcome(outcome: Outcome) -> (u8, u16) {
     }
 }
 
+fn of_unanswered(why: Unanswered) -> (u8, u16) {
+    match why {
+        Unanswered::TimedOut => (0, 0),
+        Unanswered::NobodyListens => (1, 0),
+        Unanswered::Refused(reason) => (2, reason.byte().into()),
+        Unanswered::Closed => (3, 0),
+        Unanswered::Indeterminate => (4, 0),
+    }
+}
+
 fn of_warning(warning: Warning) -> Head {
     let (detail, number) = match warning {
         Warning::TokenNotRenewed => (0, 0.0),
@@ -189,7 +206,8 @@ fn size(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-fn write_message(message: &Message<'_>, topics: &mut Topics, out: &mut Vec<u8>) {
+/// `name` is that of the delivery or, with [`REPLY`](at::REPLY) among the flags, of the question.
+fn write_message(message: &Message<'_>, flags: u8, name: u64, topics: &mut Topics, out: &mut Vec<u8>) {
     let topic = message.topic.as_str();
     let (slot, is_known) = topics.place(topic);
     let topic = if is_known { "" } else { topic };
@@ -197,12 +215,13 @@ fn write_message(message: &Message<'_>, topics: &mut Topics, out: &mut Vec<u8>) 
     let start = out.len();
     let head = Head {
         kind: at::MESSAGE,
-        detail: message.qos.bits()
+        detail: flags
+            | message.qos.bits()
             | flag(message.retain, at::RETAIN)
             | flag(message.dup, at::DUP)
             | flag(!is_known, at::HAS_TOPIC),
         code: slot,
-        number: message.delivery.map_or(0.0, |delivery| delivery.0 as f64),
+        number: name as f64,
     };
     begin(out, head, 0);
     // Topics end at 65 535 bytes, and a message has no more receivers than a list of that length names.

@@ -132,9 +132,7 @@ impl Face {
             let token = Token {
                 username: text(username).filter(|it| !it.is_empty()).map(Into::into),
                 password: password.into(),
-                lifetime: lifetime
-                    .is_finite()
-                    .then(|| Duration::from_micros((lifetime * MICROS) as u64)),
+                lifetime: lifetime.is_finite().then(|| span(lifetime)),
             };
             client.handle_token(AskId(ask), Ok(token), moment(now), out);
         });
@@ -157,23 +155,25 @@ impl Face {
         self.call(|client, _, out| client.handle_store_failed(moment(now), out));
     }
 
-    /// Input: topic, payload, properties. Answers 0 when it is sent, a publish id, or a refusal.
+    /// Input: topic, payload, properties. Answers 0 when it is sent, a publish id, or a refusal. With `patience`,
+    /// milliseconds and not 0, it is a question that has to be answered within that time; a request id is answered then.
     pub fn publish(
         &mut self,
         topic_bytes: u32,
         payload_bytes: u32,
         properties_bytes: u32,
         flags: u8,
+        patience: f64,
         now: f64,
     ) -> f64 {
         self.desk.begin();
         let lengths = [topic_bytes, payload_bytes, properties_bytes];
-        let answer = self.try_publish(lengths, flags, moment(now));
+        let answer = self.try_publish(lengths, flags, span(patience), moment(now));
         self.desk.end(self.client.poll_timeout());
         answer
     }
 
-    fn try_publish(&mut self, lengths: [u32; 3], flags: u8, now: Instant) -> f64 {
+    fn try_publish(&mut self, lengths: [u32; 3], flags: u8, patience: Duration, now: Instant) -> f64 {
         let mut rest = self.desk.input.as_slice();
         let mut parts = [&[][..]; 3];
         for (part, bytes) in parts.iter_mut().zip(lengths) {
@@ -195,9 +195,20 @@ impl Face {
             retain: flags & at::RETAIN != 0,
             properties,
         };
-        match self.client.publish(&publication, now, &mut self.desk.outgoing) {
-            Ok(client::Accepted::Sent) => 0.0,
-            Ok(client::Accepted::Queued(id)) => id.0 as f64,
+        let (client, out) = (&mut self.client, &mut self.desk.outgoing);
+        let accepted = if patience == Duration::ZERO {
+            client
+                .publish(&publication, now, out)
+                .map(|accepted| match accepted {
+                    client::Accepted::Sent => 0,
+                    client::Accepted::Queued(id) => id.0,
+                })
+        } else {
+            let asked = client.request(&publication, patience, now, out);
+            asked.map(|id| id.0)
+        };
+        match accepted {
+            Ok(name) => name as f64,
             Err(PublishError::QueueFull) => at::REFUSED_FULL,
             Err(PublishError::TooLarge { .. }) => at::REFUSED_TOO_LARGE,
             Err(PublishError::NotOffered(_)) => at::REFUSED_NOT_OFFERED,
@@ -276,6 +287,11 @@ impl Face {
 
 /// Microseconds in a millisecond.
 const MICROS: f64 = 1_000.0;
+
+/// A time of JavaScript's. What is no number is none.
+fn span(millis: f64) -> Duration {
+    Duration::from_micros((millis * MICROS) as u64)
+}
 
 /// A moment of JavaScript's. What is no number is the origin.
 fn moment(millis: f64) -> Instant {

@@ -22,13 +22,14 @@
 //! | SYNC | | | ticket | |
 //! | STATE | 0 idle, 1 connecting, 2 connected, 3 waiting, 4 suspended, 5 closed | why + 256 × reason code | next try, ms | |
 //! | CONNECTED | 0 new, 1 resumed, 2 adopted, 3 lost | | | |
-//! | MESSAGE | flags | slot of the topic | delivery; 0: nothing to acknowledge | below |
+//! | MESSAGE | flags | slot of the topic | delivery, 0: nothing to acknowledge; of a reply: request id | below |
 //! | STORED | | | publish id | |
 //! | PUBLISHED | 0 acknowledged, 1 rejected, 2 expired, 3 sent, 4 indeterminate | reason code | publish id | |
 //! | SUBSCRIBED | granted QoS | | subscription | |
 //! | SUBSCRIBE_REFUSED | | reason code | subscription | |
 //! | UNSUBSCRIBED | | | subscription | |
 //! | WARNING | 0 not renewed, 1 no renewal in band, 2 unclaimed, 3 old protocol, 4 store failed | | subscription | |
+//! | REQUEST_FAILED | 0 timed out, 1 nobody listens, 2 refused, 3 closed, 4 indeterminate | reason code | request id | |
 //!
 //! Why a client waits: 0 network, 1 silence, 2 server, 3 nonsense, 4 token. Why it is closed: 0 by caller, 1 refused,
 //! 2 taken over, 3 token refused.
@@ -64,6 +65,7 @@ pub const SUBSCRIBED: u8 = 13;
 pub const SUBSCRIBE_REFUSED: u8 = 14;
 pub const UNSUBSCRIBED: u8 = 15;
 pub const WARNING: u8 = 16;
+pub const REQUEST_FAILED: u8 = 17;
 
 /// Flags of a message, and of a publication: its QoS.
 pub const QOS: u8 = 3;
@@ -73,6 +75,8 @@ pub const RETAIN: u8 = 4;
 pub const DUP: u8 = 8;
 /// Flags of a message: the text of its topic is there.
 pub const HAS_TOPIC: u8 = 16;
+/// Flags of a message: it answers a question, and is acknowledged.
+pub const REPLY: u8 = 32;
 
 /// Slots for topics; messages with another slot are not remembered.
 pub const TOPIC_SLOTS: u16 = 1024;

@@ -51,6 +51,8 @@ fn events(bytes: &[u8]) -> Vec<Event<'_>> {
 struct World {
     face: Face,
     now: f64,
+    /// Of what is published: not 0, and it is a question.
+    patience: f64,
 }
 
 /// CONNACK of MQTT 5: no session, success, no properties.
@@ -65,6 +67,7 @@ impl World {
         let mut world = Self {
             face: Face::new(),
             now: 0.0,
+            patience: 0.0,
         };
         assert!(world.configure(&list));
         world
@@ -105,7 +108,8 @@ impl World {
         self.input(&[topic, payload, properties]);
         let [topic, payload, properties] =
             [topic, payload, properties].map(|part| u32::try_from(part.len()).unwrap());
-        self.face.publish(topic, payload, properties, flags, self.now)
+        self.face
+            .publish(topic, payload, properties, flags, self.patience, self.now)
     }
 
     fn subscribe(&mut self, filter: &[u8]) -> f64 {
@@ -242,4 +246,34 @@ fn goodbye_comes_before_the_end() {
     world.face.suspend(1.0);
     let kinds: Vec<_> = world.events().iter().map(|event| event.0).collect();
     assert_eq!(kinds, [at::SEND, at::HANGUP, at::STATE]);
+}
+
+#[test]
+fn a_question_ends_with_its_answer_or_with_why_there_is_none() {
+    let mut world = World::connected();
+    world.patience = 1_000.0;
+    let [answered, open] = [b"1", b"2"].map(|payload| world.publish(b"ask", payload, &[], 0));
+    assert!(answered > 0.0 && open > 0.0 && answered != open);
+    // PUBLISH for subscription 1: that correlation, and the payload "y".
+    let correlation = (answered as u64).to_be_bytes();
+    let reply = [
+        &b"\x30\x12\x00\x01r\x0D\x0B\x01\x09\x00\x08"[..],
+        &correlation,
+        b"y",
+    ]
+    .concat();
+    world.receive(&reply);
+    let got = world.events();
+    let [(at::MESSAGE, flags, _, request, body)] = got.as_slice() else {
+        panic!("{got:?}")
+    };
+    assert_eq!((*flags, *request), (at::REPLY | at::HAS_TOPIC, answered));
+    assert_eq!(body[4..8], [1, 0, 0, 0]);
+    world.now = 1_001.0;
+    world.face.handle_timeout(world.now);
+    let failed = world.events();
+    assert!(
+        failed.contains(&(at::REQUEST_FAILED, 0, 0, open, &[][..])),
+        "{failed:?}"
+    );
 }

@@ -5,9 +5,10 @@ import { encodeOptions, type ClientOptions } from "./options.js";
 import { continuity, state, warning, type Continuity, type State, type Warning } from "./state.js";
 import { onWake } from "./wake.js";
 import { json, type Codec } from "../messages/codec.js";
-import type { Qos } from "../messages/message.js";
+import type { Message, Qos } from "../messages/message.js";
 import { outcome, Outcomes, type Outcome } from "../messages/outcome.js";
 import { writeProperties, type Properties } from "../messages/properties.js";
+import { Questions } from "../messages/questions.js";
 import { Receivers } from "../messages/receivers.js";
 import { Subscription, type SubscribeOptions } from "../messages/subscription.js";
 import { route, type Params } from "../topics/pattern.js";
@@ -30,6 +31,14 @@ export interface PublishOptions extends Properties {
   signal?: AbortSignal;
 }
 
+/** How to ask. QoS is at least 1; where to answer, and how to know the answer, is said by the client. */
+export interface RequestOptions<T> extends PublishOptions {
+  /** How long an answer is awaited, milliseconds; nobody hears the question later. Default: 10 000. */
+  timeoutMs?: number;
+  /** How the question is written and the answer is read. Default: the client's. */
+  codec?: Codec<T>;
+}
+
 /** What a client tells. */
 export interface ClientEvents extends Record<string, unknown> {
   /** It does something else now. */
@@ -48,6 +57,8 @@ export interface Platform {
 
 /** QoS 0 is refused while so much waits in the socket, bytes. */
 const UNSENT_BYTES_MAX = 16 << 20;
+/** So long an answer is awaited, unless something else is said. */
+const REQUEST_MILLIS = 10_000;
 /** So many topics are kept encoded. */
 const TOPICS_MAX = 1024;
 
@@ -57,6 +68,7 @@ export class Client {
   readonly #platform: Platform;
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #outcomes = new Outcomes();
+  readonly #questions = new Questions();
   readonly #transport: Transport;
   readonly #receivers = new Receivers((delivery) => this.#machine?.acknowledge(delivery));
   readonly #authenticator: Authenticator | undefined;
@@ -123,6 +135,27 @@ export class Client {
 
   /** Publishes. Rejected when the message is not accepted at all; otherwise what became of it. */
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Outcome> {
+    return this.#send(topic, data, options, 0, (answer) => this.#outcomes.expect(answer));
+  }
+
+  /**
+   * Asks whoever listens there, and gives the answer. Rejected with `timeout`, or at once with `nobody` where nobody
+   * listens. MQTT 5 only; 1 000 questions may be open.
+   */
+  request<T = unknown>(topic: string, data: unknown, options: RequestOptions<T> = {}): Promise<Message<T>> {
+    const codec = options.codec ?? this.#codec;
+    return this.#send(topic, data, options, options.timeoutMs ?? REQUEST_MILLIS, (answer) => this.#questions.expect(answer, codec));
+  }
+
+  /** Answers a question that has arrived, as a publication of its own. */
+  reply(question: Message, data: unknown, options: PublishOptions = {}): Promise<Outcome> {
+    const { responseTopic, correlation } = question.properties;
+    if (!responseTopic) return Promise.reject(refusal(at.REFUSED_TOPIC));
+    return this.publish(responseTopic, data, correlation ? { ...options, correlation } : options);
+  }
+
+  /** `wait` gives what becomes of the machine's answer. */
+  #send<T>(topic: string, data: unknown, options: PublishOptions, patience: number, wait: (answer: number) => Promise<T>): Promise<T> {
     const qos = options.qos ?? 1;
     let payload: Uint8Array;
     try {
@@ -132,9 +165,9 @@ export class Client {
     }
     const flags = qos | (options.retain ? at.RETAIN : 0);
     const properties = writeProperties(options);
-    const send = (machine: Machine): Promise<Outcome> => {
-      if (qos === 0 && this.#transport.unsent > UNSENT_BYTES_MAX) return Promise.reject(refusal(at.REFUSED_FULL));
-      return this.#outcomes.expect(machine.publish(this.#encoded(topic), payload, properties, flags));
+    const send = (machine: Machine): Promise<T> => {
+      const isFull = qos === 0 && this.#transport.unsent > UNSENT_BYTES_MAX;
+      return wait(isFull ? at.REFUSED_FULL : machine.publish(this.#encoded(topic), payload, properties, flags, patience));
     };
     const sent = this.#machine ? send(this.#machine) : this.#promise(send);
     return options.signal ? abortable(sent, options.signal) : sent;
@@ -238,7 +271,10 @@ export class Client {
   }
 
   readonly #handler: MachineHandler = {
-    onMessage: (message: RawMessage) => this.#receivers.onMessage(message),
+    onMessage: (message: RawMessage) => {
+      if (message.flags & at.REPLY) this.#questions.answer(message);
+      else this.#receivers.onMessage(message);
+    },
     onEvent: (event: Event) => this.#onEvent(event),
     onFault: () => {
       const error = new CloudSignalError("fault", "the client has ended by a fault of the library");
@@ -257,8 +293,10 @@ export class Client {
         return this.#transport.send(number, body);
       case at.PUBLISHED:
         return this.#outcomes.settle(number, outcome(detail, code));
+      case at.REQUEST_FAILED:
+        return this.#questions.fail(number, detail, code);
       case at.STORED:
-        return void (this.#state.kind !== "connected" && this.#outcomes.queued(number));
+        return this.#outcomes.stored(number, this.#state.kind === "connected");
       case at.PUT:
       case at.DELETE:
       case at.SYNC:
@@ -295,7 +333,12 @@ export class Client {
 
   #setState(next: State): void {
     this.#state = next;
-    if (next.kind === "closed" && (next.why === "caller" || next.why === "fault")) this.#outcomes.finish();
+    if (next.kind === "closed") {
+      const { why, reason } = next;
+      const isFinal = why === "caller" || why === "fault";
+      this.#outcomes.finish(isFinal ? undefined : (isKept) => new CloudSignalError("closed", `the client was closed: ${why}`, reason, isKept));
+      if (why === "fault") this.#questions.finish();
+    }
     this.#emitter.emit("state", next);
   }
 }

@@ -12,8 +12,14 @@ export type ErrorCode =
   | "closed"
   /** It is no topic, or no topic filter. */
   | "topic"
-  /** The server has refused the subscription. */
+  /** The server has refused the subscription, or the question. */
   | "refused"
+  /** Nobody has answered the question in time. */
+  | "timeout"
+  /** Nobody listens where the question was asked. */
+  | "nobody"
+  /** The server has lost the session while the question was open. */
+  | "indeterminate"
   /** The library has a fault. */
   | "fault";
 
@@ -26,6 +32,11 @@ export class CloudSignalError extends Error {
     message: string,
     /** The server's reason code, where there is one. */
     readonly reason?: number,
+    /**
+     * Of a message that waited when the client was closed for good, and not by the application: whether it is in the
+     * store, from which it goes out when a client with that store connects. What is not goes out if this one does.
+     */
+    readonly kept?: boolean,
   ) {
     super(message);
   }

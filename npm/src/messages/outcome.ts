@@ -13,7 +13,7 @@ export type Outcome =
   /** Its lifetime was over before it could be sent. */
   | { readonly kind: "expired" }
   /**
-   * Nobody will know: the client was closed meanwhile, or, at QoS 2, the server has lost the session while it was on its
+   * Nobody will know: the application has closed the client meanwhile, or, at QoS 2, the server has lost the session while it was on its
    * way. It may have arrived; to send it again might make two of it.
    */
   | { readonly kind: "indeterminate" };
@@ -36,32 +36,42 @@ export function outcome(detail: number, reason: number): Outcome {
   }
 }
 
+/** Somebody who waits, and whether the message is in the store. */
+type Waiting = [resolve: (outcome: Outcome) => void, reject: (why: unknown) => void, isKept: boolean];
+
 /** The published messages whose outcome is not known. The machine's queue bounds them. */
 export class Outcomes {
-  readonly #waiting = new Map<number, (outcome: Outcome) => void>();
+  readonly #waiting = new Map<number, Waiting>();
 
   /** Awaits what becomes of what the machine has answered to `publish`. */
-  expect(answer: number): Promise<Outcome> {
+  expect(answer: number, isKept = false): Promise<Outcome> {
     if (answer < 0) return Promise.reject(refusal(answer));
     if (answer === 0) return Promise.resolve(SENT);
-    return new Promise((resolve) => this.#waiting.set(answer, resolve));
+    return new Promise((resolve, reject) => this.#waiting.set(answer, [resolve, reject, isKept]));
   }
 
   settle(id: number, result: Outcome): void {
-    const resolve = this.#waiting.get(id);
+    this.#waiting.get(id)?.[0](result);
     this.#waiting.delete(id);
-    resolve?.(result);
   }
 
-  /** It is in the store: nobody has to wait for the connection. */
-  queued(id: number): void {
-    const resolve = this.#waiting.get(id);
-    resolve?.({ kind: "queued", done: new Promise((done) => this.#waiting.set(id, done)) });
+  /** It is in the store: while there is no connection, nobody has to wait for one. */
+  stored(id: number, isConnected: boolean): void {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    waiting[2] = true;
+    if (isConnected) return;
+    const done = this.expect(id, true);
+    done.catch(() => {}); // Whoever was told that it is kept need not wait for it.
+    waiting[0]({ kind: "queued", done });
   }
 
-  /** Nobody will tell any more. */
-  finish(): void {
-    for (const resolve of this.#waiting.values()) resolve({ kind: "indeterminate" });
+  /** Nobody will tell any more, for this reason unless the application wanted it so. */
+  finish(why?: (isKept: boolean) => Error): void {
+    for (const [resolve, reject, isKept] of this.#waiting.values()) {
+      if (why) reject(why(isKept));
+      else resolve({ kind: "indeterminate" });
+    }
     this.#waiting.clear();
   }
 }

@@ -36,7 +36,8 @@ export interface SubscriptionOwner {
   warn(warning: Warning): void;
 }
 
-class Received<T, P> implements Message<T, P> {
+/** @internal A message as the application sees it. */
+export class Received<T, P> implements Message<T, P> {
   #delivery: Delivery | undefined;
 
   constructor(

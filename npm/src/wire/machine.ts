@@ -104,15 +104,18 @@ export class Machine {
     });
   }
 
-  /** Answers 0 when it is sent, a publish id, or a refusal. */
-  publish(topic: Uint8Array, payload: Uint8Array, properties: Uint8Array, flags: number): number {
+  /**
+   * Answers 0 when it is sent, a publish id, or a refusal. With `patience`, milliseconds, it is a question, and a
+   * request id is answered.
+   */
+  publish(topic: Uint8Array, payload: Uint8Array, properties: Uint8Array, flags: number, patience: number): number {
     return this.#call(() => {
       const head = topic.length + payload.length;
       const room = this.#room(head + properties.length);
       room.set(topic);
       room.set(payload, topic.length);
       room.set(properties, head);
-      return this.#wasm.face_publish(this.#face, topic.length, payload.length, properties.length, flags, now());
+      return this.#wasm.face_publish(this.#face, topic.length, payload.length, properties.length, flags, patience, now());
     });
   }
 

@@ -287,8 +287,49 @@ export const scenarios = [
       const closed = state(client, "closed");
       const publishing = client.publish(world.topic("x"), 1);
       same((await closed).why, "token_refused", "why");
+      const { code, kept } = await error("publish", publishing);
+      same([code, kept], ["closed", false], "what was queued");
+    },
+  },
+  {
+    name: "what_waits_when_the_application_closes_is_indeterminate",
+    versions: ALL,
+    async run(world) {
+      const client = world.client();
+      client.suspend();
+      const publishing = client.publish(world.topic("x"), 1);
+      client.connect();
+      client.suspend();
       client.close();
       same(await within("outcome", publishing), { kind: "indeterminate" }, "what was queued");
+    },
+  },
+  {
+    name: "questions_have_answers",
+    versions: ["5"],
+    async run(world) {
+      const [asker, answerer] = [world.client(), world.client()];
+      const questions = answerer.subscribe(world.topic(":what"));
+      await within("SUBACK", questions.ready);
+      questions.on((question) => question.data !== "silence" && answerer.reply(question, [question.params.what, question.data]));
+      const answers = await within("answers", Promise.all([1, 2].map((number) => asker.request(world.topic("add"), number))));
+      same(answers.map(({ data }) => data), [["add", 1], ["add", 2]], "answers");
+      const late = await error("answer", asker.request(world.topic("add"), "silence", { timeoutMs: 50 }));
+      same([late.code, late instanceof world.library.CloudSignalError], ["timeout", true], "without an answer");
+      same((await error("answer", asker.request(world.topic("a/b"), 1))).code, "nobody", "without a listener");
+      const stopped = asker.request(world.topic("add"), "silence", { signal: AbortSignal.abort(new Error("enough")) });
+      same((await error("answer", stopped)).message, "enough", "reason");
+      same((await error("reply", asker.reply(answers[0], 1))).code, "topic", "an answer to an answer");
+      const open = error("answer", asker.request(world.topic("add"), "silence"));
+      asker.close();
+      same((await open).code, "closed", "after the end");
+    },
+  },
+  {
+    name: "there_are_no_questions_before_mqtt_5",
+    versions: ["3.1.1"],
+    async run(world) {
+      same((await error("answer", world.client().request(world.topic("x"), 1))).code, "not_offered", "code");
     },
   },
   {
