@@ -27,7 +27,7 @@ run(wasmOpt, join(bound, "glue_bg.wasm"), "-o", MODULE, "-O1", "--strip-debug", 
 copyFileSync(MODULE, join("generated", "module.wasm"));
 run(join("node_modules", "typescript", "bin", "tsc"), "-p", ".");
 
-for (const { name, platform, external } of ENTRIES) {
+for (const { name, platform, external, keepsNames } of ENTRIES) {
   const outfile = `dist/${name}.js`;
   await build({
     entryPoints: [`src/${name}.ts`],
@@ -38,7 +38,7 @@ for (const { name, platform, external } of ENTRIES) {
     target: "es2022",
     platform,
     external,
-    mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
+    ...(keepsNames ? {} : { mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`) }),
     loader: { ".wasm": "binary" },
     logLevel: "warning",
   });

@@ -3,12 +3,13 @@
 /** The module, as the browser downloads it. */
 export const MODULE = "dist/cloudsignal.wasm";
 
-/** Each is one source file and one file of the package. */
+/** Each is one source file and one file of the package. One that keeps its names has none of `INTERNAL`, or has it outside. */
 export const ENTRIES = [
   { name: "index", platform: "browser" },
   { name: "inline", platform: "browser" },
   { name: "slim", platform: "browser" },
   { name: "store", platform: "browser" },
+  { name: "server", platform: "neutral", keepsNames: true },
   { name: "node", platform: "node", external: ["ws"] },
 ];
 

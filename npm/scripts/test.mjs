@@ -17,6 +17,7 @@ await build({
   bundle: true,
   format: "esm",
   platform: "node",
+  packages: "external",
   logLevel: "warning",
 });
 run("--test", "--test-reporter=dot", OUT);

@@ -35,7 +35,7 @@ fn project() -> TempDir {
     let unpacked = programs::run_with_input(unpack, "");
     assert!(unpacked.status.success(), "{unpacked:?}");
     let scripts = programs::interop_folder().join("js");
-    for script in ["node.mjs", "scenarios.mjs"] {
+    for script in ["issuer.mjs", "node.mjs", "scenarios.mjs"] {
         fs::copy(scripts.join("package").join(script), project.path().join(script)).expect("a script");
     }
     let sockets = "node_modules/ws";
@@ -44,10 +44,10 @@ fn project() -> TempDir {
 }
 
 /// Node in that project; it trusts the broker's authority beside those that it knows.
-fn node(project: &Path, ca_file: &Path, flags: &[&str]) -> Command {
+fn node(project: &Path, script: &str, ca_file: &Path, flags: &[&str]) -> Command {
     let mut node = programs::node();
     node.args(flags)
-        .arg(project.join("node.mjs"))
+        .arg(project.join(script))
         .env("NODE_EXTRA_CA_CERTS", ca_file);
     node
 }
@@ -73,7 +73,8 @@ fn world() -> (TempDir, Broker, Value) {
 
 fn run_in_node(flags: &[&str], has_websocket: bool) {
     let (project, broker, mut more) = world();
-    let node = node(project.path(), broker.first_run().ca_file.as_ref(), flags);
+    let ca_file = broker.first_run().ca_file;
+    let node = node(project.path(), "node.mjs", &ca_file, flags);
     more["has_websocket"] = has_websocket.into();
     job::run_against(&broker, node, Listener::Wss, SCENARIOS_MIN, more);
 }
@@ -86,6 +87,18 @@ fn package_in_node_with_the_sockets_of_ws() {
 #[test]
 fn package_in_node_with_its_own_sockets() {
     run_in_node(&["--experimental-websocket"], true);
+}
+
+/// Every scenario of `js/package/issuer.mjs`.
+const ISSUER_SCENARIOS: usize = 4;
+
+#[test]
+fn package_on_a_server_that_makes_tokens() {
+    let (project, broker, mut more) = world();
+    let first_run = broker.first_run();
+    let node = node(project.path(), "issuer.mjs", &first_run.ca_file, &[]);
+    more["secret_key"] = first_run.secret_key.into();
+    job::run_against(&broker, node, Listener::Wss, ISSUER_SCENARIOS, more);
 }
 
 #[test]
