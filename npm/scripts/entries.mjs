@@ -9,6 +9,8 @@ export const ENTRIES = [
   { name: "inline", platform: "browser" },
   { name: "slim", platform: "browser" },
   { name: "store", platform: "browser" },
+  { name: "presence", platform: "neutral", keepsNames: true },
+  { name: "react", platform: "neutral", external: ["react"], keepsNames: true },
   { name: "server", platform: "neutral", keepsNames: true },
   { name: "node", platform: "node", external: ["ws"] },
 ];

@@ -103,6 +103,16 @@ export class Client {
     return this.#machine?.clientId ?? this.#options.clientId ?? "";
   }
 
+  /** @internal What it was made with. */
+  get options(): ClientOptions {
+    return this.#options;
+  }
+
+  /** @internal Calls back while something can still be published before it says goodbye. Answers how to stop. */
+  onLeaving(listener: () => void): () => void {
+    return this.#emitter.on("leaving", listener);
+  }
+
   /** Listens. Answers how to stop. */
   on<Name extends "state" | "connected" | "warning">(
     name: Name,
@@ -120,11 +130,13 @@ export class Client {
 
   /** Disconnects; the session stays, and `connect` goes on with it. */
   suspend(): void {
+    this.#emitter.emit("leaving", undefined);
     if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.suspend());
   }
 
   /** Disconnects for good. With `forget` the server forgets the session, too. Subscriptions end. */
   close({ forget = false }: { forget?: boolean } = {}): void {
+    this.#emitter.emit("leaving", undefined);
     this.#authenticator?.end();
     this.#stopWaking?.();
     this.#stopWaking = undefined;

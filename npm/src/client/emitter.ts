@@ -22,7 +22,8 @@ export class Emitter<Events extends Record<string, unknown>> {
   }
 }
 
-function reportUncaught(error: unknown): void {
+/** Lets an error of the application be seen, while whoever has called it goes on. */
+export function reportUncaught(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });

@@ -1,0 +1,118 @@
+import type { Client } from "../client/client.js";
+import type { Will } from "../client/options.js";
+import type { Codec } from "../messages/codec.js";
+import { optional } from "../messages/optional.js";
+import type { Outcome } from "../messages/outcome.js";
+import { checkMember, checkRoom } from "./levels.js";
+
+/** How long a member may be gone without a word before it is taken off the list, seconds. */
+const GRACE_SECONDS = 5;
+
+export interface PresenceOptions<S> {
+  /** The topic below which each member has one of its own: `rooms/1/members`. */
+  room: string;
+  /** What the member is called there, one level of a topic. Default: a name that nobody else has. */
+  member?: string;
+  /**
+   * How long the member may be gone without a word, seconds: a short loss of the network is not seen by the others.
+   * MQTT 5 only; before it there is none. Default: 5.
+   */
+  grace?: number;
+  /** How the state is written. Default: the client's. */
+  codec?: Codec<S>;
+}
+
+/**
+ * This client as a member of a room: a retained message that others see, and a will with which the server takes it back
+ * when the client is gone without a word. A will is said once, at CONNECT, and a connection has one. So the presence is
+ * made before the client, which is given its `will`, and a client is a member of one room.
+ */
+export class Presence<S = unknown> {
+  readonly room: string;
+  readonly member: string;
+  /** The topic of this member. */
+  readonly topic: string;
+  /** The `will` that the client must be made with. */
+  readonly will: Will;
+  readonly #codec: Codec<S> | undefined;
+  #client: Client | undefined;
+  #state: S | undefined;
+  /** Ends what `join` listens to. */
+  #stop: (() => void)[] = [];
+
+  constructor({ room, member = crypto.randomUUID(), grace = GRACE_SECONDS, codec }: PresenceOptions<S>) {
+    this.room = checkRoom(room);
+    this.member = checkMember(member);
+    this.topic = `${room}/${member}`;
+    this.will = { topic: this.topic, payload: "", qos: 1, retain: true, delay: grace };
+    this.#codec = codec;
+  }
+
+  /** Whether it has joined and not left. */
+  get isJoined(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /**
+   * Shows the others this member, now or as soon as the client is connected, and again after every loss, until it
+   * leaves. What becomes of the first message is the answer. Joined already, it changes the state.
+   */
+  join(client: Client, state: S): Promise<Outcome> {
+    if (client.options.will?.topic !== this.topic) {
+      throw new TypeError("make the client with `will: presence.will`: without it a member that is gone would stay on the list");
+    }
+    if (this.#client === client) return this.update(state);
+    if (this.#client) void this.leave();
+    this.#client = client;
+    this.#state = state;
+    const first = new Promise<Outcome>((resolve, reject) => {
+      const tell = () => this.#say(this.#state).then(resolve, reject);
+      this.#stop = [client.on("connected", tell), client.onLeaving(() => void this.#say(undefined)), ...this.#onPage(tell)];
+      if (client.state.kind === "connected") tell();
+    });
+    client.connect();
+    return first;
+  }
+
+  /** Shows the others another state of this member. */
+  update(state: S): Promise<Outcome> {
+    if (!this.#client) return Promise.reject(new TypeError("the member has not joined"));
+    this.#state = state;
+    // Said as soon as there is a connection, by `join`.
+    return this.#client.state.kind === "connected" ? this.#say(state) : Promise.resolve(LATER);
+  }
+
+  /** Takes the member off the list. */
+  async leave(): Promise<void> {
+    const client = this.#client;
+    if (!client) return;
+    for (const stop of this.#stop) stop();
+    const said = this.#say(undefined);
+    this.#client = undefined;
+    this.#state = undefined;
+    await said;
+  }
+
+  /**
+   * Says it on this connection, or not at all: a word that waits in a queue, or in a store, could outlive the member.
+   */
+  async #say(state: S | undefined): Promise<Outcome> {
+    const client = this.#client;
+    if (client?.state.kind !== "connected") return LATER;
+    const codec = optional(client, this.#codec);
+    const qos = client.options.store ? 0 : 1;
+    return client.publish(this.topic, state, { qos, retain: true, codec });
+  }
+
+  /** A page that is left says so; one that comes back from the browser's cache is there again. */
+  #onPage(tell: () => void): (() => void)[] {
+    if (typeof document === "undefined") return [];
+    const gone = () => void this.#say(undefined);
+    addEventListener("pagehide", gone);
+    addEventListener("pageshow", tell);
+    return [() => removeEventListener("pagehide", gone), () => removeEventListener("pageshow", tell)];
+  }
+}
+
+/** Nobody is told now; it is said with the next connection. */
+const LATER: Outcome = Object.freeze({ kind: "indeterminate" });
