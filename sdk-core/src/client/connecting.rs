@@ -144,6 +144,7 @@ impl Client {
     ) {
         if self.token.answered(ask) {
             match answer {
+                Ok(token) if token.has_ended() => self.without_token(TokenError::Failed, now, sink),
                 Ok(token) => {
                     self.token.keep(token, now);
                     if self.state == State::Connected {

@@ -53,16 +53,28 @@ pub enum TokenError {
 
 /// A token this close to its end is not used for a new connection: it may end on the way.
 const MARGIN: Duration = Duration::from_secs(5);
-/// A token is renewed when this part of its life is left.
+/// A token is renewed when this part of its life is left. One that never had as much as [`MARGIN`] is used until then, or
+/// it would be asked for again and again.
 const RENEWED_AT: u32 = 5;
+/// One that lives shorter has ended already.
+const LIFETIME_MIN: Duration = Duration::from_secs(1);
 /// After a failed renewal it is tried again this many times before the token ends.
 const RENEWALS: u32 = 8;
+
+impl Token {
+    /// Whether it is worth no attempt.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lifetime.is_some_and(|lifetime| lifetime < LIFETIME_MIN)
+    }
+}
 
 #[derive(Debug)]
 struct Held {
     token: Token,
     ends_at: Instant,
     renew_at: Instant,
+    /// How much of its life must be left for a new connection.
+    margin: Duration,
 }
 
 #[derive(Debug)]
@@ -84,7 +96,7 @@ impl Keeper {
     /// The token, if a connection can be made with it.
     pub(super) fn usable(&self, now: Instant) -> Option<&Token> {
         let held = self.held.as_ref()?;
-        (held.ends_at > now.after(MARGIN)).then_some(&held.token)
+        (held.ends_at > now.after(held.margin)).then_some(&held.token)
     }
 
     pub(super) fn current(&self) -> Option<&Token> {
@@ -131,10 +143,14 @@ impl Keeper {
         let renew_at = token.lifetime.map_or(Instant::MAX, |lifetime| {
             now.after(lifetime - lifetime / RENEWED_AT)
         });
+        let margin = token
+            .lifetime
+            .map_or(MARGIN, |lifetime| MARGIN.min(lifetime / RENEWED_AT));
         self.held = Some(Held {
             token,
             ends_at,
             renew_at,
+            margin,
         });
     }
 

@@ -84,6 +84,41 @@ fn it_is_renewed_in_band_before_it_ends() {
 }
 
 #[test]
+fn a_token_with_little_life_left_is_used_and_not_asked_for_at_once_again() {
+    let mut rig = Rig::new(options());
+    rig.connect();
+    let (ask, _) = rig.asked();
+    rig.answer(ask, Ok(token("short", 3)));
+    assert_eq!(rig.sent(), ["CONNECT V5 method"]);
+    rig.accept(false);
+    assert!(!rig.take().iter().any(|seen| matches!(seen, Seen::Ask(..))));
+    rig.wait(Duration::from_secs(3));
+    let (ask, reason) = rig.asked();
+    assert_eq!(reason, TokenReason::Expiring);
+    rig.answer(ask, Ok(token("short", 3)));
+    assert_eq!(rig.sent(), ["AUTH 0x19"]);
+}
+
+#[test]
+fn a_token_that_has_ended_is_a_failure_and_asked_for_after_a_pause() {
+    let mut rig = Rig::new(options());
+    rig.connect();
+    let (ask, _) = rig.asked();
+    rig.answer(ask, Ok(token("ended", 0)));
+    assert!(matches!(
+        rig.client.state(),
+        State::Waiting { why: Lost::Token, .. }
+    ));
+    let mut connected = connected();
+    connected.wait(Duration::from_secs(80));
+    let (ask, _) = connected.asked();
+    connected.answer(ask, Ok(token("ended", 0)));
+    let seen = connected.take();
+    assert!(!seen.iter().any(|seen| matches!(seen, Seen::Ask(..))), "{seen:?}");
+    assert_eq!(connected.client.state(), State::Connected);
+}
+
+#[test]
 fn a_server_without_the_method_sees_another_connection_take_over() {
     let mut rig = Rig::new(options());
     rig.connect();
