@@ -1,12 +1,11 @@
 //! Our own browser package, packed and installed as its users install it: in Node, with the sockets of `ws` and with
 //! Node's own, and in Chromium. The scenarios are those of `js/package/scenarios.mjs`.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use cloudsignal_tests::broker::{Broker, Listener};
-use cloudsignal_tests::programs;
+use cloudsignal_tests::{package, programs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,30 +16,11 @@ const SCENARIOS_MIN: usize = 20;
 
 /// A project with the package in it, and the scenarios.
 fn project() -> TempDir {
-    let project = tempfile::tempdir().expect("a folder");
-    let package = project.path().join("node_modules/@cloudsignal/client");
-    fs::create_dir_all(&package).expect("a folder");
-    let mut pack = programs::installed("npm");
-    pack.current_dir(programs::browser_package())
-        .args(["pack", "--silent", "--ignore-scripts", "--pack-destination"])
-        .arg(project.path());
-    let packed = programs::run_with_input(pack, "");
-    let name = String::from_utf8(packed.stdout).expect("npm prints text");
-    let mut unpack = programs::installed("tar");
-    unpack
-        .args(["--strip-components=1", "-xzf"])
-        .arg(project.path().join(name.trim()))
-        .arg("-C")
-        .arg(&package);
-    let unpacked = programs::run_with_input(unpack, "");
-    assert!(unpacked.status.success(), "{unpacked:?}");
-    let scripts = programs::interop_folder().join("js");
-    for script in ["issuer.mjs", "node.mjs", "scenarios.mjs"] {
-        fs::copy(scripts.join("package").join(script), project.path().join(script)).expect("a script");
-    }
-    let sockets = "node_modules/ws";
-    std::os::unix::fs::symlink(scripts.join(sockets), project.path().join(sockets)).expect("a link");
-    project
+    let scripts = programs::interop_folder().join("js/package");
+    package::project(
+        &["issuer.mjs", "node.mjs", "scenarios.mjs"].map(|name| scripts.join(name)),
+        &["ws"],
+    )
 }
 
 /// Node in that project; it trusts the broker's authority beside those that it knows.

@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use cloudsignal::{Client, FileStore, Qos, Subscription};
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
+use cloudsignal_tests::proxy::Proxy;
 use cloudsignal_tests::random::Random;
 use cloudsignal_tests::{ports, wait};
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::client;
-use crate::proxy::Proxy;
 
 /// What a child has to know, as JSON.
 const TASK: &str = "CS_TEST_SDK_TASK";

@@ -24,12 +24,11 @@ use cloudsignal::{
     TokenIssuer,
 };
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
+use cloudsignal_tests::proxy::Proxy;
+use cloudsignal_tests::tally::Tally;
 use cloudsignal_tests::wait;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-
-use crate::proxy::Proxy;
-use crate::tally::Tally;
 
 fn number_from(name: &str, default: u64) -> u64 {
     let Ok(text) = std::env::var(name) else {

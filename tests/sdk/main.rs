@@ -7,16 +7,14 @@
 //! | [`offline`] | what is published while there is no connection |
 //! | [`requests`] | questions and answers |
 //! | [`killed`] | a process with a file store, killed again and again |
-//! | [`loss`] | resets, restarts and renewals under traffic; [`tally`] counts, [`proxy`] cuts |
+//! | [`loss`] | resets, restarts and renewals under traffic |
 //! | [`tokens`] | tokens: made by a server, used by a client |
 
 mod exchange;
 mod killed;
 mod loss;
 mod offline;
-mod proxy;
 mod requests;
-mod tally;
 mod tokens;
 mod transports;
 

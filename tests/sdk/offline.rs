@@ -2,11 +2,11 @@
 
 use cloudsignal::{FileStore, Qos, Subscription};
 use cloudsignal_tests::broker::{BrokerOptions, Listener};
+use cloudsignal_tests::proxy::Proxy;
 use cloudsignal_tests::{ports, wait};
 use tokio::time::timeout;
 
 use crate::client;
-use crate::proxy::Proxy;
 
 const MESSAGES: usize = 100;
 

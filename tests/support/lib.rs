@@ -6,6 +6,7 @@
 //! | [`first_run`] | what its first start writes down for scripts |
 //! | [`ports`] | free ports |
 //! | [`programs`] | other people's programs, and what to do when one is missing |
+//! | [`package`] | our browser package, installed in an empty project |
 //! | [`client`] | an MQTT client over anything that carries bytes |
 //! | [`api`] | the HTTP API, beside other things that are awaited |
 //! | [`link`] | a connection for measurements, and [`latencies`], what they measure |
@@ -13,6 +14,7 @@
 //! | [`wire`] | a raw connection that sends and expects bytes |
 //! | [`packets`] | packets as commented bytes |
 //! | [`http`] | one plain HTTP request |
+//! | [`proxy`] | what cuts connections, and [`tally`], what has become of numbered messages |
 //! | [`random`] | dice that follow from a seed |
 //! | [`wait`] | awaiting a condition with a deadline |
 //!
@@ -25,10 +27,13 @@ pub mod first_run;
 pub mod http;
 pub mod latencies;
 pub mod link;
+pub mod package;
 pub mod packets;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod random;
+pub mod tally;
 pub mod wait;
 pub mod wire;

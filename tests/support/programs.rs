@@ -81,7 +81,13 @@ pub fn installed(name: &str) -> Command {
 /// The folder of the tests' scripts.
 #[must_use]
 pub fn interop_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
+    tests_folder().join("interop")
+}
+
+/// The folder of the tests.
+#[must_use]
+pub fn tests_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Starts `command`, writes `input` to it, and gives what it printed when it has ended.

@@ -9,14 +9,18 @@ use tokio::sync::watch;
 
 /// A proxy, as long as the runtime lives.
 #[derive(Clone, Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
     cuts: watch::Sender<u64>,
 }
 
 impl Proxy {
-    pub(crate) async fn to(target: SocketAddr) -> Self {
+    /// A proxy before a server; it takes a port of its own.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let this = Self {
             address: listener.local_addr().expect("it is bound"),
@@ -27,17 +31,19 @@ impl Proxy {
         this
     }
 
-    pub(crate) const fn port(&self) -> u16 {
+    /// Its port of 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// Later connections go there.
-    pub(crate) fn aim(&self, target: SocketAddr) {
+    pub fn aim(&self, target: SocketAddr) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Resets every connection. Answers how many there were.
-    pub(crate) fn cut(&self) -> usize {
+    pub fn cut(&self) -> usize {
         let connections = self.cuts.receiver_count();
         self.cuts.send_modify(|cuts| *cuts += 1);
         connections

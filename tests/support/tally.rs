@@ -2,18 +2,24 @@
 
 /// Counts numbers from 0 on.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     seen: Vec<bool>,
     missing: u64,
     /// One more than the highest so far.
     next: u64,
-    pub(crate) duplicates: u64,
+    /// Those that came again.
+    pub duplicates: u64,
     /// For the first time, but after a higher one.
-    pub(crate) out_of_order: u64,
+    pub out_of_order: u64,
 }
 
 impl Tally {
-    pub(crate) fn new(count: u64) -> Self {
+    /// Awaits the numbers below `count`.
+    ///
+    /// # Panics
+    /// When memory has no room for so many.
+    #[must_use]
+    pub fn new(count: u64) -> Self {
         Self {
             seen: vec![false; usize::try_from(count).expect("few")],
             missing: count,
@@ -21,7 +27,11 @@ impl Tally {
         }
     }
 
-    pub(crate) fn note(&mut self, number: u64) {
+    /// One has come.
+    ///
+    /// # Panics
+    /// When it is none of those that are awaited.
+    pub fn note(&mut self, number: u64) {
         let place = usize::try_from(number).ok().and_then(|at| self.seen.get_mut(at));
         let place = place.unwrap_or_else(|| panic!("{number} was never published"));
         if std::mem::replace(place, true) {
@@ -33,20 +43,33 @@ impl Tally {
         self.next = self.next.max(number + 1);
     }
 
-    pub(crate) const fn is_complete(&self) -> bool {
+    /// Whether this one has come.
+    #[must_use]
+    pub fn has(&self, number: u64) -> bool {
+        let place = usize::try_from(number).ok().and_then(|at| self.seen.get(at));
+        place.copied().unwrap_or(false)
+    }
+
+    /// Whether every one has come.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
         self.missing == 0
     }
 
-    pub(crate) const fn expected(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub const fn expected(&self) -> usize {
         self.seen.len()
     }
 
-    pub(crate) const fn lost(&self) -> u64 {
+    /// How many have not come.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
         self.missing
     }
 
     /// Takes the counts of another one too.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.seen.extend_from_slice(&other.seen);
         self.missing += other.missing;
         self.duplicates += other.duplicates;
