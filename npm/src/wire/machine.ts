@@ -189,10 +189,11 @@ export class Machine {
   };
 
   #arm(at: number): void {
-    if (at >= this.#timerAt) return; // The timer that runs is early enough, and early does no harm.
+    // The timer that runs is early enough, and early does no harm; where nothing is awaited, none keeps a process.
+    if (at >= this.#timerAt && at < Infinity) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    this.#timer = setTimeout(this.#ring, Math.min(Math.max(at - now(), 0), TIMER_MILLIS_MAX));
+    if (at < Infinity) this.#timer = setTimeout(this.#ring, Math.min(Math.max(at - now(), 0), TIMER_MILLIS_MAX));
   }
 
   #ring = (): void => {
