@@ -8,11 +8,13 @@
 //! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
 //! | [`api`] | publishing and sessions over HTTP, seen by paho-mqtt: `python/api.py` |
 //! | [`package`] | our own browser package, in Node and in Chromium: `js/package/` |
+//! | [`examples`] | the examples, as their users start them: `js/examples/` |
 //! | [`published`] | CloudSignal's published JavaScript client, built outside of this tree: `js/published.mjs` |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
 
 mod api;
 mod browser;
+mod examples;
 mod job;
 mod mosquitto;
 mod mqttjs;

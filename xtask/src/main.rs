@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod check;
+mod example;
 mod run;
 mod setup;
 mod sim;
@@ -51,6 +52,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "build and test the browser package, npm/dist, and print its sizes",
         run: wasm::wasm,
+    },
+    Command {
+        name: "example",
+        arguments: "NAME",
+        summary: "start a broker, and an example that uses it: browser-chat, node-worker, react-dashboard, rust-agent",
+        run: example::example,
     },
     Command {
         name: "check",

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::expect_no_arguments;
 use crate::steps::{Steps, run_command};
 use crate::workspace::{Workspace, find_program, output_of};
+use crate::{example, expect_no_arguments};
 
 pub(crate) fn setup(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     expect_no_arguments("setup", arguments)?;
@@ -24,6 +24,9 @@ pub(crate) fn setup_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()
     })?;
     steps.run("JavaScript packages for the tests", || {
         install_npm_packages(workspace, JAVASCRIPT_FOLDER)
+    })?;
+    steps.run("JavaScript packages for the examples", || {
+        install_npm_packages(workspace, example::FOLDER)
     })
 }
 

@@ -19,8 +19,18 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
         wasm::wasm_steps(workspace, &mut steps)?;
     }
     // The tests at the greatest distance start the broker as its users do: as a program.
-    let build = ["build", "--locked", "-p", "cloudsignal-server"];
-    steps.run_command("build the broker", &mut workspace.command("cargo", &build))?;
+    let build = [
+        "build",
+        "--locked",
+        "-p",
+        "cloudsignal-server",
+        "-p",
+        "rust-agent",
+    ];
+    steps.run_command(
+        "build the broker and an example",
+        &mut workspace.command("cargo", &build),
+    )?;
     let mut tests = workspace.command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests.arg("--").args(filter);
     steps.run_command("tests", with_test_programs(workspace, &mut tests))?;

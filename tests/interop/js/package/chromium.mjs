@@ -1,12 +1,11 @@
 // Runs every scenario in a headless Chromium that trusts the broker's own authority, and nothing else that it should
 // not: the chain and the name are verified. Standard input holds the job; `project` has the package installed.
 
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { text } from "node:stream/consumers";
-import { chromium } from "playwright-core";
+import { launch } from "../chromium.mjs";
 import { runReload } from "./reload.mjs";
 
 const TYPES = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
@@ -33,22 +32,8 @@ function serve() {
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
-/** A home folder whose certificate store has one authority. */
-function trust(home, caFile) {
-  const store = join(home, ".pki", "nssdb");
-  mkdirSync(store, { recursive: true });
-  const certutil = (...args) => execFileSync("certutil", ["-d", `sql:${store}`, ...args], { stdio: "pipe" });
-  certutil("-N", "--empty-password");
-  if (caFile) certutil("-A", "-t", "C,,", "-n", "broker", "-i", caFile);
-}
-
 async function open(home, caFile, server) {
-  trust(home, caFile);
-  const browser = await chromium.launch({
-    executablePath: job.chromium,
-    env: { ...process.env, HOME: home },
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage"],
-  });
+  const browser = await launch(job.chromium, home, caFile);
   const context = await browser.newContext();
   const page = await context.newPage();
   page.on("pageerror", (error) => console.error(error));

@@ -1,0 +1,63 @@
+// `node start.mjs NAME BROKER DATA`: a broker with its data in a folder, and one of the examples with it. What the
+// example needs to know is in its environment, as it would be anywhere else.
+
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+const [name, broker, data] = process.argv.slice(2);
+const folder = join(import.meta.dirname, name);
+const children = [];
+
+function start(command, args, options = {}) {
+  const child = spawn(command, args, { stdio: "inherit", ...options });
+  children.push(child);
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => resolve(code ?? 1));
+  });
+}
+
+// Ctrl-C reaches them all by itself; they say when they are through.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => children.forEach((child) => child.kill("SIGTERM")));
+
+/** Awaits a broker that takes clients. Its end instead is an error. */
+async function ready(ended) {
+  let isOver = false;
+  void ended.then(() => (isOver = true));
+  while (!(await fetch("http://127.0.0.1:9464/readyz").then(({ ok }) => ok, () => false))) {
+    if (isOver) throw new Error("the broker has ended: does another one run here?");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const cli = (...args) => JSON.parse(execFileSync(broker, [...args, "--json", "--data-dir", data], { encoding: "utf8" }));
+
+/** The chat has two teams, which are two organizations. */
+function teams({ secret_key }) {
+  const known = cli("org", "list").orgs.find((org) => org.name === "Globex");
+  const { id } = known ?? cli("org", "create", "Globex", "--preset", "permit-all").org;
+  const key = cli("key", "create", `chat ${new Date().toISOString()}`, "--org", id).secret_key;
+  return [
+    { name: "Acme", secretKey: secret_key },
+    { name: "Globex", secretKey: key },
+  ];
+}
+
+mkdirSync(dirname(data), { recursive: true });
+const ended = start(broker, ["serve", "--data-dir", data], { stdio: ["ignore", "ignore", "inherit"] });
+await ready(ended);
+const first = JSON.parse(readFileSync(join(data, "first-run.json"), "utf8"));
+const env = {
+  ...process.env,
+  CLOUDSIGNAL_API_URL: first.endpoints.http,
+  CLOUDSIGNAL_MQTT_URL: first.endpoints.mqtt,
+  CLOUDSIGNAL_SECRET_KEY: first.secret_key,
+  CLOUDSIGNAL_URL: `${first.endpoints.http.replace(/^http/, "ws")}/mqtt`,
+};
+if (name === "browser-chat") env.CLOUDSIGNAL_TEAMS = JSON.stringify(teams(first));
+const isRust = existsSync(join(folder, "Cargo.toml"));
+const [command, args] = isRust ? ["cargo", ["run", "--quiet", "-p", name]] : ["npm", ["start", "--silent"]];
+process.exitCode = await start(command, args, { cwd: folder, env });
+children[0].kill("SIGTERM");
+await ended;
