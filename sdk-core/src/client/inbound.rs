@@ -79,6 +79,8 @@ pub(super) struct Inbound {
     handed_out: u64,
     /// The highest sequence that the store knows as acknowledged.
     marked: u64,
+    /// An earlier process had this session.
+    has_predecessor: bool,
 }
 
 impl Inbound {
@@ -92,7 +94,19 @@ impl Inbound {
             completing: VecDeque::new(),
             handed_out: 0,
             marked: 0,
+            has_predecessor: false,
         }
+    }
+
+    /// An earlier process had this session: what it was given and had not acknowledged comes again.
+    pub(super) const fn restore_session(&mut self) {
+        self.has_predecessor = true;
+    }
+
+    /// Whether an earlier process may have handed out what the server sends again. What this one has handed out it knows
+    /// at QoS 2.
+    pub(super) const fn has_predecessor(&self) -> bool {
+        self.has_predecessor
     }
 
     pub(super) const fn restore_mark(&mut self, sequence: u64) {
@@ -124,6 +138,7 @@ impl Inbound {
 
     /// The server has no session: it will never speak of what it sent in it.
     pub(super) fn forget_session(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        self.has_predecessor = false;
         self.first += self.pending.len() as u64;
         self.pending.clear();
         self.here = 0;

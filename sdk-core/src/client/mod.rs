@@ -226,6 +226,9 @@ impl Client {
                     .is_none_or(|id| *id == identity.client_id);
                 if is_same {
                     self.identity = identity;
+                    if self.identity.has_session {
+                        self.inbound.restore_session();
+                    }
                 }
                 true
             }

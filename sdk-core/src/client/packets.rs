@@ -211,7 +211,7 @@ impl Client {
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
-            dup: publish.dup && publish.qos == Qos::AtLeastOnce,
+            dup: publish.dup && (publish.qos == Qos::AtLeastOnce || inbound.has_predecessor()),
             properties: &publish.properties,
             subscriptions: found,
         };

@@ -66,6 +66,34 @@ fn a_later_process_goes_on_with_name_queue_and_handshakes() {
 }
 
 #[test]
+fn what_an_earlier_process_was_given_and_did_not_acknowledge_may_have_been_handed_out() {
+    let by_caller = Options {
+        acknowledge: Acknowledge::ByCaller,
+        ..options()
+    };
+    let mut rig = Rig::connected(by_caller.clone());
+    rig.deliver("lost once", QOS_2, 9, true, None);
+    assert_eq!(
+        (rig.messages(), rig.log.was_dup),
+        (["lost once".into()].into(), false)
+    );
+    rig.stored();
+    let mut later = Rig::after(&rig, by_caller);
+    later.connect();
+    later.accept(true);
+    later.deliver("lost once", QOS_2, 9, true, None);
+    assert_eq!(
+        (later.messages(), later.log.was_dup),
+        (["lost once".into()].into(), true)
+    );
+    later.deliver("new", QOS_2, 10, false, None);
+    assert_eq!(
+        (later.messages(), later.log.was_dup),
+        (["new".into()].into(), false)
+    );
+}
+
+#[test]
 fn qos_2_leaves_only_when_its_identifier_is_stored() {
     let mut rig = connected();
     rig.queue("a", QOS_2);

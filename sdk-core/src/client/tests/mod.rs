@@ -41,6 +41,8 @@ enum Seen {
 /// Packets that the client sent, as text for comparison and as bytes for looking inside.
 #[derive(Debug, Default)]
 struct Log {
+    /// Whether the last message may have been handed out before.
+    was_dup: bool,
     seen: Vec<Seen>,
     sent: BTreeMap<WireId, Vec<u8>>,
     store: BTreeMap<Key, Vec<u8>>,
@@ -74,12 +76,15 @@ impl Sink for Log {
             Output::AskToken { ask, reason } => Seen::Ask(ask, reason),
             Output::State(state) => Seen::State(state),
             Output::Connected { continuity } => Seen::Connected(continuity),
-            Output::Message(it) => Seen::Message(
-                it.topic.as_str().to_string(),
-                it.payload.to_vec(),
-                it.delivery,
-                it.subscriptions.to_vec(),
-            ),
+            Output::Message(it) => {
+                self.was_dup = it.dup;
+                Seen::Message(
+                    it.topic.as_str().to_string(),
+                    it.payload.to_vec(),
+                    it.delivery,
+                    it.subscriptions.to_vec(),
+                )
+            }
             Output::Stored { id } => Seen::Stored(id),
             Output::Published { id, outcome } => Seen::Published(id, outcome),
             Output::Subscribed { id, granted } => Seen::Subscribed(id, granted),
