@@ -8,6 +8,8 @@ export const ENTRIES = [
   { name: "index", platform: "browser" },
   { name: "inline", platform: "browser" },
   { name: "slim", platform: "browser" },
+  { name: "tabs", platform: "browser" },
+  { name: "tabs-worker", platform: "browser" },
   { name: "store", platform: "browser" },
   { name: "presence", platform: "neutral", keepsNames: true },
   { name: "react", platform: "neutral", external: ["react"], keepsNames: true },
@@ -18,9 +20,11 @@ export const ENTRIES = [
 /** Properties that never leave a file of the package, nor come into one: they get short names. */
 export const INTERNAL = [
   "acknowledge",
+  "admit",
   "answer",
   "begin",
   "delivery",
+  "dismiss",
   "emit",
   "ending",
   "expect",
@@ -39,10 +43,12 @@ export const INTERNAL = [
   "onUnclaimed",
   "onUnsubscribed",
   "opened",
+  "outcomes",
   "readers",
   "received",
   "receivers",
   "settle",
   "take",
   "unsent",
+  "use",
 ];

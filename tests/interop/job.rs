@@ -16,6 +16,8 @@ struct Outcome {
     scenario: String,
     version: String,
     error: Option<String>,
+    /// What a person may want to know besides: it is printed, and not judged.
+    note: Option<String>,
 }
 
 /// A broker whose first organization allows the topics below `interop/` and no others.
@@ -35,6 +37,7 @@ pub(crate) fn run(command: Command, listener: Listener, scenarios_min: usize) {
 }
 
 /// The same with a broker that is there already; `more` goes into the job too.
+#[expect(clippy::print_stdout, reason = "a run says what it has measured")]
 pub(crate) fn run_against(
     broker: &Broker,
     command: Command,
@@ -64,6 +67,9 @@ pub(crate) fn run_against(
         .collect();
     let mut failures = Vec::new();
     for outcome in &outcomes {
+        if let Some(note) = &outcome.note {
+            println!("{}: {note}", outcome.scenario);
+        }
         if let Some(error) = &outcome.error {
             let Outcome {
                 scenario, version, ..

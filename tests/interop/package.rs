@@ -13,6 +13,8 @@ use crate::{browser, job};
 
 /// Fewer means that some did not run.
 const SCENARIOS_MIN: usize = 20;
+/// The same of many tabs: with a shared worker, and without one.
+const TABS_SCENARIOS_MIN: usize = 10;
 
 /// A project with the package in it, and the scenarios.
 fn project() -> TempDir {
@@ -81,12 +83,24 @@ fn package_on_a_server_that_makes_tokens() {
     job::run_against(&broker, node, Listener::Wss, ISSUER_SCENARIOS, more);
 }
 
-#[test]
-fn package_in_chromium() {
+/// Runs a script of `js/package/` that opens pages in Chromium.
+fn run_in_chromium(script: &str, scenarios_min: usize) {
     let (_project, broker, mut more) = world();
     let mut node = programs::node();
-    node.arg(programs::interop_folder().join("js/package/chromium.mjs"));
+    node.arg(programs::interop_folder().join("js/package").join(script))
+        .env("NODE_EXTRA_CA_CERTS", broker.first_run().ca_file);
     let chromium = programs::installed("chromium");
     more["chromium"] = chromium.get_program().to_str().into();
-    job::run_against(&broker, node, Listener::Wss, 2 * SCENARIOS_MIN, more);
+    more["secret_key"] = broker.first_run().secret_key.into();
+    job::run_against(&broker, node, Listener::Wss, scenarios_min, more);
+}
+
+#[test]
+fn package_in_chromium() {
+    run_in_chromium("chromium.mjs", 2 * SCENARIOS_MIN);
+}
+
+#[test]
+fn package_in_many_tabs_of_chromium() {
+    run_in_chromium("tabs.mjs", TABS_SCENARIOS_MIN);
 }

@@ -9,7 +9,7 @@ import type { Message, Qos } from "../messages/message.js";
 import { outcome, Outcomes, type Outcome } from "../messages/outcome.js";
 import { writeProperties, type Properties } from "../messages/properties.js";
 import { Questions } from "../messages/questions.js";
-import { Receivers } from "../messages/receivers.js";
+import { Receivers, type Reader } from "../messages/receivers.js";
 import { Subscription, type SubscribeOptions } from "../messages/subscription.js";
 import { route, type Params } from "../topics/pattern.js";
 import type { Event, RawMessage } from "../wire/events.js";
@@ -67,7 +67,8 @@ export class Client {
   readonly #options: ClientOptions;
   readonly #platform: Platform;
   readonly #emitter = new Emitter<ClientEvents>();
-  readonly #outcomes = new Outcomes();
+  /** @internal */
+  readonly outcomes = new Outcomes();
   readonly #questions = new Questions();
   readonly #transport: Transport;
   readonly #receivers = new Receivers((delivery) => this.#machine?.acknowledge(delivery));
@@ -123,7 +124,7 @@ export class Client {
 
   /** Connects, and stays connected. Everything else connects by itself; after `suspend` and `close` only this does. */
   connect(): void {
-    this.#with((machine) => {
+    this.use((machine) => {
       if (machine instanceof Machine) machine.connect();
     });
   }
@@ -131,7 +132,7 @@ export class Client {
   /** Disconnects; the session stays, and `connect` goes on with it. */
   suspend(): void {
     this.#emitter.emit("leaving", undefined);
-    if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.suspend());
+    if (this.#isUsed) this.use((machine) => machine instanceof Machine && machine.suspend());
   }
 
   /** Disconnects for good. With `forget` the server forgets the session, too. Subscriptions end. */
@@ -140,14 +141,14 @@ export class Client {
     this.#authenticator?.end();
     this.#stopWaking?.();
     this.#stopWaking = undefined;
-    if (this.#isUsed) this.#with((machine) => machine instanceof Machine && machine.close(forget));
+    if (this.#isUsed) this.use((machine) => machine instanceof Machine && machine.close(forget));
     else this.#setState({ kind: "closed", why: "caller" });
     this.#receivers.finish();
   }
 
   /** Publishes. Rejected when the message is not accepted at all; otherwise what became of it. */
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Outcome> {
-    return this.#send(topic, data, options, 0, (answer) => this.#outcomes.expect(answer));
+    return this.#send(topic, data, options, 0, (answer) => this.outcomes.expect(answer));
   }
 
   /**
@@ -192,16 +193,17 @@ export class Client {
   ): Subscription<T, Params<Pattern>> {
     const codec = options.codec ?? (this.#codec as Codec<T>);
     const subscription = new Subscription<T, Params<Pattern>>(pattern, route(pattern), codec, options, {
-      end: (ended) => this.#unsubscribe(ended),
+      end: (ended) => this.dismiss(ended),
       warn: (warning) => this.#warn(warning),
     });
     options.signal?.addEventListener("abort", () => void subscription.unsubscribe(), { once: true });
     if (options.signal?.aborted) subscription.finish();
-    else this.#with((machine) => this.#subscribe(machine, subscription, options));
+    else this.use((machine) => this.admit(machine, subscription, options));
     return subscription;
   }
 
-  #subscribe(machine: Machine | CloudSignalError, subscription: Subscription<any, any>, options: SubscribeOptions<any>): void {
+  /** @internal A reader wants the messages of its filter. */
+  admit(machine: Machine | CloudSignalError, subscription: Reader, options: SubscribeOptions<any>): void {
     if (!(machine instanceof Machine)) return subscription.finish(machine);
     const qos = Math.max(options.qos ?? 1, this.#granted.get(subscription.filter) ?? 0) as Qos;
     const retained = { always: 0, if_new: 1, never: 2 }[options.retained ?? "always"];
@@ -216,7 +218,8 @@ export class Client {
     this.#receivers.add(answer, subscription);
   }
 
-  #unsubscribe(subscription: Subscription<any, any>): Promise<void> {
+  /** @internal A reader wants no more. */
+  dismiss(subscription: Reader): Promise<void> {
     subscription.finish();
     return this.#promise((machine) => {
       const id = this.#receivers.remove(subscription);
@@ -244,15 +247,15 @@ export class Client {
 
   #promise<T>(what: (machine: Machine) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#with((machine) => {
+      this.use((machine) => {
         if (machine instanceof Machine) what(machine).then(resolve, reject);
         else reject(machine);
       });
     });
   }
 
-  /** Calls with the machine, now or as soon as it is there, or with why there will be none. */
-  #with(what: (machine: Machine | CloudSignalError) => void): void {
+  /** @internal Calls with the machine, now or as soon as it is there, or with why there will be none. */
+  use(what: (machine: Machine | CloudSignalError) => void): void {
     if (this.#machine) return what(this.#machine);
     if (this.#early) return void this.#early.push(what);
     this.#early = [what];
@@ -304,11 +307,11 @@ export class Client {
       case at.SEND:
         return this.#transport.send(number, body);
       case at.PUBLISHED:
-        return this.#outcomes.settle(number, outcome(detail, code));
+        return this.outcomes.settle(number, outcome(detail, code));
       case at.REQUEST_FAILED:
         return this.#questions.fail(number, detail, code);
       case at.STORED:
-        return this.#outcomes.stored(number, this.#state.kind === "connected");
+        return this.outcomes.stored(number, this.#state.kind === "connected");
       case at.PUT:
       case at.DELETE:
       case at.SYNC:
@@ -348,14 +351,15 @@ export class Client {
     if (next.kind === "closed") {
       const { why, reason } = next;
       const isFinal = why === "caller" || why === "fault";
-      this.#outcomes.finish(isFinal ? undefined : (isKept) => new CloudSignalError("closed", `the client was closed: ${why}`, reason, isKept));
+      this.outcomes.finish(isFinal ? undefined : (isKept) => new CloudSignalError("closed", `the client was closed: ${why}`, reason, isKept));
       if (why === "fault") this.#questions.finish();
     }
     this.#emitter.emit("state", next);
   }
 }
 
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** @internal Waits no longer than the signal lets it. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) abort();

@@ -27,17 +27,18 @@ export interface Message<T = unknown, P = Record<string, string>> {
 
 /** A received message and everybody who has to be done with it. */
 export class Delivery {
-  #waiting: number;
+  /** Receivers that are not. */
+  waiting: number;
   readonly #done: () => void;
 
   constructor(receivers: number, done: () => void) {
-    this.#waiting = receivers;
+    this.waiting = receivers;
     this.#done = done;
   }
 
   /** One receiver is done. */
   settle(): void {
-    this.#waiting -= 1;
-    if (this.#waiting === 0) this.#done();
+    this.waiting -= 1;
+    if (this.waiting === 0) this.#done();
   }
 }

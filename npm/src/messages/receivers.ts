@@ -1,12 +1,22 @@
 import { CloudSignalError } from "../client/error.js";
 import { Delivery, type Qos } from "./message.js";
-import type { Subscription } from "./subscription.js";
 import type { RawMessage } from "../wire/events.js";
+
+/** Somebody who reads a topic filter. */
+export interface Reader {
+  readonly filter: string;
+  /** A message, and to whom it is said that it is dealt with. */
+  offer(message: RawMessage, delivery: Delivery | undefined): void;
+  /** The server has agreed. */
+  grant(qos: Qos): void;
+  /** No message follows. */
+  finish(error?: CloudSignalError): void;
+}
 
 /** Everybody who reads one topic filter. */
 interface Line {
   readonly id: number;
-  readonly readers: Set<Subscription<any, any>>;
+  readonly readers: Set<Reader>;
 }
 
 /** Which subscription gets which message. */
@@ -22,7 +32,7 @@ export class Receivers {
   }
 
   /** A reader of a subscription that the machine has named. */
-  add(id: number, reader: Subscription<any, any>): void {
+  add(id: number, reader: Reader): void {
     let line = this.#lines.get(id);
     if (!line) this.#lines.set(id, (line = { id, readers: new Set() }));
     line.readers.add(reader);
@@ -33,7 +43,7 @@ export class Receivers {
   }
 
   /** Answers the subscription if nobody reads it any more. */
-  remove(reader: Subscription<any, any>): number | undefined {
+  remove(reader: Reader): number | undefined {
     for (const line of this.#lines.values()) {
       if (!line.readers.delete(reader)) continue;
       if (line.readers.size > 0) return undefined;

@@ -1,5 +1,6 @@
 // What a page was told to keep survives the end of its process: a page with a store is killed, another one goes on.
 
+import { kill } from "./browser.mjs";
 import { World, within } from "./scenarios.mjs";
 
 const NAME = "what_is_stored_survives_the_process_of_the_page";
@@ -47,26 +48,19 @@ function same(got, wanted, what) {
   }
 }
 
-async function survive(context, address, job) {
-  const page = async () => {
-    const page = await context.newPage();
-    await page.goto(address);
-    return page;
-  };
+async function survive(newPage, job) {
   const numbers = Array.from({ length: 20 }, (_, number) => number);
   const login = { url: job.url, username: job.username, password: job.password };
   const told = { login, numbers, name: NAME, topic: new World({ place: "page" }, "5", NAME, {}).topic("x") };
 
-  const killed = await page();
+  const killed = await newPage();
   const [clientId, kinds] = await within("outcomes", killed.evaluate(first, told));
   same(kinds, numbers.map(() => "queued"), "outcomes");
-  const crashed = new Promise((resolve) => killed.once("crash", resolve));
-  killed.goto("chrome://crash").catch(() => {}); // There is nobody left to answer.
-  await within("the end of the page", crashed);
+  await within("the end of the page", kill(killed));
 
-  const watching = await page();
+  const watching = await newPage();
   await within("SUBACK", watching.evaluate(watch, told));
-  const next = await page();
+  const next = await newPage();
   same(await within("message", next.evaluate(second, told)), [clientId, "resumed", "meanwhile"], "the page after it");
   await within("messages", watching.waitForFunction((count) => seen.length >= count, numbers.length));
   await next.evaluate(() => end());
@@ -74,10 +68,10 @@ async function survive(context, address, job) {
 }
 
 /** The scenario, told as the others are. */
-export async function runReload(context, address, job, tell) {
+export async function runReload(newPage, job, tell) {
   let error = null;
   try {
-    await survive(context, address, job);
+    await survive(newPage, job);
   } catch (caught) {
     error = caught.stack;
   }
