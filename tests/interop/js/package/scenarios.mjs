@@ -253,7 +253,7 @@ export const scenarios = [
       const { job } = world;
       const renewed = [];
       const auth = async ({ reason, previous }) => {
-        if (reason === "initial") return { ...job.token.mqtt_credentials, expiresIn: 1 };
+        if (reason === "initial") return { ...job.token.mqtt_credentials, expiresIn: 2 };
         const body = { token_id: job.token.token_id, current_token_password: job.token.access_token };
         const answer = await fetch(`${job.api}/v2/tokens/refresh`, {
           method: "POST",
@@ -262,18 +262,19 @@ export const scenarios = [
         });
         job.token = { ...job.token, ...(await answer.json()) };
         renewed.push([reason, previous.password === body.current_token_password]);
-        return { username: previous.username, password: job.token.access_token, expiresIn: renewed.length < 3 ? 1 : 3600 };
+        return { username: previous.username, password: job.token.access_token, expiresIn: renewed.length < 3 ? 2 : 3600 };
       };
+      // Before MQTT 5 another connection takes over: what is on its way then comes twice at QoS 1.
       const client = world.client({ auth });
-      const subscription = client.subscribe(world.topic("n"), { qos: 1 });
+      const subscription = client.subscribe(world.topic("n"), { qos: 2 });
       await within("SUBACK", subscription.ready);
       const states = [];
       client.on("state", ({ kind }) => states.push(kind));
       const got = [];
       subscription.on(({ data }) => got.push(data));
       let sent = 0;
-      while (renewed.length < 3) same((await within("outcome", client.publish(world.topic("n"), sent++))).kind, "acked");
-      await within("outcome", client.publish(world.topic("n"), sent++));
+      while (renewed.length < 3) same((await within("outcome", client.publish(world.topic("n"), sent++, { qos: 2 }))).kind, "acked");
+      await within("outcome", client.publish(world.topic("n"), sent++, { qos: 2 }));
       same(renewed, Array(3).fill(["expiring", true]), "renewals");
       same(got, Array.from({ length: sent }, (_, number) => number), "messages");
       same(states, [], "states");
