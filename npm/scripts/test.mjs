@@ -1,5 +1,5 @@
-// `node scripts/test.mjs`: checks the types of `test` and runs every test in it. What needs a broker is in the
-// repository's `tests/interop`.
+// `node scripts/test.mjs`: checks the types of `test` and those that the package brings, and runs every test. What needs a
+// broker is in the repository's `tests/interop`.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
@@ -9,7 +9,7 @@ import { build } from "esbuild";
 const OUT = join("generated", "test");
 
 rmSync(OUT, { recursive: true, force: true });
-run(join("node_modules", "typescript", "bin", "tsc"), "-p", "test");
+for (const project of ["test", join("test", "types")]) run(join("node_modules", "typescript", "bin", "tsc"), "-p", project);
 await build({
   entryPoints: readdirSync("test").filter((name) => name.endsWith(".test.ts")).map((name) => join("test", name)),
   outdir: OUT,

@@ -2,7 +2,7 @@ import type { Client } from "../client/client.js";
 import { json, type Codec } from "./codec.js";
 
 /**
- * A codec, or that of a client, to which an empty payload is `undefined`: so a retained message is cleared, which no
+ * @internal A codec, or that of a client, to which an empty payload is `undefined`: so a retained message is cleared, which no
  * JSON says.
  */
 export function optional<T>(client: Pick<Client, "options">, own?: Codec<T>): Codec<T | undefined> {

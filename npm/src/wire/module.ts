@@ -3,7 +3,7 @@ import type * as Raw from "../../generated/exports.js";
 /** What a module can be made from. */
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
-/** @internal Gives the compiled module, as soon as it is there. */
+/** Gives the compiled module, as soon as it is there. */
 export type ModuleLoader = () => Promise<WebAssembly.Module>;
 
 /** Compiles a source; what comes from the network is compiled while it arrives. */
