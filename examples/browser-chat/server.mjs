@@ -2,7 +2,6 @@
 
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
-import { json as readJson } from "node:stream/consumers";
 import { TokenIssuer, TokenIssuerError } from "@cloudsignal/client/server";
 import { createServer as createVite } from "vite";
 
@@ -19,6 +18,8 @@ const PORT = Number(process.env.PORT ?? 5173);
 /** So many people are remembered; the one who logged in first is forgotten. */
 const SESSIONS_MAX = 1000;
 const NAME_CHARS_MAX = 40;
+/** No page of ours sends more, bytes. */
+const BODY_BYTES_MAX = 4096;
 /** All that a member of the chat may do. */
 const GRANTS = [{ topic: "chat/#", action: "pub+sub" }];
 
@@ -40,12 +41,29 @@ function logIn({ name, team }, response) {
 async function makeToken({ reason }, response, session) {
   if (!session) return answer(response, 401, { error: "log in first" });
   const issuer = issuers.get(session.team);
-  const mayRefresh = reason === "expiring" && session.token;
-  session.token = mayRefresh
-    ? await issuer.refresh(session.token)
-    : await issuer.create(session.email, { lifetime: TOKEN_SECONDS, grants: GRANTS });
-  console.log(`${mayRefresh ? "renewed" : "made"} a token for ${session.email}`);
+  const renewed = reason === "expiring" && session.token && (await renew(issuer, session.token));
+  session.token = renewed || (await issuer.create(session.email, { lifetime: TOKEN_SECONDS, grants: GRANTS }));
+  console.log(`${renewed ? "renewed" : "made"} a token for ${session.email}`);
   answer(response, 200, session.token);
+}
+
+/** Nothing, when the page has slept until the token had ended. */
+async function renew(issuer, token) {
+  try {
+    return await issuer.refresh(token);
+  } catch (error) {
+    if (error.code === "refused") return undefined;
+    throw error;
+  }
+}
+
+async function readJson(request) {
+  let text = "";
+  for await (const piece of request.setEncoding("utf8")) {
+    text += piece;
+    if (text.length > BODY_BYTES_MAX) throw new SyntaxError("too long");
+  }
+  return JSON.parse(text);
 }
 
 async function post(request, response) {
@@ -56,7 +74,7 @@ async function post(request, response) {
     if (request.url === "/token") return await makeToken(body, response, sessions.get(id));
     answer(response, 404, { error: "nothing is here" });
   } catch (error) {
-    if (error instanceof SyntaxError) return answer(response, 400, { error: "no JSON" });
+    if (error instanceof SyntaxError) return answer(response, 400, { error: "no JSON, or too much of it" });
     console.error(error instanceof TokenIssuerError ? error.message : error);
     answer(response, 502, { error: "no token now" });
   }

@@ -13,13 +13,10 @@ const PORT = Number(process.env.PORT ?? 5173);
 
 const issuer = new TokenIssuer({ url: API_URL, secretKey: process.env.CLOUDSIGNAL_SECRET_KEY });
 
-/** A function that a client asks for tokens: each is refreshed before it ends. */
-function auth(email, grants) {
-  let token;
-  return async ({ reason }) => {
-    token = reason === "expiring" && token ? await issuer.refresh(token) : await issuer.create(email, { grants });
-    return { ...token.mqtt_credentials, expiresIn: token.expires_in };
-  };
+/** What the agents' client asks for tokens. */
+async function auth({ signal }) {
+  const { mqtt_credentials, expires_in } = await issuer.create("fleet@example.com", { signal });
+  return { ...mqtt_credentials, expiresIn: expires_in };
 }
 
 /** A page may look at everything, and command the agents. */
@@ -41,6 +38,6 @@ const http = createServer(async (request, response) => {
 });
 
 const vite = await createVite({ server: { middlewareMode: true, hmr: { server: http } }, appType: "spa" });
-const fleet = new Fleet(createClient({ url: BROKER_URL, auth: auth("fleet@example.com") }));
+const fleet = new Fleet(createClient({ url: BROKER_URL, auth }));
 fleet.start();
 http.listen(PORT, "localhost", () => console.log(`open http://localhost:${http.address().port}`));

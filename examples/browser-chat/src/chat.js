@@ -40,16 +40,22 @@ export class Chat {
     listener(this.#client.state);
   }
 
-  /** Calls back with everybody who is there, now and whenever that changes. */
+  /** Calls back with the names of everybody who is there, whenever that has changed. */
   onMembers(listener) {
-    this.#members.subscribe(() => listener(this.#members.current));
+    this.#members.subscribe(() => {
+      // What others write may be anything.
+      const names = [...this.#members.current].map(([member, state]) => [member, `${state?.name ?? "?"}`]);
+      listener(new Map(names));
+    });
   }
 
   /** Calls back with each message. The last one is retained: whoever comes sees what was said before. */
   onMessage(listener) {
     this.#client.subscribe(MESSAGES, { qos: 1 }).on(({ data, retain }) => {
-      this.#forgetTyping(data.from);
-      listener({ ...data, isEarlier: retain });
+      const { id, from, name, text, at } = data ?? {};
+      if (![id, from, name, text].every((it) => typeof it === "string") || !Number.isFinite(at)) return;
+      this.#forgetTyping(from);
+      listener({ id, from, name, text, at, isEarlier: retain });
     });
   }
 
@@ -57,7 +63,8 @@ export class Chat {
   onTyping(listener) {
     this.#tellTyping = () => listener([...this.#typing.values()].map(({ name }) => name));
     const typing = this.#client.subscribe(`${TYPING}/:member`, { qos: 0, noLocal: true });
-    typing.on(({ params: { member }, data: { name } }) => {
+    typing.on(({ params: { member }, data }) => {
+      const name = `${data?.name ?? "?"}`;
       clearTimeout(this.#typing.get(member)?.timer);
       this.#typing.set(member, { name, timer: setTimeout(() => this.#forgetTyping(member), TYPING_MILLIS) });
       this.#tellTyping();

@@ -89,8 +89,8 @@ class Messages {
 }
 
 function showMembers(list, me) {
-  const sorted = [...list].sort(([, a], [, b]) => collator.compare(a.name, b.name));
-  const items = sorted.map(([member, { name }]) => {
+  const sorted = [...list].sort(([, a], [, b]) => collator.compare(a, b));
+  const items = sorted.map(([member, name]) => {
     const you = member === me ? [element("span", "muted", "you")] : [];
     return element("li", "", avatar(member, name), element("span", "name", name), ...you);
   });
