@@ -7,19 +7,16 @@ import { dirname, join } from "node:path";
 
 const [name, broker, data] = process.argv.slice(2);
 const folder = join(import.meta.dirname, name);
-const children = [];
 
-function start(command, args, options = {}) {
-  const child = spawn(command, args, { stdio: "inherit", ...options });
-  children.push(child);
-  return new Promise((resolve, reject) => {
+/** Starts a program; what is answered beside it is its exit code, once it has ended. */
+function start(command, args, options) {
+  const child = spawn(command, args, options);
+  const ended = new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => resolve(code ?? 1));
   });
+  return [child, ended];
 }
-
-// Ctrl-C reaches them all by itself; they say when they are through.
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => children.forEach((child) => child.kill("SIGTERM")));
 
 /** Awaits a broker that takes clients. Its end instead is an error. */
 async function ready(ended) {
@@ -45,19 +42,28 @@ function teams({ secret_key }) {
 }
 
 mkdirSync(dirname(data), { recursive: true });
-const ended = start(broker, ["serve", "--data-dir", data], { stdio: ["ignore", "ignore", "inherit"] });
-await ready(ended);
-const first = JSON.parse(readFileSync(join(data, "first-run.json"), "utf8"));
-const env = {
-  ...process.env,
-  CLOUDSIGNAL_API_URL: first.endpoints.http,
-  CLOUDSIGNAL_MQTT_URL: first.endpoints.mqtt,
-  CLOUDSIGNAL_SECRET_KEY: first.secret_key,
-  CLOUDSIGNAL_URL: `${first.endpoints.http.replace(/^http/, "ws")}/mqtt`,
-};
-if (name === "browser-chat") env.CLOUDSIGNAL_TEAMS = JSON.stringify(teams(first));
-const isRust = existsSync(join(folder, "Cargo.toml"));
-const [command, args] = isRust ? ["cargo", ["run", "--quiet", "-p", name]] : ["npm", ["start", "--silent"]];
-process.exitCode = await start(command, args, { cwd: folder, env });
-children[0].kill("SIGTERM");
-await ended;
+// In a group of its own, so that Ctrl-C reaches the example only: the broker ends after it.
+const quiet = { stdio: ["ignore", "ignore", "inherit"], env: { RUST_LOG: "warn", ...process.env }, detached: true };
+const [server, serverEnded] = start(broker, ["serve", "--data-dir", data], quiet);
+let example;
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => signal === "SIGTERM" && (example ?? server).kill());
+try {
+  await ready(serverEnded);
+  const first = JSON.parse(readFileSync(join(data, "first-run.json"), "utf8"));
+  const env = {
+    ...process.env,
+    CLOUDSIGNAL_API_URL: first.endpoints.http,
+    CLOUDSIGNAL_MQTT_URL: first.endpoints.mqtt,
+    CLOUDSIGNAL_SECRET_KEY: first.secret_key,
+    CLOUDSIGNAL_URL: `${first.endpoints.http.replace(/^http/, "ws")}/mqtt`,
+  };
+  if (name === "browser-chat") env.CLOUDSIGNAL_TEAMS = JSON.stringify(teams(first));
+  const isRust = existsSync(join(folder, "Cargo.toml"));
+  const [command, args] = isRust ? ["cargo", ["run", "--quiet", "-p", name]] : ["npm", ["start", "--silent"]];
+  const [child, ended] = start(command, args, { stdio: "inherit", cwd: folder, env });
+  example = child;
+  process.exitCode = await ended;
+} finally {
+  server.kill("SIGTERM");
+  await serverEnded;
+}
