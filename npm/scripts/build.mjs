@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { minify } from "terser";
 
-import { ENTRIES, INTERNAL, MODULE } from "./entries.mjs";
+import { ENTRIES, INTERNAL, MODULE, fileOf } from "./entries.mjs";
 
 /** What every engine with WebAssembly streaming has. */
 const FEATURES = ["bulk-memory", "bulk-memory-opt", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
@@ -27,14 +27,22 @@ run(wasmOpt, join(bound, "glue_bg.wasm"), "-o", MODULE, "-O1", "--strip-debug", 
 copyFileSync(MODULE, join("generated", "module.wasm"));
 run(join("node_modules", "typescript", "bin", "tsc"), "-p", ".");
 
-for (const { name, platform, external, keepsNames } of ENTRIES) {
-  const outfile = `dist/${name}.js`;
+/** Where a file of the other format finds what lies beside it. */
+const CJS = {
+  banner: { js: 'const fileUrl = require("node:url").pathToFileURL(__filename).href;' },
+  define: { "import.meta.url": "fileUrl" },
+};
+
+for (const entry of ENTRIES) {
+  const { name, platform, external, keepsNames, format = "esm" } = entry;
+  const outfile = fileOf(entry);
   await build({
     entryPoints: [`src/${name}.ts`],
     outfile,
     bundle: true,
     minify: true,
-    format: "esm",
+    format,
+    ...(format === "cjs" ? CJS : {}),
     target: "es2022",
     platform,
     external,
@@ -43,7 +51,7 @@ for (const { name, platform, external, keepsNames } of ENTRIES) {
     logLevel: "warning",
   });
   // What one tool leaves, the other finds: 3 % in brotli.
-  const { code } = await minify(readFileSync(outfile, "utf8"), { module: true, ecma: 2022, compress: { passes: 3 } });
+  const { code } = await minify(readFileSync(outfile, "utf8"), { module: format === "esm", ecma: 2022, compress: { passes: 3 } });
   writeFileSync(outfile, code);
 }
 

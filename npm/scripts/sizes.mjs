@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
-import { ENTRIES, MODULE } from "./entries.mjs";
+import { ENTRIES, MODULE, fileOf } from "./entries.mjs";
 
 /** What a page waits for before it can do anything, bytes in brotli. */
 const BLOCKING_BYTES_MAX = 6_656;
@@ -23,7 +23,7 @@ function row(name, { raw, gzip, brotli }) {
 }
 
 console.log(`    ${"bytes".padEnd(24)}${["raw", "gzip", "brotli"].map((it) => it.padStart(10)).join("")}`);
-for (const { name } of ENTRIES) row(`dist/${name}.js`, sizes(`dist/${name}.js`));
+for (const file of ENTRIES.map(fileOf)) row(file, sizes(file));
 const blocking = sizes("dist/index.js").brotli;
 const module = sizes(MODULE);
 row(MODULE, module);

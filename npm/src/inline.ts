@@ -1,9 +1,9 @@
 // For pages of one file: the module is part of this one.
 
-import module from "../generated/module.wasm";
 import { Client } from "./client/client.js";
 import { once } from "./client/once.js";
 import type { ClientOptions } from "./client/options.js";
+import module from "./cloudsignal.js";
 import { dial } from "./wire/browser.js";
 import { compile } from "./wire/module.js";
 

@@ -23,7 +23,8 @@ pub(crate) fn setup_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()
         install_python_packages(workspace)
     })?;
     steps.run("JavaScript packages for the tests", || {
-        install_npm_packages(workspace, JAVASCRIPT_FOLDER)
+        install_npm_packages(workspace, JAVASCRIPT_FOLDER)?;
+        install_npm_packages(workspace, BUNDLERS_FOLDER)
     })?;
     steps.run("JavaScript packages for the examples", || {
         install_npm_packages(workspace, example::FOLDER)
@@ -135,6 +136,7 @@ pub(crate) fn is_root(workspace: &Workspace) -> bool {
 
 const PYTHON_REQUIREMENTS: &str = "tests/interop/python/requirements.txt";
 const JAVASCRIPT_FOLDER: &str = "tests/interop/js";
+const BUNDLERS_FOLDER: &str = "tests/packaging/js";
 
 /// The interpreter that has the tests' packages.
 pub(crate) fn python(workspace: &Workspace) -> std::path::PathBuf {

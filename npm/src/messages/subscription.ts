@@ -113,7 +113,7 @@ export class Subscription<T = unknown, P = Record<string, string>> implements As
 
   /** Hands every message to a handler. Answers how to stop; what comes then waits for the next reader. */
   on(handler: (message: Message<T, P>) => unknown): () => void {
-    if (this.#handler) throw new TypeError("a subscription has one reader: subscribe again for another one");
+    if (this.#handler) throw new TypeError("a subscription has one reader");
     this.#handler = handler;
     void this.#drain();
     return () => {

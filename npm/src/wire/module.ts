@@ -11,8 +11,8 @@ export async function compile(source: ModuleSource): Promise<WebAssembly.Module>
   if (source instanceof WebAssembly.Module) return source;
   if (typeof source === "string" || source instanceof URL) source = await fetch(source);
   if (!(source instanceof Response)) return WebAssembly.compile(source as BufferSource);
-  if (!source.ok) throw new Error(`the WebAssembly module answers ${source.status}`);
-  // A server that does not know the file's type says something else; then it is compiled once it is whole.
+  // A server that does not know the file's type says something else; then it is compiled once it is whole. What is no
+  // module, as the page of a server that has no such file, is refused either way.
   if (source.headers.get("content-type")?.startsWith("application/wasm")) return WebAssembly.compileStreaming(source);
   return WebAssembly.compile(await source.arrayBuffer());
 }
