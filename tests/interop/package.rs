@@ -83,9 +83,14 @@ fn package_on_a_server_that_makes_tokens() {
     job::run_against(&broker, node, Listener::Wss, ISSUER_SCENARIOS, more);
 }
 
+/// How often pages are killed in each place that a connection may have: `CS_TEST_TAB_KILLS`.
+const TAB_KILLS: u32 = 4;
+
 /// Runs a script of `js/package/` that opens pages in Chromium.
 fn run_in_chromium(script: &str, scenarios_min: usize) {
     let (_project, broker, mut more) = world();
+    let kills = std::env::var("CS_TEST_TAB_KILLS").map(|kills| kills.parse().expect("a number"));
+    more["kills"] = kills.unwrap_or(TAB_KILLS).into();
     let mut node = programs::node();
     node.arg(programs::interop_folder().join("js/package").join(script))
         .env("NODE_EXTRA_CA_CERTS", broker.first_run().ca_file);
@@ -103,4 +108,9 @@ fn package_in_chromium() {
 #[test]
 fn package_in_many_tabs_of_chromium() {
     run_in_chromium("tabs.mjs", TABS_SCENARIOS_MIN);
+}
+
+#[test]
+fn package_in_pages_that_are_killed() {
+    run_in_chromium("kills.mjs", 3);
 }
