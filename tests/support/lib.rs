@@ -10,6 +10,7 @@
 //! | [`client`] | an MQTT client over anything that carries bytes |
 //! | [`api`] | the HTTP API, beside other things that are awaited |
 //! | [`link`] | a connection for measurements, and [`latencies`], what they measure |
+//! | [`feeder`] | the far end of a client whose speed is measured |
 //! | [`process`] | what the system knows of the broker's process |
 //! | [`wire`] | a raw connection that sends and expects bytes |
 //! | [`packets`] | packets as commented bytes |
@@ -23,6 +24,7 @@
 pub mod api;
 pub mod broker;
 pub mod client;
+pub mod feeder;
 pub mod first_run;
 pub mod http;
 pub mod latencies;
