@@ -141,8 +141,12 @@ impl Ledger {
         };
         // A message may have been accepted twice, and what was accepted first been dropped.
         let mut fitting: Vec<usize> = open.filter(|&at| fit == Fit::Bad || !is_bad(at)).collect();
+        let is_late = |due: &Due| due.expires_at <= scene.now && !due.has_left;
         let is_other = |due: &Due| due.has_left != sent.packet.dup;
-        fitting.sort_by_key(|&at| (is_bad(at), is_other(&self.dues[at]), self.dues[at].index));
+        fitting.sort_by_key(|&at| {
+            let due = &self.dues[at];
+            (is_bad(at), is_late(due), is_other(due), due.index)
+        });
         fitting
     }
 
