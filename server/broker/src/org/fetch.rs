@@ -81,6 +81,7 @@ impl Org {
                 continue;
             };
             session.spill(&mut self.desk);
+            session.note_unstored(&mut self.desk);
             if session.conn.is_some() && session.outbound.queue.has_spilled() {
                 self.pump(place, now, sink);
             }
@@ -133,12 +134,26 @@ impl Session {
         }
     }
 
-    /// A message was queued that will be stored: it may leave the memory then.
+    /// A message was queued that will be stored: it may leave the memory then. While something is noted that is not
+    /// stored yet, nothing more is: one look at a long queue per commit has to do.
     pub(crate) fn note_spilling(&mut self, desk: &mut Desk) {
         let resident = self.resident(desk);
-        let ticket = desk.ticket;
         let outbound = &mut self.outbound;
-        if outbound.noted < ticket && desk.may_spill() && outbound.queue.exceeds(resident) {
+        if outbound.noted <= desk.stored && desk.may_spill() && outbound.queue.exceeds(resident) {
+            outbound.noted = desk.ticket;
+            desk.spilling.push_back((desk.ticket, self.place, self.serial));
+        }
+    }
+
+    /// What is not stored yet leaves the memory once it is.
+    fn note_unstored(&mut self, desk: &mut Desk) {
+        let resident = self.resident(desk);
+        let outbound = &mut self.outbound;
+        if desk.may_spill()
+            && outbound.queue.exceeds(resident)
+            && let Some(ticket) = outbound.queue.newest_ticket()
+            && ticket > desk.stored.max(outbound.noted)
+        {
             outbound.noted = ticket;
             desk.spilling.push_back((ticket, self.place, self.serial));
         }
@@ -155,12 +170,7 @@ impl Session {
             return;
         }
         self.spill(desk);
-        if let Some(ticket) = self.outbound.queue.newest_ticket()
-            && ticket > desk.stored.max(self.outbound.noted)
-        {
-            self.outbound.noted = ticket;
-            desk.spilling.push_back((ticket, self.place, self.serial));
-        }
+        self.note_unstored(desk);
     }
 
     /// Asks the store for what comes next, if little of it is in memory.
