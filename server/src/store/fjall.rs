@@ -6,6 +6,7 @@
 //! | `mend` | looks at the files before the engine opens them; puts aside what is damaged |
 //! | `journal` | finds the batches of a journal that are whole |
 //! | `catalog` | the list of a keyspace's sorted files |
+//! | `rewrite` | the bytes of a journal, once more in their place |
 //! | `table` | the whole blocks of a sorted file |
 //!
 //! One journal; a batch is one entry in it, checked by its sum when it is read back, so after a crash
@@ -17,20 +18,20 @@ mod birth;
 mod catalog;
 mod journal;
 mod mend;
+mod rewrite;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::{Bound, ControlFlow};
-use std::os::unix::fs::FileExt;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use bytes::Bytes;
+use fjall::compaction::Leveled;
 use fjall::config::FilterPolicy;
 use fjall::{
     Database, Iter, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _, Snapshot,
@@ -50,14 +51,19 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Memory for entries of one table that are not yet in sorted files, bytes.
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The same of a shelf, which is written much more: what is settled soon never becomes a file.
-const SHELF_MEMTABLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// What is read at once when a journal is rewritten, bytes.
-const REWRITE_BYTES: usize = 64 * 1024;
+/// The same of a shelf. A commit that comes while a file is synced waits for the whole file: filesystems write the
+/// data of a new file before the metadata that the journal's sync needs. So what is flushed at once is little.
+const SHELF_MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Size of a shelf's sorted files, bytes; small for the same reason.
+const SHELF_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// The engine's mark of a folder that is one of its own.
 const VERSION_FILE: &str = "version";
 /// Threads that flush and compact.
 const WORKERS: usize = 1;
+/// How much they give way to everything else of the process, as `nice` counts it. A flush may take longer; nobody
+/// waits for it.
+#[cfg(target_os = "linux")]
+const WORKERS_NICE: i32 = 10;
 
 /// Opens the store in `folder`, or makes it. Compares its files with their sums and reads back the journal; blocks
 /// meanwhile. What is damaged is put aside and logged.
@@ -171,8 +177,14 @@ impl FjallEngine {
 
 impl Opened {
     fn open(folder: &Path) -> Result<Self, StoreError> {
-        // The engine trusts its files; what is in none of their sums may be anything.
-        let opened = catch_unwind(|| Self::open_engine(folder));
+        // The engine trusts its files; what is in none of their sums may be anything, and it may panic.
+        let opened = thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                give_way();
+                Self::open_engine(folder)
+            });
+            opening.join()
+        });
         let opened = opened.unwrap_or(Err(fjall::Error::Unrecoverable));
         opened.map_err(|error| open_error(&error))
     }
@@ -217,9 +229,19 @@ impl Opened {
 
 /// Nothing looks for a single key of a shelf, so filters would be work for nobody.
 fn shelf_options() -> KeyspaceCreateOptions {
+    let compaction = Leveled::default().with_table_target_size(SHELF_FILE_BYTES);
     KeyspaceCreateOptions::default()
         .max_memtable_size(SHELF_MEMTABLE_BYTES_MAX)
+        .compaction_strategy(Arc::new(compaction))
         .filter_policy(FilterPolicy::disabled())
+}
+
+/// Lowers the priority of this thread, and of the threads that it starts: the engine's own.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(WORKERS_NICE) {
+        tracing::debug!(%error, "the store's threads have the priority of all others");
+    }
 }
 
 impl Engine for FjallEngine {
@@ -265,7 +287,8 @@ impl Engine for FjallEngine {
     fn reopen(&self) -> Result<(), String> {
         let mut opened = self.opened.write();
         drop(opened.take());
-        rewrite_journal(&self.folder).map_err(|error| format!("the journal cannot be rewritten: {error}"))?;
+        rewrite::rewrite_journal(&self.folder)
+            .map_err(|error| format!("the journal cannot be rewritten: {error}"))?;
         if self.is_suspect.load(Ordering::Relaxed) {
             self.mend(DataLoss::Refused).map_err(|error| error.to_string())?;
             self.is_suspect.store(false, Ordering::Relaxed);
@@ -333,30 +356,6 @@ fn walk(range: Iter, prefix: &[u8], visit: Visit<'_>) -> Result<(), fjall::Error
         }
     }
     Ok(())
-}
-
-/// Writes the bytes of the newest journal once more in their place, and syncs them.
-///
-/// After a failed sync the system takes the pages for written, though the disk may not have them. What is
-/// acknowledged from now on stands behind them in the journal and would be lost with them.
-fn rewrite_journal(folder: &Path) -> std::io::Result<()> {
-    let Some(path) = mend::journals(folder)?.pop() else {
-        return Ok(());
-    };
-    let journal = File::options().read(true).write(true).open(path)?;
-    let (mut block, mut at) = (vec![0; REWRITE_BYTES], 0);
-    loop {
-        let bytes = journal.read_at(&mut block, at)?;
-        let Some(read) = block.get(..bytes).filter(|read| !read.is_empty()) else {
-            break;
-        };
-        // What was never written takes no room on the disk, and shall not from now on.
-        if read.iter().any(|byte| *byte != 0) {
-            journal.write_all_at(read, at)?;
-        }
-        at += bytes as u64;
-    }
-    journal.sync_all()
 }
 
 impl std::fmt::Debug for FjallView {
