@@ -138,7 +138,9 @@ async fn what_can_never_be_stored_costs_its_publisher_and_nobody_else() {
     bench.send(&good, &publish(2));
     assert_eq!(next_kind(&bad).await, 0xE0, "DISCONNECT, and no PUBACK");
     assert_eq!(bench.queued().await, 2);
-    assert_eq!(next_kind(&good).await, 0x40, "PUBACK");
+    for _ in 1..=2 {
+        assert_eq!(next_kind(&good).await, 0x40, "PUBACK");
+    }
     assert_eq!(bench.inner.meters().refused.get(), 1);
     assert!(!bench.cell.unstored().is_failing);
     bench.send(&good, &publish(3));
