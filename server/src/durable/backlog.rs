@@ -1,7 +1,7 @@
 //! Changes that are not stored yet, by what they are about: a later one replaces an earlier one, and what was
 //! queued and settled meanwhile is never written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ pub(crate) struct Backlog {
     elided: u64,
     /// The message that was charged last: of its many deliveries only one is.
     charged: u64,
+    /// Messages with more than one delivery, if some of them still wait.
+    repeated: HashSet<u64>,
 }
 
 /// What becomes of the record of a delivery.
@@ -222,10 +224,14 @@ impl Backlog {
         }
     }
 
-    /// What a message is charged: nothing if the one before was the same.
+    /// What a message is charged: nothing if the one before was the same, as deliveries of one message are.
     fn charge(&mut self, message: &Message) -> usize {
         let is_same = std::mem::replace(&mut self.charged, message.number()) == message.number();
-        if is_same { 0 } else { message.size() }
+        if is_same {
+            self.repeated.insert(message.number());
+            return 0;
+        }
+        message.size()
     }
 
     fn settle(&mut self, delivery: DeliveryName, shares: Option<u64>) {
@@ -353,17 +359,28 @@ impl Backlog {
         batch
     }
 
-    fn take_deliveries(&mut self, batch: &mut Batch) {
-        let deliveries = std::mem::take(&mut self.deliveries);
-        let mut waiting: HashMap<u64, u32> = HashMap::new();
-        for delivery in deliveries.values() {
+    /// How many deliveries wait of each message that has more than one.
+    fn count_repeated(&mut self) -> HashMap<u64, u32> {
+        let repeated = std::mem::take(&mut self.repeated);
+        let mut waiting = HashMap::new();
+        if repeated.is_empty() {
+            return waiting;
+        }
+        for delivery in self.deliveries.values() {
             if let Waiting::New(DeliveryRecord::Queued { message, terms, .. }, _) = delivery
                 && terms.keeping == Keeping::Together
+                && repeated.contains(&message.number())
             {
                 *waiting.entry(message.number()).or_insert(0) += 1;
             }
         }
-        for (name, delivery) in deliveries {
+        waiting
+    }
+
+    fn take_deliveries(&mut self, batch: &mut Batch) {
+        let waiting = self.count_repeated();
+        batch.deliveries.reserve(self.deliveries.len());
+        for (name, delivery) in std::mem::take(&mut self.deliveries) {
             if let Waiting::Released(_, Some(number)) | Waiting::Gone(Some(number)) = &delivery
                 && let Some(number) = self.known.release(*number)
             {
