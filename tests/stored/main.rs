@@ -1,8 +1,9 @@
 //! What it costs that acknowledged means stored: publishers at QoS 1, to sessions that are away, so that every message
 //! has to be stored; at each level of durability, beside the disk's own `fdatasync` rate in the same minute.
 //!
-//! A run is: for each level and number of publishers a fresh broker, as fast as a window of unacknowledged messages
-//! allows; then at 70 % of that rate on a fixed schedule, with the latency of PUBACK counted from the scheduled time.
+//! A run is, for each level and number of publishers: as fast as a window of unacknowledged messages allows; the
+//! highest rate that is kept on a schedule (see [`capacity`]); and 70 % of that, with the latency of PUBACK counted
+//! from the scheduled time. Each has a fresh broker.
 //!
 //! ```text
 //! cargo build --release -p cloudsignal-server
@@ -14,6 +15,7 @@
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
+mod capacity;
 mod plan;
 mod probe;
 mod publisher;
@@ -36,7 +38,7 @@ use table::{Row, Table};
 
 /// Sessions that are away and get the messages.
 const READERS: usize = 16;
-/// Share of the highest rate at which latency is measured.
+/// Share of the highest rate that is kept at which latency is measured.
 const LOAD: f64 = 0.7;
 /// More messages than a queue ever gets here.
 const QUEUE_MESSAGES: u64 = 100_000_000;
@@ -66,17 +68,21 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(plan: &Plan, level: Level, publishers: usize) -> Result<Row> {
+    let span = Duration::from_secs(plan.seconds);
     let broker = start(level);
     let disk = probe::fdatasync(broker.scratch(), plan.payload_bytes, PROBE)?;
-    let address = broker.addr(Listener::Mqtt).to_string();
-    for reader in 0..READERS {
-        leave_session(&address, reader).await?;
-    }
+    let address = leave_sessions(&broker).await?;
     let cpu_before = process::cpu_secs(broker.pid())?;
-    let span = Duration::from_secs(plan.seconds);
     let full = publish(plan, &address, publishers, Pace::Window, span).await?;
     let cpu_secs = process::cpu_secs(broker.pid())? - cpu_before;
-    let pace = Pace::PerSecond(full.rate * LOAD);
+    drop(broker);
+    let kept_rate = match plan.kept_rate {
+        Some(rate) => rate,
+        None => capacity::find(plan, level, publishers, full.rate).await?,
+    };
+    let broker = start(level);
+    let address = leave_sessions(&broker).await?;
+    let pace = Pace::PerSecond(kept_rate * LOAD);
     let scheduled = publish(plan, &address, publishers, pace, span).await?;
     Ok(Row {
         level,
@@ -84,6 +90,7 @@ async fn measure(plan: &Plan, level: Level, publishers: usize) -> Result<Row> {
         rate: full.rate,
         cpu_per_million: cpu_secs / (full.acknowledged as f64 / 1e6),
         full: full.latencies,
+        kept_rate,
         scheduled: scheduled.latencies,
         syncs_per_sec: disk.per_sec,
         sync: disk.latencies,
@@ -99,6 +106,15 @@ fn start(level: Level) -> Broker {
         .with("LIMITS_QUEUE_BYTES_MAX", QUEUE_BYTES)
         .with("LIMITS_ALL_QUEUE_BYTES_MAX", QUEUE_BYTES);
     Broker::start(options)
+}
+
+/// Makes the sessions that get the messages; answers the broker's address.
+async fn leave_sessions(broker: &Broker) -> Result<String> {
+    let address = broker.addr(Listener::Mqtt).to_string();
+    for reader in 0..READERS {
+        leave_session(&address, reader).await?;
+    }
+    Ok(address)
 }
 
 /// Makes a session that outlives its connection and waits for a part of the messages.
@@ -143,7 +159,12 @@ async fn publish(
     let end = begin + span;
     let running: Vec<_> = ready
         .into_iter()
-        .map(|publisher| tokio::spawn(publisher.run(begin, end)))
+        .zip(0_u32..)
+        .map(|(publisher, number)| {
+            // On a schedule they take turns: were they all due at once, each would wait for the others.
+            let turn = pace.turn(number);
+            tokio::spawn(publisher.run(begin + turn, end))
+        })
         .collect();
     let (mut acknowledged, mut latencies) = (0, Latencies::default());
     for publisher in running {

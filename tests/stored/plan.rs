@@ -33,12 +33,14 @@ pub(crate) struct Plan {
     /// Of each measurement.
     pub(crate) seconds: u64,
     pub(crate) runs: usize,
+    /// The highest rate that is kept, messages per second, where it is known already.
+    pub(crate) kept_rate: Option<f64>,
     /// Of a run that looks for stalls, instead of everything else.
     pub(crate) stalls_seconds: Option<u64>,
 }
 
 const USAGE: &str = "stored [--levels disk,os,memory] [--publishers 1,16,256] [--window 16] [--payload BYTES] \
-    [--seconds 5] [--runs 3] | stored --stalls SECONDS [--window 16] [--payload BYTES]";
+    [--seconds 5] [--runs 3] [--kept-rate MESSAGES_PER_SECOND] | stored --stalls SECONDS [--window 16] [--payload BYTES]";
 
 impl Plan {
     pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
@@ -49,6 +51,7 @@ impl Plan {
             payload_bytes: 256,
             seconds: 5,
             runs: 3,
+            kept_rate: None,
             stalls_seconds: None,
         };
         while let Some(flag) = args.next() {
@@ -65,6 +68,7 @@ impl Plan {
                 "--payload" => plan.payload_bytes = value.parse()?,
                 "--seconds" => plan.seconds = value.parse()?,
                 "--runs" => plan.runs = value.parse()?,
+                "--kept-rate" => plan.kept_rate = Some(value.parse()?),
                 "--stalls" => plan.stalls_seconds = Some(value.parse()?),
                 unknown => bail!("{unknown} is unknown; {USAGE}"),
             }

@@ -35,6 +35,14 @@ impl Pace {
             Self::PerSecond(rate) => Self::PerSecond(rate / publishers as f64),
         }
     }
+
+    /// When one of several publishers begins, after the first.
+    pub(crate) fn turn(self, number: u32) -> Duration {
+        match self {
+            Self::Window => Duration::ZERO,
+            Self::PerSecond(rate) => Duration::from_secs_f64(f64::from(number) / rate),
+        }
+    }
 }
 
 /// What came of a publisher.

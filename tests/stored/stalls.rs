@@ -14,7 +14,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::plan::{Level, Plan};
 use crate::publisher::Pace;
-use crate::{PROBE, READERS, come_back, leave_session, probe, publish, start};
+use crate::{PROBE, READERS, come_back, leave_sessions, probe, publish, start};
 
 /// Clients that publish.
 const PUBLISHERS: usize = 16;
@@ -30,10 +30,7 @@ const AT_WORK: Duration = Duration::from_secs(10);
 pub(crate) async fn look(plan: &Plan, seconds: u64) -> Result<()> {
     let broker = start(Level::Disk);
     let disk = probe::fdatasync(broker.scratch(), plan.payload_bytes, PROBE)?;
-    let address = broker.addr(Listener::Mqtt).to_string();
-    for reader in 0..READERS {
-        leave_session(&address, reader).await?;
-    }
+    let address = leave_sessions(&broker).await?;
     let full = publish(plan, &address, PUBLISHERS, Pace::Window, FULL_SPEED).await?;
     let span = Duration::from_secs(seconds);
     let end = Instant::now() + span;
