@@ -8,17 +8,11 @@ use crate::codec::{
 };
 use crate::{PacketId, Qos, Version};
 
-/// Name of the user property that numbers messages in a session, in both directions, where both ends know it.
-pub const SEQUENCE_PROPERTY: &str = "cs-seq";
-
-/// Digits of its value: a fixed number, so that it can be written into an encoded packet.
-pub const SEQUENCE_DIGITS: usize = 16;
-
 /// Which encoding the server of a connection needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) version: Version,
-    /// Whether the order travels as [`SEQUENCE_PROPERTY`].
+    /// Whether the order travels as [`SEQUENCE_PROPERTY`](crate::codec::SEQUENCE_PROPERTY).
     pub(super) is_sequenced: bool,
 }
 
@@ -42,15 +36,8 @@ impl Frame {
         properties.subscription_ids = crate::codec::SubscriptionIds::EMPTY;
         let mut users = Vec::new();
         if form.is_sequenced && publication.qos != Qos::AtMostOnce {
-            for (name, value) in properties
-                .user_properties
-                .iter()
-                .filter(|it| it.0 != SEQUENCE_PROPERTY)
-            {
-                UserProperties::push(&mut users, name, value)?;
-            }
-            let mut digits = [0; SEQUENCE_DIGITS];
-            UserProperties::push(&mut users, SEQUENCE_PROPERTY, sequence_text(order, &mut digits))?;
+            properties.user_properties.write_others_than_sequence(&mut users);
+            UserProperties::push_sequence(&mut users, order);
             properties.user_properties = UserProperties::from_wire(&users).unwrap_or_default();
         }
         let publish = Publish {
@@ -107,11 +94,8 @@ impl Frame {
         }
         let reformed = with_publish(&self.bytes, self.form.version, |publish| {
             let mut users = Vec::new();
-            for (name, value) in publish.properties.user_properties.iter() {
-                if name != SEQUENCE_PROPERTY {
-                    UserProperties::push(&mut users, name, value)?;
-                }
-            }
+            let users_before = &publish.properties.user_properties;
+            users_before.write_others_than_sequence(&mut users);
             let mut properties = publish.properties.clone();
             properties.user_properties = UserProperties::from_wire(&users).unwrap_or_default();
             let publication = Publication {
@@ -186,21 +170,6 @@ fn with_publish<T>(bytes: &[u8], version: Version, f: impl FnOnce(&Publish<'_>) 
     }
 }
 
-/// A sequence number as it travels.
-pub(super) fn sequence_text(order: u64, digits: &mut [u8; SEQUENCE_DIGITS]) -> &str {
-    for (place, digit) in digits.iter_mut().enumerate() {
-        let nibble = order >> (60 - 4 * place) & 0xF;
-        *digit = b"0123456789abcdef"[nibble as usize];
-    }
-    core::str::from_utf8(digits).unwrap_or_default()
-}
-
-/// The number of a message in its session, if it has one.
-pub(super) fn sequence_of(properties: &UserProperties<'_>) -> Option<u64> {
-    let (_, value) = properties.iter().filter(|it| it.0 == SEQUENCE_PROPERTY).last()?;
-    u64::from_str_radix(value, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,13 +216,13 @@ mod tests {
         UserProperties::push(&mut users, "k", "v").expect("fits");
         let mut frame = Frame::new(&publication(&users), PLAIN, 77).expect("encodes");
         seen(&frame, Version::V5, |it| {
-            assert_eq!(sequence_of(&it.properties.user_properties), None);
+            assert_eq!(it.properties.user_properties.sequence(), Ok(None));
         });
         frame.reform(NUMBERED, 0xABCD_EF01_2345_6789).expect("encodes");
         seen(&frame, Version::V5, |it| {
             assert_eq!(
-                sequence_of(&it.properties.user_properties),
-                Some(0xABCD_EF01_2345_6789)
+                it.properties.user_properties.sequence(),
+                Ok(Some(0xABCD_EF01_2345_6789))
             );
             assert_eq!(it.properties.user_properties.iter().next(), Some(("k", "v")));
         });
@@ -273,7 +242,7 @@ mod tests {
         let frame = Frame::new(&publication(&[]), NUMBERED, 5).expect("encodes");
         let again = Frame::restored(&frame.bytes, NUMBERED).expect("whole");
         seen(&again, Version::V5, |it| {
-            assert_eq!(sequence_of(&it.properties.user_properties), Some(5));
+            assert_eq!(it.properties.user_properties.sequence(), Ok(Some(5)));
         });
         assert!(Frame::restored(&frame.bytes[..9], NUMBERED).is_none());
         assert!(Frame::restored(&[], NUMBERED).is_none());
@@ -289,7 +258,7 @@ mod tests {
         frame.write_aged(PacketId::new(9), false, 7, &mut out);
         with_publish(&out, Version::V5, |it| {
             assert_eq!(it.properties.message_expiry_secs, Some(7));
-            assert_eq!(sequence_of(&it.properties.user_properties), Some(5));
+            assert_eq!(it.properties.user_properties.sequence(), Ok(Some(5)));
         })
         .expect("a whole packet");
     }

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
 
-use super::frame::{SEQUENCE_DIGITS, SEQUENCE_PROPERTY, sequence_text};
 use super::wire::Terms;
 use super::{
     AUTH_METHOD, Client, Closed, Continuity, Login, Lost, Output, Renewal, Sink, Stage, State, Which,
@@ -81,12 +80,7 @@ impl Client {
             }
         }
         let mut users = Vec::new();
-        let mut digits = [0; SEQUENCE_DIGITS];
-        UserProperties::push(
-            &mut users,
-            SEQUENCE_PROPERTY,
-            sequence_text(identity.epoch, &mut digits),
-        )?;
+        UserProperties::push_sequence(&mut users, identity.epoch);
         packet.user_properties = UserProperties::from_wire(&users).unwrap_or_default();
         packet.encode(&mut wire.out)
     }
@@ -128,7 +122,8 @@ impl Client {
         if let Some(assigned) = connack.assigned_client_id {
             self.identity.client_id = assigned.into(); // [MQTT-3.2.2-16]
         }
-        let continuity = self.reconcile(connack.session_present, sink);
+        let is_same = wire.terms.session_at.is_none_or(|at| self.inbound.is_behind(at));
+        let continuity = self.reconcile(connack.session_present && is_same, sink);
         self.set_state(State::Connected, sink);
         sink.output(Output::Connected { continuity });
         if self.unclaimed_at.is_none() && self.subscriptions.next_unclaimed().is_some() {

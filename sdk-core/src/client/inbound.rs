@@ -19,6 +19,8 @@ struct Pending {
     stage: Stage,
     /// It came on this connection: the server can be answered.
     is_here: bool,
+    /// It was handed out under an earlier name, or by an earlier process: nobody knows this one.
+    is_repetition: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ pub(super) struct Inbound {
     completing: VecDeque<Completing>,
     /// The highest sequence that was handed out in this session.
     handed_out: u64,
-    /// The highest sequence that the store knows as acknowledged.
+    /// The highest sequence up to which the store knows that the application is done with all.
     marked: u64,
     /// An earlier process had this session.
     has_predecessor: bool,
@@ -112,6 +114,12 @@ impl Inbound {
     pub(super) const fn restore_mark(&mut self, sequence: u64) {
         self.handed_out = sequence;
         self.marked = sequence;
+    }
+
+    /// Whether the server, which has numbered messages of its session up to `at`, may mean the session that these are
+    /// from. If not, the answer that said so was lost: it is a later session, and what was handed out says nothing of it.
+    pub(super) const fn is_behind(&self, at: u64) -> bool {
+        self.handed_out <= at
     }
 
     pub(super) fn restore_received(&mut self, id: PacketId) -> bool {
@@ -165,14 +173,14 @@ impl Inbound {
             .is_some_and(|sequence| sequence <= self.handed_out);
         if was_handed_out || header.qos == Qos::ExactlyOnce && is_received() {
             let known = self.pending.iter().position(is_known);
-            return self.again(known, header); // [MQTT-4.3.3-10]
+            return self.again(known, header, receive_max); // [MQTT-4.3.3-10]
         }
         // At QoS 1 an identifier proves nothing: a server that crashed may have given it to another message, and
         // to hand one out twice is better than to lose one.
         if header.dup && header.sequence.is_none() && header.qos == Qos::ExactlyOnce {
             let known = self.pending.iter().position(is_known);
             if known.is_some() {
-                return self.again(known, header);
+                return self.again(known, header, receive_max);
             }
         }
         if self.here >= usize::from(receive_max) {
@@ -193,17 +201,20 @@ impl Inbound {
             sequence: header.sequence,
             stage,
             is_here: true,
+            is_repetition: stage == Stage::Done,
         });
         self.here += 1;
         delivery
     }
 
     /// One that was handed out: its acknowledgement, now or later, goes out under this identifier.
-    fn again(&mut self, known: Option<usize>, header: Header) -> Arrival {
+    fn again(&mut self, known: Option<usize>, header: Header, receive_max: u16) -> Arrival {
         if let Some(known) = known.and_then(|index| self.pending.get_mut(index)) {
             known.packet_id = header.packet_id;
             self.here += usize::from(!known.is_here);
             known.is_here = true;
+        } else if self.here >= usize::from(receive_max) {
+            return Arrival::TooMany;
         } else {
             // The application is done with it; only the server has not heard.
             self.push(header, Stage::Done);
@@ -250,15 +261,18 @@ impl Inbound {
         sink: &mut dyn Sink,
     ) {
         self.complete(version, out, journal);
-        self.keep_received(journal, sink);
-        let mut marked = self.marked;
-        while let Some(pending) = self.pending.front_mut() {
+        self.keep(journal, sink);
+        let mut at = 0;
+        while let Some(pending) = self.pending.get_mut(at) {
+            at += 1;
             let id = pending.packet_id;
+            // What the server has not sent again yet stands behind what it has, and that it awaits.
+            if !pending.is_here && !self.has_caught_up {
+                continue;
+            }
             match pending.stage {
                 Stage::HandedOut => break,
-                Stage::Gone => {}
-                // It will come again, and be recognized.
-                Stage::Done | Stage::Keeping(_) if !pending.is_here && !self.has_caught_up => break,
+                Stage::Gone => continue,
                 Stage::Done => answer(AckKind::PubAck, id, version, out),
                 Stage::Keeping(ticket) if !journal.is_stored(ticket) => break,
                 Stage::Keeping(_) => {
@@ -270,9 +284,17 @@ impl Inbound {
                     }
                 }
             }
-            marked = marked.max(pending.sequence.unwrap_or(0));
-            self.pop();
+            pending.stage = Stage::Gone;
+            self.here -= usize::from(core::mem::replace(&mut pending.is_here, false));
         }
+        self.trim();
+    }
+
+    /// What is done with is remembered, also where the server cannot hear of it yet.
+    pub(super) fn keep(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        self.keep_received(journal, sink);
+        let done = self.pending.iter().take_while(|it| it.stage != Stage::HandedOut);
+        let marked = done.filter_map(|it| it.sequence).max().unwrap_or(0);
         if marked > self.marked {
             self.marked = marked;
             journal.put(Key::Mark, sink, |out| record::mark(marked, out));
@@ -280,7 +302,7 @@ impl Inbound {
     }
 
     /// QoS 2 messages that are done with are kept before anybody hears of it, all of them at once.
-    pub(super) fn keep_received(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+    fn keep_received(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
         let is_due = |it: &&mut Pending| it.qos == Qos::ExactlyOnce && it.stage == Stage::Done;
         for pending in self.pending.iter_mut().filter(is_due) {
             let key = Key::Received(pending.packet_id.get());
@@ -288,10 +310,16 @@ impl Inbound {
         }
     }
 
-    fn pop(&mut self) {
-        if let Some(popped) = self.pending.pop_front() {
+    /// Lets go of what is over: at the front, and at the back what nobody can name.
+    fn trim(&mut self) {
+        let is_over = |it: &Pending| it.stage == Stage::Gone;
+        while self.pending.front().is_some_and(is_over) {
+            self.pending.pop_front();
             self.first += 1;
-            self.here -= usize::from(popped.is_here);
+        }
+        let is_nameless = |it: &Pending| is_over(it) && it.is_repetition;
+        while self.pending.back().is_some_and(is_nameless) {
+            self.pending.pop_back();
         }
     }
 

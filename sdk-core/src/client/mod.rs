@@ -74,7 +74,6 @@ use subscriptions::{Line, Subscriptions};
 use token::Keeper;
 use wire::{Renewal, Stage, Wire};
 
-pub use frame::{SEQUENCE_DIGITS, SEQUENCE_PROPERTY};
 pub use message::{Accepted, DeliveryId, Message, Outcome, Publication, PublishError, PublishId};
 pub use options::{Acknowledge, Login, Options, Patience, Protocol, Reconnect, Storage, WillMessage};
 pub use output::{Key, Output, Server, Sink, Ticket, WireId};
@@ -439,7 +438,7 @@ impl Client {
             Some(wire) => self
                 .inbound
                 .settle(wire.version, &mut wire.out, &mut self.journal, sink),
-            None => self.inbound.keep_received(&mut self.journal, sink),
+            None => self.inbound.keep(&mut self.journal, sink),
         }
     }
 

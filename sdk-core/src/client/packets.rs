@@ -1,6 +1,5 @@
 //! What arrives on a connection.
 
-use super::frame::sequence_of;
 use super::inbound::{Arrival, Header};
 use super::wire::Wire;
 use super::{Acknowledge, Client, Message, Output, Sink, Stage, Unanswered, Which, WireId, lane};
@@ -191,8 +190,8 @@ impl Client {
                 dup: publish.dup,
                 sequence: wire
                     .terms
-                    .is_sequenced
-                    .then(|| sequence_of(&publish.properties.user_properties))
+                    .session_at
+                    .and_then(|_| publish.properties.user_properties.sequence().ok())
                     .flatten(),
             };
             match inbound.on_publish(header, options.receive_max) {

@@ -44,7 +44,8 @@ pub(super) struct Terms {
     pub(super) qos_max: Qos,
     pub(super) has_retain: bool,
     pub(super) has_subscription_ids: bool,
-    pub(super) is_sequenced: bool,
+    /// Messages are numbered: the highest number that the server has given in this session.
+    pub(super) session_at: Option<u64>,
     pub(super) topic_alias_max: u16,
 }
 
@@ -94,7 +95,7 @@ impl Wire {
     pub(super) const fn form(&self) -> Form {
         Form {
             version: self.version,
-            is_sequenced: self.terms.is_sequenced,
+            is_sequenced: self.terms.session_at.is_some(),
         }
     }
 
@@ -199,23 +200,19 @@ impl Terms {
             qos_max: Qos::ExactlyOnce,
             has_retain: true,
             has_subscription_ids: false,
-            is_sequenced: false,
+            session_at: None,
             topic_alias_max: 0,
         }
     }
 
     pub(super) fn read(connack: &ConnAck<'_>, version: Version, options: &Options) -> Self {
-        let mentions_sequence = || {
-            let mut properties = connack.user_properties.iter();
-            properties.any(|(name, _)| name == super::frame::SEQUENCE_PROPERTY)
-        };
         Self {
             receive_max: connack.receive_max.map_or(u16::MAX, core::num::NonZeroU16::get),
             packet_bytes_max: connack.packet_bytes_max.unwrap_or(PACKET_BYTES_MAX),
             qos_max: connack.qos_max.unwrap_or(Qos::ExactlyOnce),
             has_retain: connack.retain_available.unwrap_or(true),
             has_subscription_ids: version.is_v5() && connack.subscription_ids_available.unwrap_or(true),
-            is_sequenced: version.is_v5() && mentions_sequence(),
+            session_at: connack.user_properties.sequence().ok().flatten(),
             topic_alias_max: connack.topic_alias_max.unwrap_or(0).min(options.topic_alias_max),
         }
     }

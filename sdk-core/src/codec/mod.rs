@@ -30,5 +30,5 @@ pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, PublishLayout,
     PublishProperties, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will,
 };
-pub use property::{SubscriptionIds, UserProperties};
+pub use property::{BadSequence, SEQUENCE_DIGITS, SEQUENCE_PROPERTY, SubscriptionIds, UserProperties};
 pub use reason::ReasonCode;

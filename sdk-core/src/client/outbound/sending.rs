@@ -1,7 +1,8 @@
 //! What leaves next, as far as the connection, the server's window and the store allow.
 
 use super::answers::release;
-use super::{Lane, Outbound, Stage};
+use super::{Entry, Lane, Outbound, Stage};
+use crate::client::frame::Form;
 use crate::client::journal::Journal;
 use crate::client::message::Outcome;
 use crate::client::output::{Sink, Ticket};
@@ -77,10 +78,7 @@ impl Outbound {
             }
             Stage::Sent(_) | Stage::Released(_) | Stage::Done => return true,
         };
-        let entry = &mut self.entries[index];
-        if entry.frame.reform(lane.form, order).is_err()
-            || entry.frame.bytes.len() > lane.packet_bytes_max as usize
-        {
+        if !self.fit(index, lane) {
             self.finish(
                 index,
                 Outcome::Rejected(ReasonCode::PacketTooLarge),
@@ -90,6 +88,7 @@ impl Outbound {
             );
             return true;
         }
+        let entry = &mut self.entries[index];
         match entry.expires_at {
             None => entry.frame.write(packet_id, dup, lane.out),
             Some(at) => {
@@ -106,6 +105,24 @@ impl Outbound {
             None => self.finish(index, Outcome::Sent, ids, journal, sink),
         }
         true
+    }
+
+    /// Gives a message the form that the connection needs. `false`: it is larger than the server takes.
+    fn fit(&mut self, index: usize, lane: &Lane<'_>) -> bool {
+        let bytes_max = lane.packet_bytes_max as usize;
+        let Entry { frame, order, .. } = &mut self.entries[index];
+        self.bytes -= frame.bytes.len();
+        let mut fits = frame.reform(lane.form, *order).is_ok() && frame.bytes.len() <= bytes_max;
+        if !fits && lane.form.is_sequenced {
+            // Without its number it may be.
+            let plain = Form {
+                is_sequenced: false,
+                ..lane.form
+            };
+            fits = frame.reform(plain, *order).is_ok() && frame.bytes.len() <= bytes_max;
+        }
+        self.bytes += frame.bytes.len();
+        fits
     }
 
     pub(super) fn is_safe(&mut self, order: u64, journal: &Journal) -> bool {

@@ -160,8 +160,12 @@ impl Rig {
     }
 
     fn accept_numbered(&mut self, session_present: bool) {
+        self.accept_numbered_to(session_present, 1_000);
+    }
+
+    fn accept_numbered_to(&mut self, session_present: bool, at: u64) {
         let mut users = Vec::new();
-        crate::codec::UserProperties::push(&mut users, SEQUENCE_PROPERTY, "1").expect("fits");
+        crate::codec::UserProperties::push_sequence(&mut users, at);
         let mut connack = ConnAck::new(ReasonCode::Success);
         connack.session_present = session_present;
         connack.user_properties = crate::codec::UserProperties::from_wire(&users).expect("valid");
@@ -279,9 +283,7 @@ impl Rig {
     fn deliver(&mut self, payload: &str, qos: Qos, id: u16, dup: bool, sequence: Option<u64>) {
         let mut users = Vec::new();
         if let Some(sequence) = sequence {
-            let mut digits = [0; SEQUENCE_DIGITS];
-            let text = frame::sequence_text(sequence, &mut digits);
-            crate::codec::UserProperties::push(&mut users, SEQUENCE_PROPERTY, text).expect("fits");
+            crate::codec::UserProperties::push_sequence(&mut users, sequence);
         }
         let mut publish = Publish::new(TopicName::parse("in").expect("a topic"), payload.as_bytes());
         publish.qos = qos;
@@ -318,7 +320,7 @@ fn brief(packet: &Packet<'_>) -> String {
         Packet::Publish(it) => {
             let dup = if it.dup { " dup" } else { "" };
             let id = it.packet_id.map_or(String::new(), |id| std::format!(" {id}"));
-            let sequence = frame::sequence_of(&it.properties.user_properties);
+            let sequence = it.properties.user_properties.sequence().expect("one, or none");
             let sequence = sequence.map_or(String::new(), |number| std::format!(" #{number}"));
             let alias = it
                 .properties

@@ -97,6 +97,65 @@ fn a_message_that_the_application_still_has_is_not_handed_out_again() {
 }
 
 #[test]
+fn a_server_that_has_numbered_less_than_it_sent_means_another_session() {
+    let mut rig = Rig::new(Options::default());
+    rig.connect();
+    rig.accept_numbered_to(false, 0);
+    rig.deliver("a", QOS_1, 1, false, Some(5));
+    rig.cut();
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.accept_numbered_to(true, 5);
+    assert!(rig.take().contains(&Seen::Connected(Continuity::Resumed)));
+    rig.deliver("a", QOS_1, 1, true, Some(5));
+    assert_eq!(rig.messages(), [""; 0]);
+    rig.cut();
+    // The session ended, and the CONNACK that said so never arrived.
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.accept_numbered_to(true, 0);
+    assert!(rig.take().contains(&Seen::Connected(Continuity::Lost)));
+    rig.deliver("b", QOS_1, 1, false, Some(5));
+    assert_eq!(rig.messages(), ["b"]);
+}
+
+#[test]
+fn what_comes_again_first_is_answered_although_the_server_still_owes_others() {
+    let mut rig = Rig::new(by_caller());
+    rig.connect();
+    rig.accept_numbered(false);
+    for (payload, number) in [("a", 1), ("b", 2), ("c", 3)] {
+        rig.deliver(payload, QOS_1, number, false, Some(number.into()));
+        assert!(rig.done(number.into()));
+    }
+    rig.deliver("d", QOS_1, 4, false, Some(4));
+    rig.deliver("e", QOS_1, 5, false, Some(5));
+    assert!(rig.done(5));
+    rig.cut();
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.accept_numbered(true);
+    rig.take();
+    // None of the acknowledgements arrived, and the server sends no more than three at once.
+    for number in 1..=3 {
+        rig.deliver("?", QOS_1, number, true, Some(number.into()));
+    }
+    assert_eq!(rig.sent(), ["PUBACK 1 0x00", "PUBACK 2 0x00", "PUBACK 3 0x00"]);
+    rig.deliver("d", QOS_1, 4, true, Some(4));
+    rig.deliver("e", QOS_1, 5, true, Some(5));
+    assert!(
+        rig.sent().is_empty(),
+        "the application still has the first of them"
+    );
+    assert!(rig.done(4));
+    assert_eq!(rig.sent(), ["PUBACK 4 0x00", "PUBACK 5 0x00"]);
+    rig.deliver("f", QOS_1, 6, false, Some(6));
+    assert!(rig.done(6), "names go on where they were");
+    assert_eq!(rig.sent(), ["PUBACK 6 0x00"]);
+    assert_eq!(rig.messages(), ["f"]);
+}
+
+#[test]
 fn an_identifier_of_qos_1_proves_nothing_after_a_crash_of_the_server() {
     let mut rig = Rig::connected(by_caller());
     rig.deliver("a", QOS_1, 1, false, None);

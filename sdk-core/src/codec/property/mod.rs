@@ -6,12 +6,14 @@
 
 mod explanation;
 mod reader;
+mod sequence;
 mod subscription_ids;
 mod user;
 pub(super) mod writer;
 
 pub(super) use explanation::Explanation;
 pub(super) use reader::PropertyReader;
+pub use sequence::{BadSequence, SEQUENCE_DIGITS, SEQUENCE_PROPERTY};
 pub use subscription_ids::SubscriptionIds;
 pub(super) use subscription_ids::write_one as write_subscription_id;
 pub use user::UserProperties;

@@ -85,7 +85,7 @@ impl<'a> UserProperties<'a> {
         }
     }
 
-    fn encoded(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(super) fn encoded(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         Encoded(self.wire).filter_map(|(id, value)| (id == id::USER_PROPERTY).then_some(value))
     }
 }
