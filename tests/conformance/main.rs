@@ -9,11 +9,13 @@
 //! | [`opening`] | CONNECT and its answers |
 //! | [`exchanges`] | QoS 0, 1 and 2, retained messages, wills, sessions |
 //! | [`malformed`] | packets that are none |
+//! | [`numbering`] | numbered messages |
 //! | [`endings`] | what clients are told when the program ends, and what is there when it comes back |
 
 mod endings;
 mod exchanges;
 mod malformed;
+mod numbering;
 mod opening;
 
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};

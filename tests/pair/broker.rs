@@ -77,7 +77,7 @@ pub(crate) type Wires = BTreeMap<WireKey, Wire>;
 impl Broker {
     pub(crate) fn new(seed: u64, has_method: bool) -> Self {
         Self {
-            org: org(seed),
+            org: org(seed, 1),
             tape: Tape::default(),
             disk: Disk::default(),
             unstored: VecDeque::new(),
@@ -181,7 +181,8 @@ impl Broker {
         self.unstored.clear();
         self.conns.clear();
         self.tape = Tape::default();
-        self.org = self.disk.restore(org(self.seed ^ self.life << 32), now);
+        let fresh = org(self.seed ^ self.life << 32, self.life + 1);
+        self.org = self.disk.restore(fresh, now);
     }
 
     /// What a call asked for is done. Answers the ticket that the store has to answer.
@@ -232,7 +233,7 @@ impl Broker {
     }
 }
 
-fn org(seed: u64) -> Org {
+fn org(seed: u64, run: u64) -> Org {
     let limits = Limits {
         receive_max: 20,
         inflight_max: 20,
@@ -240,7 +241,9 @@ fn org(seed: u64) -> Org {
         topic_alias_out_max: 4,
         ..Limits::default()
     };
-    Org::new(OrgId::new("org_pair"), limits, Policy::permit_all(), seed)
+    let mut org = Org::new(OrgId::new("org_pair"), limits, Policy::permit_all(), seed);
+    org.number_messages(run);
+    org
 }
 
 /// A token is the moment of its end, in microseconds, as text; anything else has none.

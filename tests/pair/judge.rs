@@ -42,7 +42,7 @@ impl Judge {
             arrivals: vec![BTreeMap::new(); peers],
             order: vec![Vec::new(); peers],
             pardoned: vec![BTreeSet::new(); peers],
-            is_numbered: false,
+            is_numbered: true,
             repeated: 0,
             keeps_lines: false,
         }

@@ -58,6 +58,7 @@ impl Shelf {
             | Change::Settled { session, .. }
             | Change::Released { session, .. }
             | Change::Received { session, .. }
+            | Change::Numbered { session, .. }
             | Change::Completed { session, .. } => match self.sessions.get_mut(&*session.client_id) {
                 Some(stored) => stored.apply(change),
                 None => scene
@@ -153,6 +154,7 @@ impl Stored {
             | Change::Will { .. }
             | Change::WillGone { .. }
             | Change::Sent { .. }
+            | Change::Numbered { .. }
             | Change::Retained { .. }
             | Change::RetainedCleared { .. } => {}
         }

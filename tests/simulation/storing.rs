@@ -69,6 +69,7 @@ impl Host {
             | Change::Released { .. }
             | Change::Received { .. }
             | Change::Completed { .. }
+            | Change::Numbered { .. }
             | Change::Retained { .. }
             | Change::RetainedCleared { .. } => {}
         }
@@ -153,6 +154,7 @@ const fn is_promise(change: &Change) -> bool {
         | Change::Released { .. }
         | Change::Received { .. }
         | Change::Completed { .. }
+        | Change::Numbered { .. }
         | Change::Retained { .. }
         | Change::RetainedCleared { .. } => true,
     }

@@ -13,6 +13,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use cloudsignal_core::{Instant, Qos};
 
@@ -143,6 +144,14 @@ pub enum Change {
         /// The packet id of the exchange.
         packet_id: u16,
     },
+    /// Numbered publishes of a client have come so far. It replaces what was said before; what came with it in one turn
+    /// is stored with it or not at all.
+    Numbered {
+        /// The session.
+        session: SessionName,
+        /// How far.
+        numbers: PublishNumbers,
+    },
     /// A retained message was set.
     Retained {
         /// The message, its topic included.
@@ -153,6 +162,27 @@ pub enum Change {
         /// Its topic.
         topic: Box<str>,
     },
+}
+
+/// How far the numbered publishes of a client have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishNumbers {
+    /// The client counts under this number; under another one it begins anew.
+    pub epoch: u64,
+    /// The highest number that has come; 0 if none has.
+    pub through: u64,
+    /// Those up to it that were refused, and of which the client may not have heard: at most as many as it may have
+    /// unanswered.
+    pub refused: Vec<RefusedPublish>,
+}
+
+/// A publish that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedPublish {
+    /// Its packet id.
+    pub packet_id: u16,
+    /// Its number.
+    pub sequence: u64,
 }
 
 /// Whether the store takes changes, as far as the shell knows.

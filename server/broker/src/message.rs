@@ -187,6 +187,7 @@ impl Message {
             retain: self.retain,
             expires_at: self.expires_at,
             publisher: self.publisher,
+            is_numbered: false,
         }
     }
 }
@@ -250,6 +251,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) expires_at: Option<Instant>,
     /// The serial of the publishing session, for No Local; 0 when there is none.
     pub(crate) publisher: u64,
+    /// Whether its publisher will not publish it again once it is stored.
+    pub(crate) is_numbered: bool,
 }
 
 impl Publication<'_> {

@@ -46,6 +46,10 @@ pub(crate) struct Desk {
     /// have ended meanwhile.
     pub(crate) starved: VecDeque<ConnId>,
     message_number: u64,
+    /// Whether clients may have numbered messages.
+    pub(crate) numbers: bool,
+    /// Orders of new deliveries are above it.
+    pub(crate) order_floor: u64,
 }
 
 /// Bounds of what sessions hold. Lowering a bound takes nothing away from whoever holds more.
@@ -98,6 +102,8 @@ impl Desk {
             spilling: VecDeque::new(),
             starved: VecDeque::new(),
             message_number: 0,
+            numbers: false,
+            order_floor: 0,
         }
     }
 

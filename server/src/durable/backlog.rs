@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use cloudsignal_broker::Message;
-use cloudsignal_broker::change::{Change, Keeping};
+use cloudsignal_broker::change::{Change, Keeping, PublishNumbers};
 
 use super::batch::{Aside, Batch};
 use super::known::{DeliveryName, Known, all_of};
@@ -25,6 +25,7 @@ pub(crate) struct Backlog {
     subscriptions: BTreeMap<(u64, Box<str>), Option<SubscriptionRecord>>,
     wills: BTreeMap<u64, Option<WillRecord>>,
     received: BTreeMap<(u64, u16), bool>,
+    numbers: BTreeMap<u64, PublishNumbers>,
     deliveries: BTreeMap<DeliveryName, Waiting>,
     progress: BTreeMap<DeliveryName, Option<u16>>,
     retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
@@ -80,6 +81,7 @@ impl Backlog {
             && self.subscriptions.is_empty()
             && self.wills.is_empty()
             && self.received.is_empty()
+            && self.numbers.is_empty()
             && self.deliveries.is_empty()
             && self.progress.is_empty()
             && self.retained.is_empty()
@@ -153,7 +155,8 @@ impl Backlog {
             | Change::Will { .. }
             | Change::WillGone { .. }
             | Change::Subscribed { .. }
-            | Change::Unsubscribed { .. }) => self.add_of_session(of_session),
+            | Change::Unsubscribed { .. }
+            | Change::Numbered { .. }) => self.add_of_session(of_session),
         }
     }
 
@@ -210,6 +213,9 @@ impl Backlog {
             }
             Change::Unsubscribed { session, filter } => {
                 self.subscriptions.insert((session.serial, filter), None);
+            }
+            Change::Numbered { session, numbers } => {
+                self.numbers.insert(session.serial, numbers);
             }
             Change::Queued { .. }
             | Change::Settled { .. }
@@ -292,6 +298,7 @@ impl Backlog {
         self.wills.insert(serial, None);
         self.sessions.insert(serial, None);
         self.ended.push(serial);
+        self.numbers.remove(&serial);
         remove_range(&mut self.received, (serial, 0)..=(serial, u16::MAX));
         remove_range(&mut self.progress, all_of(serial));
         for (_, waiting) in remove_range(&mut self.deliveries, all_of(serial)) {
@@ -324,6 +331,7 @@ impl Backlog {
             subscriptions: std::mem::take(&mut self.subscriptions),
             wills: std::mem::take(&mut self.wills),
             received: std::mem::take(&mut self.received),
+            numbers: std::mem::take(&mut self.numbers),
             progress: std::mem::take(&mut self.progress),
             retained: std::mem::take(&mut self.retained),
             swept: std::mem::take(&mut self.swept),

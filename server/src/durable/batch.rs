@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use cloudsignal_broker::change::PublishNumbers;
 use cloudsignal_broker::{Message, OrgId};
 
 use super::keys::{KeyBytes, Kind};
@@ -21,6 +22,7 @@ pub(crate) struct Batch {
     pub(super) subscriptions: BTreeMap<(u64, Box<str>), Option<SubscriptionRecord>>,
     pub(super) wills: BTreeMap<u64, Option<WillRecord>>,
     pub(super) received: BTreeMap<(u64, u16), bool>,
+    pub(super) numbers: BTreeMap<u64, PublishNumbers>,
     pub(super) deliveries: Vec<(DeliveryName, Option<DeliveryRecord<MessagePlace>>)>,
     pub(super) progress: BTreeMap<DeliveryName, Option<u16>>,
     pub(super) messages: BTreeMap<u64, Option<Arc<Message>>>,
@@ -74,6 +76,12 @@ impl Batch {
             let mark = is_there.then_some(());
             out.set(Shelf::Session, key.received(*name), mark, |writer, ()| {
                 writer.mark();
+            });
+        }
+        for (serial, numbers) in &self.numbers {
+            let key = key.of(Kind::Numbers, *serial);
+            out.set(Shelf::Session, key, Some(numbers), |writer, it| {
+                writer.numbers(it);
             });
         }
         for (name, packet_id) in &self.progress {

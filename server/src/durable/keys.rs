@@ -7,6 +7,7 @@
 //!                    2 | order u64                  how far a QoS 2 delivery is
 //!                    3 | packet id u16              a QoS 2 publish from the client
 //!                    4                              a will
+//!                    5                              how far numbered publishes of the client have come
 //! shelf queue      serial u64 | order u64            a delivery
 //! shelf message    number u64                        a message that several deliveries share
 //! shelf retained   name of the topic                 a retained message
@@ -31,15 +32,17 @@ pub(super) enum Kind {
     Progress,
     Received,
     Will,
+    Numbers,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Session,
         Self::Subscription,
         Self::Progress,
         Self::Received,
         Self::Will,
+        Self::Numbers,
     ];
 
     /// Stored: never change a number. The session comes first.
@@ -50,6 +53,7 @@ impl Kind {
             Self::Progress => 2,
             Self::Received => 3,
             Self::Will => 4,
+            Self::Numbers => 5,
         }
     }
 }
@@ -64,7 +68,8 @@ impl KeyBytes {
         &mut self.0
     }
 
-    /// What every key of this kind of a session begins with; the whole key of a session and of a will.
+    /// What every key of this kind of a session begins with; the whole key of a session, of a will and of
+    /// numbers.
     pub(super) fn of(&mut self, kind: Kind, serial: u64) -> &[u8] {
         let key = self.begin();
         key.extend_from_slice(&serial.to_be_bytes());

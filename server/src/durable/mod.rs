@@ -12,6 +12,7 @@
 //! | `fetch` | queues that are not in memory are read when their time comes |
 //! | `restore` | from the store to organizations, at the start |
 //! | `quarantine` | what could not be understood is put aside |
+//! | `runs` | how often the process has begun |
 //! | `survey` | what a store holds, counted |
 //! | `keys`, `record` | bytes of keys and of values |
 //!
@@ -40,6 +41,7 @@ pub(crate) mod pipeline;
 pub(crate) mod quarantine;
 mod record;
 pub(crate) mod restore;
+mod runs;
 pub(crate) mod survey;
 pub(crate) mod task;
 #[cfg(test)]

@@ -242,6 +242,7 @@ impl Reading<'_> {
                 self.restoring.received(serial, packet_id)?;
                 self.known.note_received((serial, packet_id));
             }
+            Kind::Numbers => self.restoring.numbered(serial, reader.numbers()?)?,
             Kind::Will => {
                 let it = reader.will()?;
                 self.restoring

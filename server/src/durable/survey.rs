@@ -71,7 +71,7 @@ impl Holdings {
             Space::Shelf(Shelf::Session) => match parse_session(key)? {
                 (_, Kind::Session, _) => Some(&mut self.sessions),
                 (_, Kind::Subscription, _) => Some(&mut self.subscriptions),
-                (_, Kind::Progress | Kind::Received | Kind::Will, _) => None,
+                (_, Kind::Progress | Kind::Received | Kind::Will | Kind::Numbers, _) => None,
             },
             Space::Shelf(Shelf::Queue) => Some(&mut self.deliveries),
             Space::Shelf(Shelf::Message) => Some(&mut self.messages),

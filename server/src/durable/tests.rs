@@ -6,7 +6,7 @@ mod records;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudsignal_broker::change::{Change, Keeping, SessionName, Terms};
+use cloudsignal_broker::change::{Change, Keeping, PublishNumbers, RefusedPublish, SessionName, Terms};
 use cloudsignal_broker::policy::Actions;
 use cloudsignal_broker::{
     Access, Credential, Identity, Limits, Message, Org, OrgId, Policy, Scope, ScopePart, StoredMessage,
@@ -92,6 +92,17 @@ fn terms(qos: Qos) -> Terms {
         group: Some("$share/g/a".into()),
         queued_at: Instant::ZERO,
         keeping: Keeping::Together,
+    }
+}
+
+fn numbers(through: u64) -> PublishNumbers {
+    PublishNumbers {
+        epoch: 0xABCD,
+        through,
+        refused: vec![RefusedPublish {
+            packet_id: 9,
+            sequence: through - 1,
+        }],
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod timekeeper;
 pub(crate) mod turns;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
@@ -52,6 +53,8 @@ pub(crate) struct Orgs {
     history: History,
     usage: Usage,
     durability: Durability,
+    /// Which run of the process this is; 0 if that is not known.
+    run: AtomicU64,
     /// Exists without an entry in the directory.
     dev_anonymous: Option<OrgId>,
 }
@@ -72,6 +75,7 @@ impl Orgs {
             history,
             usage,
             durability,
+            run: AtomicU64::new(0),
             dev_anonymous: config.dev_anonymous.as_deref().map(OrgId::new),
         })
     }
@@ -104,6 +108,7 @@ impl Orgs {
         let limits = self.allowance(id).limits;
         let mut org = Org::new(id.clone(), limits, policy, seed());
         org.handle_month(self.usage.month_messages(id));
+        org.number_messages(self.run.load(Ordering::Relaxed));
         Some(org)
     }
 
@@ -121,6 +126,9 @@ impl Orgs {
     /// # Errors
     /// What the store answers.
     pub(crate) async fn restore(&self) -> Result<Totals, RestoreError> {
+        if let Err(error) = self.begin_run().await {
+            tracing::error!(%error, "this start cannot be counted: nobody's messages are numbered in this run");
+        }
         let mut all = Totals::default();
         let ids = self.ids();
         let mut of_orgs = ids.iter().map(|id| self.durability_of(id));
@@ -142,11 +150,23 @@ impl Orgs {
         Ok(all)
     }
 
+    /// What organizations number from now on is above everything that they have numbered so far.
+    async fn begin_run(&self) -> Result<(), RestoreError> {
+        let run = self.durability.count_run().await?;
+        self.run.fetch_max(run, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Reads a broken organization back.
     async fn revive(self: Arc<Self>, broken: Arc<OrgCell>) {
         let id = broken.id();
         broken.committer().rested().await;
-        if let Err(error) = self.restore_one(id).await {
+        // What it had numbered and not stored is forgotten.
+        let revived = match self.begin_run().await {
+            Ok(()) => self.restore_one(id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = revived {
             tracing::error!(org = %id, %error, "a broken organization cannot be read back; it is tried again");
             broken.ends_revival();
         }

@@ -253,6 +253,9 @@ impl Org {
         // What only the store has cannot be handed over any more.
         desk.counters.dropped[DropReason::QueueFull.index()] +=
             session.outbound.queue.spilled_shared() as u64;
+        if desk.numbers {
+            desk.order_floor = desk.order_floor.max(session.outbound.last_order());
+        }
         session.outbound.clear(desk);
         desk.counters.sessions_now -= 1;
         desk.counters.subscriptions_now -= subscriptions.len() as u64;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
 
 use cloudsignal_core::codec::{ConnAck, Connect, ReasonCode};
@@ -12,7 +13,7 @@ use cloudsignal_core::{Instant, Version};
 
 use super::auth::{AUTH_METHOD, AuthState};
 use super::publish::says_the_truth;
-use super::{Org, rearm};
+use super::{Org, numbering, rearm};
 use crate::change::Storage;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -377,6 +378,7 @@ impl Org {
         }
         conn.problem_info = connect.request_problem_info;
         conn.clean_start = connect.clean_start;
+        conn.is_numbered = session.count_under(self.desk.numbers_of(connect));
         conn.will = connect
             .will
             .as_ref()
@@ -452,6 +454,8 @@ impl Org {
             .then(|| format!("response/{}", session.subscriptions.client_id()))
             .filter(|topic| topic.len() <= TOPIC_BYTES_MAX);
         packet.response_information = response.as_deref();
+        let mut user = Vec::new();
+        numbering::tell(&mut packet, conn, session.outbound.last_order(), &mut user);
         let version = connect.version;
         let mut turn = Turn { desk, now, sink };
         // Who comes back while the store fails does not wait for it: what the session is, is stored.
@@ -501,6 +505,7 @@ fn keep_will(will: &cloudsignal_core::codec::Will<'_>, publisher: u64, number: u
         retain: will.retain,
         expires_at: None,
         publisher,
+        is_numbered: false,
     };
     Will {
         message: publication.keep(number),

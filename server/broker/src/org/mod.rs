@@ -20,6 +20,7 @@ mod connect;
 mod fetch;
 mod identities;
 mod inspect;
+mod numbering;
 mod owners;
 mod packet;
 mod publish;

@@ -2,13 +2,14 @@
 //! retained store, router, acknowledgement.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use cloudsignal_core::codec::{Ack, AckKind, PacketId, Publish, ReasonCode};
-use cloudsignal_core::{Instant, Qos};
+use cloudsignal_core::codec::{Ack, AckKind, PacketId, Publish, ReasonCode, UserProperties};
+use cloudsignal_core::{Instant, Qos, TopicName};
 
-use super::Org;
 use super::alias::Alias;
 use super::packet::Fault;
+use super::{Org, numbering};
 use crate::authz::{CompiledPolicy, Denied, Grants, PublishPermit};
 use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
@@ -97,39 +98,32 @@ impl Org {
         if !publish.properties.subscription_ids.is_empty() {
             return Err(Fault::protocol("a subscription identifier from a client")); // [MQTT-3.3.4-6]
         }
+        let mut others = Vec::new();
+        let sequence = numbering::number_of(conn, publish, &mut others)?;
         let alias = Alias::resolve(conn, publish)?;
         if let Some(packet_id) = publish.packet_id {
-            let is_known = publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id.get());
-            if is_known {
+            let is_begun = publish.qos == Qos::ExactlyOnce && session.received.contains(&packet_id.get());
+            if !is_begun {
+                conn.begin_receiving()?;
+            }
+            if is_begun || numbering::has_taken(session.numbering.as_deref(), sequence) {
                 // It was routed when it came first. [MQTT-4.3.3-10]
                 alias.put_back(conn);
-                self.acknowledge(place, publish, packet_id, ReasonCode::Success, now, sink);
+                self.answer_again(place, publish, packet_id, now, sink);
                 return Ok(());
             }
-            conn.begin_receiving()?;
         }
         let Some(topic) = publish.topic.or_else(|| alias.topic()) else {
             return Err(Fault::protocol(
                 "a PUBLISH without a topic and without a known topic alias",
             ));
         };
-        let publication = Publication {
-            topic,
-            payload: publish.payload,
-            properties: {
-                let mut properties = publish.properties.clone();
-                properties.topic_alias = None;
-                properties.message_expiry_secs = None;
-                properties
-            },
-            qos: publish.qos,
-            retain: publish.retain,
-            expires_at: publish
-                .properties
-                .message_expiry_secs
-                .map(|secs| now.after_secs(secs)),
-            publisher: session.serial,
-        };
+        let mut publication = publication_of(publish, topic, session.serial, now);
+        if sequence.is_some() {
+            publication.properties.user_properties =
+                UserProperties::from_wire(&others).expect("invariant: decoded and written again");
+            publication.is_numbered = true;
+        }
         let passed = self.publish_as(place, &publication, Standing::Ordinary, now, sink);
         if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
             alias.put_back(conn);
@@ -140,6 +134,9 @@ impl Org {
             Err(stopped) => self.told_of(place, stopped),
         };
         if let (Some(packet_id), Some(told)) = (publish.packet_id, told) {
+            if let Some(sequence) = sequence {
+                self.note_number(place, packet_id, sequence, told, now, sink);
+            }
             self.acknowledge(place, publish, packet_id, told, now, sink);
         }
         self.end_flood(place, now, sink)
@@ -417,7 +414,7 @@ impl Org {
                 ids: matches.ids(found),
                 group: None,
                 keeping: Keeping::Together,
-                leaves_after: Ticket(0),
+                leaves_after: turn.desk.leaves_after(publication, session),
             };
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -428,13 +425,13 @@ impl Org {
             });
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let delivery = shared_delivery(
-                &member,
-                publication,
-                ids.as_slice(),
-                groups.name(group),
-                Keeping::Together,
-            );
+            let name = groups.name(group);
+            let delivery = Delivery {
+                leaves_after: turn
+                    .desk
+                    .leaves_after(publication, &sessions[member.session as usize]),
+                ..shared_delivery(&member, publication, ids.as_slice(), name, Keeping::Together)
+            };
             let session = &mut sessions[member.session as usize];
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
@@ -480,7 +477,7 @@ impl Org {
     }
 
     /// PUBACK or PUBREC. Clients before v5 have no code for "no": they are acknowledged all the same.
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         place: u32,
         publish: &Publish<'_>,
@@ -530,6 +527,28 @@ impl Connection {
         }
         self.receiving = self.receiving.saturating_add(1);
         Ok(())
+    }
+}
+
+/// A publish as it goes on.
+fn publication_of<'a>(
+    publish: &Publish<'a>,
+    topic: TopicName<'a>,
+    publisher: u64,
+    now: Instant,
+) -> Publication<'a> {
+    let mut properties = publish.properties.clone();
+    properties.topic_alias = None;
+    let expiry_secs = properties.message_expiry_secs.take();
+    Publication {
+        topic,
+        payload: publish.payload,
+        properties,
+        qos: publish.qos,
+        retain: publish.retain,
+        expires_at: expiry_secs.map(|secs| now.after_secs(secs)),
+        publisher,
+        is_numbered: false,
     }
 }
 

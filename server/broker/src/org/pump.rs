@@ -148,7 +148,8 @@ impl Session {
             if stale.is_none() && !may_begin {
                 break;
             }
-            let is_held = must_hold(head.qos, self.expiry_secs, conn) || head.delivery().is_early(turn.desk);
+            let is_held =
+                must_hold(head.qos, self.expiry_secs, conn) || head.delivery().is_early(turn.desk, conn);
             let payload_bytes = head.message.payload().len();
             if stale.is_none() && !is_held && self.must_starve(turn, payload_bytes) {
                 break;
@@ -194,7 +195,7 @@ impl Session {
                     keeping: Keeping::Apart,
                     leaves_after: Ticket(0),
                 };
-                let order = self.outbound.next_order(qos);
+                let order = self.outbound.next_order(qos, turn.desk.order_floor);
                 let pending = Pending::new(message.clone(), order, &delivery, turn.now);
                 self.begin(turn, pending, Recorded::No);
             }

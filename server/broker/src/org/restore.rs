@@ -22,12 +22,12 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::Org;
-use crate::change::{Change, Storage, Terms};
+use crate::change::{Change, PublishNumbers, Storage, Terms};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::router::Scan;
 use crate::session::queue::Facts;
-use crate::session::{Pending, Progress, Session, Stage, Subscription, Will};
+use crate::session::{Numbering, Pending, Progress, Session, Stage, Subscription, Will};
 use crate::sink::Sink;
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -308,6 +308,20 @@ impl Restoring {
         if is_new { Ok(()) } else { Err(Unfit::Twice) }
     }
 
+    /// How far numbered publishes of the client have come: [`Change::Numbered`].
+    ///
+    /// # Errors
+    /// [`Unfit::NoSession`], [`Unfit::Twice`].
+    pub fn numbered(&mut self, serial: u64, numbers: PublishNumbers) -> Result<(), Unfit> {
+        let place = self.place(serial)?;
+        let numbering = &mut self.org.sessions[place as usize].numbering;
+        if numbering.is_some() {
+            return Err(Unfit::Twice);
+        }
+        *numbering = Some(Box::new(Numbering::restored(numbers)));
+        Ok(())
+    }
+
     /// A will: [`Change::Will`].
     ///
     /// # Errors
@@ -375,6 +389,7 @@ impl Restoring {
         for (_, session) in &mut org.sessions {
             session.leave_memory(&mut org.desk);
             session.outbound.rest(&org.desk);
+            session.outbound.skip_orders(org.desk.order_floor);
         }
         for place in connected {
             org.disconnect_restored(place, now);
@@ -515,6 +530,9 @@ impl Session {
             .filter(|pending| pending.qos > Qos::AtMostOnce)
         {
             tell(self.queued(pending, None));
+        }
+        if let Some(numbered) = self.numbered() {
+            tell(numbered);
         }
         for &packet_id in &*self.received {
             tell(Change::Received {

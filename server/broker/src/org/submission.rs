@@ -157,6 +157,7 @@ impl Org {
             retain: submission.retain,
             expires_at: expiry_secs.map(|secs| now.after_secs(secs)),
             publisher: 0,
+            is_numbered: false,
         };
         self.check_levels(&publication)?;
         let permit = self.permit_submission(identity, &publication, sink)?;

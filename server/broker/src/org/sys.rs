@@ -65,6 +65,7 @@ impl Org {
             retain: false,
             expires_at: None,
             publisher: 0,
+            is_numbered: false,
         };
         self.route(&permit, &publication, None, now, sink);
     }

@@ -312,6 +312,7 @@ mod tests {
             retain: true,
             expires_at,
             publisher: 0,
+            is_numbered: false,
         }
         .keep(number)
     }

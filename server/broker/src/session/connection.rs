@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::org::auth::AuthState;
 use crate::refusals::Refusals;
 use crate::sink::{CloseCause, ConnId, Sink, Ticket};
-use crate::turn::Turn;
+use crate::turn::{Desk, Turn};
 
 /// An open connection of a session.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     /// When it was let in.
     pub(crate) connected_at: Instant,
     pub(crate) clean_start: bool,
+    /// Whether QoS 1 and 2 messages carry their number, in both directions.
+    pub(crate) is_numbered: bool,
     pub(crate) traffic: Traffic,
     /// When the last packet came, or when nobody listened.
     pub(crate) heard_at: Instant,
@@ -141,6 +143,7 @@ impl Connection {
             silence_max_micros: 0,
             connected_at: now,
             clean_start: false,
+            is_numbered: false,
             traffic: Traffic::default(),
             heard_at: now,
             keep_alive_at: Instant::MAX,
@@ -212,6 +215,14 @@ impl Connection {
         match self.held.back().filter(|_| self.opening) {
             Some(last) => self.hold(last.ticket, bytes, Completes::Nothing),
             None => self.write(turn.sink, bytes, turn.desk.limits.output_bytes_max),
+        }
+    }
+
+    /// Replies from here on wait until that is stored.
+    pub(crate) fn hold_until(&mut self, desk: &mut Desk, ticket: Ticket) {
+        if self.held.back().is_none_or(|last| last.ticket < ticket) {
+            self.hold(ticket, &[], Completes::Nothing);
+            desk.wait_for(ticket, self);
         }
     }
 

@@ -1,15 +1,13 @@
 //! One message to many subscribers: encoded once for each shape, copied only when somebody keeps it.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use cloudsignal_core::codec::{
-    PacketId, Publish, PublishLayout, PublishProperties, SubscriptionIds, UserProperties,
-};
+use cloudsignal_core::codec::{PacketId, Publish, PublishLayout, PublishProperties, SubscriptionIds};
 use cloudsignal_core::{Instant, Qos, Version};
 use smallvec::SmallVec;
 
-use super::connection::{AliasUse, Connection};
+use super::alone::send_alone;
+use super::connection::Connection;
 use super::{Left, Pending, Session};
 use crate::change::{Change, Keeping};
 use crate::message::{Message, Publication};
@@ -17,9 +15,6 @@ use crate::quota::Quota;
 use crate::router::GroupName;
 use crate::sink::{DropReason, Sink, Ticket};
 use crate::turn::{Desk, Turn};
-
-/// The user property that tells a v5 client how many messages it missed since the last one.
-const DROPPED_PROPERTY: &str = "cs-dropped";
 
 /// How one session gets a message.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +26,20 @@ pub(crate) struct Delivery<'a> {
     /// The shared group it came through.
     pub(crate) group: Option<&'a Arc<GroupName>>,
     pub(crate) keeping: Keeping,
-    /// At QoS 2 it leaves when this is stored: that another session has it no more.
+    /// At QoS 2, and at QoS 1 where it is numbered, it leaves when this is stored: that another session has it no more,
+    /// or that its publisher will not publish it again.
     pub(crate) leaves_after: Ticket,
 }
 
 impl Delivery<'_> {
     /// Whether it must not leave yet although its own session stores nothing.
-    pub(crate) fn is_early(&self, desk: &Desk) -> bool {
-        self.qos == Qos::ExactlyOnce && self.leaves_after > desk.stored
+    pub(crate) fn is_early(&self, desk: &Desk, conn: &Connection) -> bool {
+        let waits = match self.qos {
+            Qos::ExactlyOnce => true,
+            Qos::AtLeastOnce => conn.is_numbered,
+            Qos::AtMostOnce => false,
+        };
+        waits && self.leaves_after > desk.stored
     }
 }
 
@@ -139,12 +140,12 @@ impl<'p> FanOut<'p> {
 }
 
 /// Whole seconds that a message has left, rounded up so that an unhurried one keeps what it came with.
-fn expiry_secs(expires_at: Option<Instant>, now: Instant) -> Option<u32> {
+pub(super) fn expiry_secs(expires_at: Option<Instant>, now: Instant) -> Option<u32> {
     let left = expires_at?.since(now).as_micros().div_ceil(1_000_000);
     Some(u32::try_from(left).unwrap_or(u32::MAX))
 }
 
-fn publish<'a>(
+pub(super) fn publish<'a>(
     publication: &Publication<'a>,
     delivery: &Delivery<'a>,
     packet_id: PacketId,
@@ -167,7 +168,7 @@ fn publish<'a>(
 
 /// Appends the packet to the scratch buffer. `None` when it is larger than MQTT can express: what came in
 /// goes out with properties that it did not have.
-fn encode(
+pub(super) fn encode(
     packet: &Publish<'_>,
     version: Version,
     shares_payload: bool,
@@ -225,7 +226,7 @@ impl Session {
         {
             return self.enqueue(turn, fan, delivery);
         }
-        if must_hold(delivery.qos, self.expiry_secs, conn) || delivery.is_early(turn.desk) {
+        if must_hold(delivery.qos, self.expiry_secs, conn) || delivery.is_early(turn.desk, conn) {
             return self.hold(turn, fan, delivery);
         }
         if let Err(quota) = turn
@@ -241,8 +242,9 @@ impl Session {
             return self.lose(turn, DropReason::DeliveryQuota);
         }
         let has_news = self.outbound.dropped > 0 && conn.version.is_v5();
-        if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news {
-            let order = self.outbound.next_order(delivery.qos);
+        let is_numbered = reliable && conn.is_numbered;
+        if !delivery.ids.is_empty() || !conn.aliases_out.is_off() || has_news || is_numbered {
+            let order = self.outbound.next_order(delivery.qos, turn.desk.order_floor);
             let pending = Pending::new(fan.keep(turn.desk), order, delivery, turn.now);
             let delivered = self.send_now(turn, pending);
             if delivered == Delivered::Yes && reliable {
@@ -260,7 +262,7 @@ impl Session {
                 .packet_id_at
                 .expect("invariant: QoS 1 and 2 carry a packet id");
             let packet_id = self.outbound.next_packet_id();
-            let order = self.outbound.next_order(delivery.qos);
+            let order = self.outbound.next_order(delivery.qos, turn.desk.order_floor);
             self.outbound.open_window(
                 turn.desk,
                 packet_id,
@@ -316,7 +318,7 @@ impl Session {
         if !accepts(conn, fan.publication, delivery, turn.now) {
             return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
         }
-        let order = self.outbound.next_order(delivery.qos);
+        let order = self.outbound.next_order(delivery.qos, turn.desk.order_floor);
         let pending = Pending::new(fan.keep(turn.desk), order, delivery, turn.now);
         self.outbound.hold(turn.desk, conn, pending, self.expiry_secs);
         self.store_newest(turn);
@@ -335,7 +337,7 @@ impl Session {
             return Delivered::No;
         };
         let (qos, order) = (pending.qos, pending.order);
-        if must_hold(qos, self.expiry_secs, conn) || pending.delivery().is_early(turn.desk) {
+        if must_hold(qos, self.expiry_secs, conn) || pending.delivery().is_early(turn.desk, conn) {
             let publication = pending.message.publication();
             if !accepts(conn, &publication, &pending.delivery(), turn.now) {
                 return self.lose(turn, DropReason::PacketTooLarge); // [MQTT-3.1.2-25]
@@ -382,7 +384,7 @@ impl Session {
             }
             return self.lose(turn, DropReason::QueueFull);
         }
-        let order = self.outbound.next_order(delivery.qos);
+        let order = self.outbound.next_order(delivery.qos, turn.desk.order_floor);
         let mut pending = Pending::new(message, order, delivery, turn.now);
         let is_stored = reliable && self.is_persistent();
         if is_stored {
@@ -461,81 +463,4 @@ pub(crate) const fn must_hold(qos: Qos, expiry_secs: u32, conn: &Connection) -> 
         Qos::AtLeastOnce => expiry_secs > 0 && conn.unsent > 0,
         Qos::AtMostOnce => false,
     }
-}
-
-/// Whether a packet was sent before, on an earlier connection, or may have been.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resent {
-    /// For the first time.
-    No,
-    /// Again, with DUP. [MQTT-3.3.1-1]
-    Yes,
-}
-
-/// Sends a message in a packet of its own: with identifiers, alias and the count of what was dropped. What
-/// we add is left out when the packet would be too large because of it.
-///
-/// Answers how many dropped messages the client was told of; `None` when the packet is larger than the
-/// client accepts.
-pub(crate) fn send_alone<S: Sink>(
-    conn: &mut Connection,
-    turn: &mut Turn<'_, S>,
-    pending: &Pending,
-    packet_id: PacketId,
-    resent: Resent,
-    dropped: u32,
-) -> Option<u32> {
-    let publication = pending.message.publication();
-    let mut packet = publish(
-        &publication,
-        &pending.delivery(),
-        packet_id,
-        expiry_secs(publication.expires_at, turn.now),
-    );
-    packet.dup = resent == Resent::Yes;
-    let alias = conn.aliases_out.find(publication.topic.as_str());
-    if let AliasUse::Known(alias) = alias {
-        packet.properties.topic_alias = Some(alias);
-        packet.topic = None;
-    }
-    let mut user = Vec::new();
-    let told = if conn.version.is_v5() { dropped } else { 0 };
-    let mut full = packet.clone();
-    if let AliasUse::Set(alias) = alias {
-        full.properties.topic_alias = Some(alias);
-    }
-    if told > 0 {
-        full.properties.user_properties.write_wire(&mut user);
-        UserProperties::push(&mut user, DROPPED_PROPERTY, &alloc::format!("{told}"))
-            .expect("invariant: a number is short");
-        full.properties.user_properties = UserProperties::from_wire(&user).expect("invariant: just written");
-    }
-    if send_packet(conn, turn, &full, pending) {
-        if let AliasUse::Set(_) = alias {
-            conn.aliases_out.keep(publication.topic.as_str());
-        }
-        return Some(told);
-    }
-    let has_additions = told > 0 || matches!(alias, AliasUse::Set(_));
-    (has_additions && send_packet(conn, turn, &packet, pending)).then_some(0)
-}
-
-/// Sends the packet if the client accepts one so large.
-fn send_packet<S: Sink>(
-    conn: &mut Connection,
-    turn: &mut Turn<'_, S>,
-    packet: &Publish<'_>,
-    pending: &Pending,
-) -> bool {
-    let shares_payload = packet.payload.len() >= turn.desk.limits.shared_payload_bytes_min;
-    let Some(layout) = encode(packet, conn.version, shares_payload, turn.desk) else {
-        return false;
-    };
-    let shared_bytes = if shares_payload { packet.payload.len() } else { 0 };
-    let fits = layout.end - layout.start + shared_bytes <= conn.packet_bytes_max;
-    if fits {
-        conn.send_publish(turn, layout, shares_payload.then_some(&pending.message));
-    }
-    turn.desk.scratch.truncate(layout.start);
-    fits
 }

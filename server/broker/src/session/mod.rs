@@ -9,8 +9,10 @@
 //!                          └───────────────► (none) ◄──────────────────┘
 //! ```
 
+mod alone;
 pub(crate) mod connection;
 mod fan_out;
+mod numbering;
 mod outbound;
 mod outlet;
 pub(crate) mod queue;
@@ -32,9 +34,11 @@ use crate::router::Scan;
 use crate::sink::Sink;
 use crate::turn::Turn;
 
+pub(crate) use alone::send_alone;
 pub(crate) use connection::Connection;
 pub use connection::Traffic;
-pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, accepts, must_hold, send_alone};
+pub(crate) use fan_out::{Delivered, Delivery, FanOut, Recorded, accepts, must_hold};
+pub(crate) use numbering::Numbering;
 pub(crate) use outbound::{Acknowledged, Left, Outbound, Pending, Progress, Stage};
 pub(crate) use outlet::Outlet;
 pub(crate) use seldom::Seldom;
@@ -61,6 +65,8 @@ pub(crate) struct Session {
     pub(crate) outbound: Outlet,
     /// QoS 2 packet ids that arrived and wait for PUBREL.
     pub(crate) received: Seldom<BTreeSet<u16>>,
+    /// How far its client's numbered publishes have come, if they ever were.
+    pub(crate) numbering: Option<Box<Numbering>>,
     /// Retained messages that its subscriptions still have to be given, oldest subscription first.
     pub(crate) scans: Seldom<VecDeque<Scan>>,
 
@@ -88,6 +94,7 @@ impl Session {
             subscriptions: Subscriptions::of(client_id),
             outbound: Outlet::default(),
             received: Seldom::new(),
+            numbering: None,
             scans: Seldom::new(),
             conn: None,
             expires_at: Instant::MAX,
@@ -124,6 +131,15 @@ impl Session {
             expiry_secs: self.expiry_secs,
             ends_at: (self.expires_at != Instant::MAX).then_some(self.expires_at),
         }
+    }
+
+    /// What the store has to know about its client's numbered publishes, if any have come.
+    pub(crate) fn numbered(&self) -> Option<Change> {
+        let numbering = self.numbering.as_deref().filter(|it| it.numbers().through > 0)?;
+        Some(Change::Numbered {
+            session: self.name(),
+            numbers: numbering.numbers().clone(),
+        })
     }
 
     /// What the store has to know about its will, if it has one.

@@ -34,6 +34,19 @@ impl Resting {
 }
 
 impl Outlet {
+    pub(crate) fn last_order(&self) -> u64 {
+        let awake = self.awake.as_deref();
+        awake.map_or(self.resting.last_order, Outbound::last_order)
+    }
+
+    /// Orders of deliveries are above this one from now on.
+    pub(crate) fn skip_orders(&mut self, order: u64) {
+        match self.awake.as_deref_mut() {
+            Some(awake) => awake.skip_orders(order),
+            None => self.resting.last_order = self.resting.last_order.max(order),
+        }
+    }
+
     /// The client is away: what is not needed any more goes, which is mostly everything.
     pub(crate) fn rest(&mut self, desk: &Desk) {
         if let Some(resting) = self.awake.as_deref().and_then(|it| it.resting(desk.stored)) {
@@ -76,14 +89,27 @@ mod tests {
     fn orders_and_packet_ids_go_on_behind_a_rest() {
         let desk = Desk::new(Limits::default());
         let mut outlet = Outlet::default();
-        assert_eq!(outlet.next_order(Qos::AtLeastOnce), 1);
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce, 0), 1);
         let packet_id = outlet.next_packet_id();
         outlet.dropped = 3;
         outlet.rest(&desk);
         assert!(outlet.awake.is_none() && outlet.queue.is_empty());
-        assert_eq!(outlet.next_order(Qos::AtLeastOnce), 2);
+        assert_eq!(outlet.last_order(), 1);
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce, 0), 2);
         assert_eq!(outlet.next_packet_id().get(), packet_id.get() + 1);
         assert_eq!(outlet.dropped, 3);
+    }
+
+    #[test]
+    fn orders_begin_above_what_was_skipped_and_above_the_floor() {
+        let mut outlet = Outlet::default();
+        outlet.skip_orders(70);
+        assert!(outlet.awake.is_none());
+        assert_eq!(outlet.next_order(Qos::ExactlyOnce, 50), 71);
+        outlet.skip_orders(7);
+        assert_eq!(outlet.next_order(Qos::AtMostOnce, 100), 0);
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce, 100), 101);
+        assert_eq!(outlet.next_order(Qos::AtLeastOnce, 100), 102);
     }
 
     #[test]

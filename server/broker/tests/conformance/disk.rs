@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudsignal_broker::change::{Change, Terms};
+use cloudsignal_broker::change::{Change, PublishNumbers, Terms};
 use cloudsignal_broker::{Fetch, Fetched, Identity, Message, Org, Restoring, StoredDelivery, StoredMessage};
 use cloudsignal_core::{Instant, Qos};
 
@@ -30,6 +30,7 @@ pub(crate) struct OnDisk {
     /// Order → packet id.
     pub(crate) released: BTreeMap<u64, u16>,
     pub(crate) received: BTreeSet<u16>,
+    pub(crate) numbers: Option<PublishNumbers>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ impl Disk {
                     deliveries: BTreeMap::new(),
                     released: BTreeMap::new(),
                     received: BTreeSet::new(),
+                    numbers: None,
                 });
                 stored.identity = Arc::clone(identity);
                 (stored.expiry_secs, stored.ends_at) = (*expiry_secs, *ends_at);
@@ -83,6 +85,7 @@ impl Disk {
             | Change::Released { session, .. }
             | Change::Settled { session, .. }
             | Change::Received { session, .. }
+            | Change::Numbered { session, .. }
             | Change::Completed { session, .. } => {
                 let stored = self.sessions.get_mut(&session.serial);
                 stored
@@ -181,6 +184,7 @@ impl Disk {
             }
             it.released.iter().for_each(|it| line(format!("released {it:?}")));
             it.received.iter().for_each(|it| line(format!("received {it:?}")));
+            it.numbers.iter().for_each(|it| line(format!("{it:?}")));
         }
         let retained = self.retained.values();
         lines.extend(retained.map(|message| format!("retained {message:?}")));
@@ -245,6 +249,7 @@ impl OnDisk {
             Change::Received { packet_id, .. } => {
                 self.received.insert(*packet_id);
             }
+            Change::Numbered { numbers, .. } => self.numbers = Some(numbers.clone()),
             Change::Completed { packet_id, .. } => {
                 self.received.remove(packet_id).then_some(())?;
             }
@@ -274,6 +279,9 @@ impl OnDisk {
         }
         for &packet_id in &self.received {
             restoring.received(serial, packet_id).expect("an exchange fits");
+        }
+        if let Some(numbers) = &self.numbers {
+            restoring.numbered(serial, numbers.clone()).expect("they fit");
         }
         if let Some(will) = &self.will {
             let (message, expiry_secs) = (copy(&will.message), will.expiry_secs);

@@ -59,6 +59,7 @@ fn words(world: &World) -> Vec<String> {
         Change::Released { order, packet_id, .. } => format!("released {order} {packet_id}"),
         Change::Received { packet_id, .. } => format!("received {packet_id}"),
         Change::Completed { packet_id, .. } => format!("completed {packet_id}"),
+        Change::Numbered { numbers, .. } => format!("numbered {}", numbers.through),
         Change::Retained { message } => format!("retained {}", message.topic()),
         Change::RetainedCleared { topic } => format!("cleared {topic}"),
     };

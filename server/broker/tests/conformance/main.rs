@@ -9,6 +9,7 @@
 //! | `connect`, `auth`, `session`, `keep_alive` | coming in, being known, coming back, staying |
 //! | `publish`, `submission`, `qos`, `alias_and_limits` | sending and acknowledging, and what bounds it |
 //! | `subscribe`, `shared`, `retain`, `will`, `dollar` | who gets what |
+//! | `numbering` | messages with numbers, for clients that count |
 //! | `quota` | the bounds of a whole organization |
 //! | `acl`, `admin` | permissions, and what operators change while clients are connected |
 //! | `spill` | queues that the store keeps |
@@ -26,6 +27,7 @@ mod dollar;
 mod durable;
 mod keep_alive;
 mod malformed;
+mod numbering;
 mod publish;
 mod qos;
 mod queue;

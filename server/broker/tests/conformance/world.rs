@@ -35,6 +35,8 @@ pub(crate) struct World(Rc<RefCell<Inner>>);
 pub(crate) struct Inner {
     pub(crate) org: Org,
     policy: Policy,
+    /// Which run it is, where messages are numbered; else 0.
+    run: u64,
     pub(crate) now: Instant,
     pub(crate) tape: Tape,
     stores: Stores,
@@ -117,6 +119,7 @@ impl World {
         Self(Rc::new(RefCell::new(Inner {
             org: Org::new(OrgId::new("org_test"), limits, policy.clone(), SEED),
             policy,
+            run: 0,
             now: Instant::from_micros(1_000_000),
             tape: Tape::default(),
             stores: Stores::AtOnce,
@@ -124,6 +127,19 @@ impl World {
             unstored: VecDeque::new(),
             disk: Disk::default(),
         })))
+    }
+
+    /// An organization that numbers messages for whoever asks.
+    pub(crate) fn numbering() -> Self {
+        Self::numbering_with(Limits::default(), Policy::permit_all())
+    }
+
+    pub(crate) fn numbering_with(limits: Limits, policy: Policy) -> Self {
+        let world = Self::with(limits, policy);
+        let inner = &mut *world.inner();
+        inner.run = 1;
+        inner.org.number_messages(1);
+        world.clone()
     }
 
     /// Begins a CONNECT: MQTT 5, clean start, no extras; the last word is `go` or `refused`.
@@ -228,7 +244,11 @@ impl World {
     pub(crate) fn crash_under(&self, policy: Policy) {
         let inner = &mut *self.inner();
         inner.policy = policy.clone();
-        let org = Org::new(OrgId::new("org_test"), inner.org.limits().clone(), policy, SEED);
+        let mut org = Org::new(OrgId::new("org_test"), inner.org.limits().clone(), policy, SEED);
+        if inner.run > 0 {
+            inner.run += 1;
+            org.number_messages(inner.run);
+        }
         inner.org = inner.disk.restore(org, inner.now);
         inner.unstored.clear();
         inner.tape.unsealed.clear();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Buf;
 
-use cloudsignal_broker::change::{Keeping, Terms};
+use cloudsignal_broker::change::{Keeping, PublishNumbers, RefusedPublish, Terms};
 use cloudsignal_broker::message::StoredMessage;
 use cloudsignal_broker::policy::Actions;
 use cloudsignal_broker::{Access, Credential, Identity, Message, OrgId, Scope, ScopePart};
@@ -69,6 +69,23 @@ impl<'a> Reader<'a> {
     pub(in crate::durable) fn packet_id(mut self) -> Result<u16, Damage> {
         let packet_id = self.bytes.try_get_u16()?;
         self.end(packet_id)
+    }
+
+    pub(in crate::durable) fn numbers(mut self) -> Result<PublishNumbers, Damage> {
+        let (epoch, through) = (self.bytes.try_get_u64()?, self.bytes.try_get_u64()?);
+        let count = self.length()?;
+        let mut refused = Vec::with_capacity(count.min(self.bytes.len() / 10));
+        for _ in 0..count {
+            refused.push(RefusedPublish {
+                packet_id: self.bytes.try_get_u16()?,
+                sequence: self.bytes.try_get_u64()?,
+            });
+        }
+        self.end(PublishNumbers {
+            epoch,
+            through,
+            refused,
+        })
     }
 
     pub(in crate::durable) fn delivery(mut self) -> Result<DeliveryRecord<MessagePlace>, Damage> {

@@ -1,6 +1,6 @@
 //! From state to bytes.
 
-use cloudsignal_broker::change::Terms;
+use cloudsignal_broker::change::{PublishNumbers, Terms};
 use cloudsignal_broker::{Access, Credential, Identity, Message};
 use cloudsignal_core::Instant;
 
@@ -45,6 +45,17 @@ impl Writer<'_> {
     pub(in crate::durable) fn packet_id(mut self, packet_id: u16) {
         self.version();
         self.bytes.extend_from_slice(&packet_id.to_be_bytes());
+    }
+
+    pub(in crate::durable) fn numbers(mut self, numbers: &PublishNumbers) {
+        self.version();
+        self.u64(numbers.epoch);
+        self.u64(numbers.through);
+        self.length(numbers.refused.len());
+        for refused in &numbers.refused {
+            self.bytes.extend_from_slice(&refused.packet_id.to_be_bytes());
+            self.u64(refused.sequence);
+        }
     }
 
     /// A record of nothing but its key.

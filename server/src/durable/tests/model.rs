@@ -14,6 +14,7 @@ pub(super) struct Bench {
     pub(super) apart: BTreeSet<(u64, u64)>,
     pub(super) sessions: BTreeSet<u64>,
     pub(super) received: BTreeSet<(u64, u16)>,
+    pub(super) numbers: BTreeMap<u64, PublishNumbers>,
     pub(super) retained: BTreeMap<String, u64>,
     pub(super) subscriptions: BTreeSet<(u64, String)>,
     pub(super) ended: Vec<u64>,
@@ -35,6 +36,7 @@ impl Bench {
             apart: BTreeSet::new(),
             sessions: BTreeSet::new(),
             received: BTreeSet::new(),
+            numbers: BTreeMap::new(),
             retained: BTreeMap::new(),
             subscriptions: BTreeSet::new(),
             ended: Vec::new(),
@@ -59,7 +61,7 @@ impl Bench {
     }
 
     pub(super) fn act(&mut self) {
-        match self.random(13) {
+        match self.random(14) {
             0 => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
@@ -93,6 +95,7 @@ impl Bench {
             8 => self.receive(),
             9 => self.retain(),
             10 => self.subscribe(),
+            12 => self.number(),
             _ => {
                 if self.random(4) == 0
                     && let Some(serial) = self.pick(self.sessions.clone().into_iter())
@@ -204,6 +207,16 @@ impl Bench {
         }
     }
 
+    fn number(&mut self) {
+        let Some(serial) = self.pick(self.sessions.clone().into_iter()) else {
+            return;
+        };
+        let numbers = numbers(self.next_order);
+        self.numbers.insert(serial, numbers.clone());
+        let session = name(serial);
+        self.backlog.add(Change::Numbered { session, numbers });
+    }
+
     pub(super) fn retain(&mut self) {
         let topic = format!("retained/{}", self.random(3));
         if self.random(3) == 0 {
@@ -245,6 +258,7 @@ impl Bench {
         self.model.retain(|(of, _), _| *of != serial);
         self.sent.retain(|(of, _), _| *of != serial);
         self.received.retain(|(of, _)| *of != serial);
+        self.numbers.remove(&serial);
         self.subscriptions.retain(|(of, _)| *of != serial);
         let session = name(serial);
         self.backlog.add(Change::SessionEnded { session });
@@ -289,6 +303,7 @@ impl Bench {
         }
         let (mut needed, mut progress, mut sessions) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         let (mut received, mut subscriptions) = (BTreeSet::new(), BTreeSet::new());
+        let mut numbers = BTreeMap::new();
         for (key, value) in self.shelf(Shelf::Session).await {
             let (serial, kind, rest) = parse_session(&key).unwrap();
             let reader = Reader::new(&value, &self.clock).unwrap();
@@ -303,6 +318,7 @@ impl Bench {
                 Kind::Received => {
                     received.insert((serial, u16::from_be_bytes(rest.try_into().unwrap())));
                 }
+                Kind::Numbers => _ = numbers.insert(serial, reader.numbers().unwrap()),
                 Kind::Will => panic!("nobody left a will"),
             }
         }
@@ -337,7 +353,7 @@ impl Bench {
         assert_eq!(progress, BTreeMap::new(), "no progress without its delivery");
         assert_eq!(messages, needed, "no message without a delivery");
         assert_eq!(sessions, self.sessions);
-        assert_eq!(received, self.received);
+        assert_eq!((received, numbers), (self.received.clone(), self.numbers.clone()));
         assert_eq!(subscriptions, self.subscriptions);
         let retained = self.shelf(Shelf::Retained).await.into_iter();
         let retained: BTreeMap<_, _> = retained

@@ -26,6 +26,9 @@ fn records_come_back_as_they_were() {
         Reader::new(&written, &clock).unwrap().subscription(),
         Ok(("a/+", subscription))
     );
+    let numbers = numbers(7);
+    let written = bytes(|writer| writer.numbers(&numbers), &clock);
+    assert_eq!(Reader::new(&written, &clock).unwrap().numbers(), Ok(numbers));
     for number in [1, 2] {
         let message = message(number, "a/b");
         let written = bytes(|writer| writer.message(&message), &clock);
@@ -75,7 +78,10 @@ fn damaged_records_are_refused_at_every_length_and_in_every_version() {
         packet_id: None,
     };
     type Read = fn(Reader<'_>) -> Result<(), Damage>;
-    let records: [(Vec<u8>, Read); 3] = [
+    let records: [(Vec<u8>, Read); 4] = [
+        (bytes(|writer| writer.numbers(&numbers(7)), &clock), |reader| {
+            reader.numbers().map(drop)
+        }),
         (bytes(|writer| writer.session(&session), &clock), |reader| {
             reader.session(&org()).map(drop)
         }),

@@ -15,7 +15,7 @@ use cloudsignal_core::Qos;
 use cloudsignal_core::codec::PacketId;
 
 use super::Connection;
-use super::fan_out::Resent;
+use super::alone::Resent;
 use super::outlet::Resting;
 use super::queue::{Queue, Resident};
 use crate::router::GroupName;
@@ -215,12 +215,12 @@ impl Outbound {
         self.forget_window(desk, self.window_bytes);
     }
 
-    /// The order of the next delivery; QoS 0 has none.
-    pub(crate) fn next_order(&mut self, qos: Qos) -> u64 {
+    /// The order of the next delivery, above `floor`; QoS 0 has none.
+    pub(crate) fn next_order(&mut self, qos: Qos, floor: u64) -> u64 {
         if qos == Qos::AtMostOnce {
             return 0;
         }
-        self.last_order += 1;
+        self.last_order = self.last_order.max(floor) + 1;
         self.last_order
     }
 
@@ -302,8 +302,9 @@ impl Outbound {
         let packet_id = self.next_packet_id();
         let held_until = match pending.qos {
             Qos::ExactlyOnce if expiry_secs > 0 => desk.ticket,
-            Qos::ExactlyOnce => pending.leaves_after,
-            Qos::AtMostOnce | Qos::AtLeastOnce => Ticket(0),
+            Qos::AtLeastOnce if !pending.delivery().is_early(desk, conn) => Ticket(0),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => pending.leaves_after,
+            Qos::AtMostOnce => Ticket(0),
         };
         self.open_window(desk, packet_id, pending);
         let entry = self.window.back_mut().expect("invariant: just opened");
