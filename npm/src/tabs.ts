@@ -2,7 +2,7 @@
 
 import { TabClient } from "./tabs/tab.js";
 import { placeOf } from "./tabs/place.js";
-import type { Client } from "./client/client.js";
+import { Client } from "./client/client.js";
 import { once } from "./client/once.js";
 import type { ClientOptions } from "./client/options.js";
 import { dial } from "./wire/browser.js";
@@ -20,8 +20,12 @@ export interface TabsOptions extends Omit<ClientOptions, "store"> {
 
 const load = once(() => compile(new URL("./cloudsignal.wasm", import.meta.url)));
 
-/** Makes a client that shares its connection with all tabs of this origin. It does nothing until it is used. */
+/**
+ * Makes a client that shares its connection with all tabs of this origin. It does nothing until it is used. Without Web
+ * Locks (a page that is not served securely, a server that renders) it has a connection of its own, and no store.
+ */
 export function createClient({ name, worker = true, ...options }: TabsOptions): Client {
+  if (!globalThis.navigator?.locks) return new Client(options, { load, dial });
   const shared = name ?? String(options.url);
   const start = (name: string) => new SharedWorker(new URL("./tabs-worker.js", import.meta.url), { type: "module", name });
   const place = () => placeOf(shared, { load, dial }, worker && typeof SharedWorker === "function" ? start : undefined);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Client } from "../src/client/client.js";
 import { CloudSignalError } from "../src/client/error.js";
 import type { Change, RecordKey, Shelf } from "../src/store/keeper.js";
+import { createClient } from "../src/tabs.js";
 import { Deliveries } from "../src/tabs/deliveries.js";
 import { MarkingStore } from "../src/tabs/marks.js";
 import { Pending, type Said } from "../src/tabs/pending.js";
@@ -146,4 +148,10 @@ test("a token is asked of one tab, and of another when that one is gone or has n
   await assert.rejects(given);
   assert.deepEqual(first.asked.at(-1), { kind: "asked enough", question: 4 });
   await settled();
+});
+
+test("where there are no locks, a tab has a client of its own", () => {
+  const client = createClient({ url: "wss://localhost/", name: "app" });
+  assert.ok(client instanceof Client);
+  assert.deepEqual(client.state, { kind: "idle" });
 });
