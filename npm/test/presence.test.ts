@@ -87,6 +87,16 @@ test("a member is said with each connection, and taken back when it leaves", asy
   assert.equal(presence.isJoined, false);
 });
 
+test("who cannot come in has not joined", async () => {
+  const presence = new Presence({ room: "rooms/1", member: "ada" });
+  const served = new Served(presence.will);
+  const joining = presence.join(served.client, 1);
+  served.emit("state", { kind: "waiting" });
+  served.emit("state", { kind: "closed", why: "refused" });
+  await assert.rejects(joining, { code: "closed" });
+  assert.deepEqual(served.said, []);
+});
+
 test("what a store would keep is said at QoS 0", async () => {
   const presence = new Presence({ room: "rooms/1", member: "ada" });
   const served = new Served(presence.will, { store: {} as NonNullable<ClientOptions["store"]> });

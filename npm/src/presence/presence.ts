@@ -1,5 +1,7 @@
 import type { Client } from "../client/client.js";
+import { CloudSignalError } from "../client/error.js";
 import type { Will } from "../client/options.js";
+import type { State } from "../client/state.js";
 import type { Codec } from "../messages/codec.js";
 import { optional } from "../messages/optional.js";
 import type { Outcome } from "../messages/outcome.js";
@@ -55,7 +57,8 @@ export class Presence<S = unknown> {
 
   /**
    * Shows the others this member, now or as soon as the client is connected, and again after every loss, until it
-   * leaves. What becomes of the first message is the answer. Joined already, it changes the state.
+   * leaves. What becomes of the first message is the answer; rejected when the client is closed before. Joined already,
+   * it changes the state.
    */
   join(client: Client, state: S): Promise<Outcome> {
     if (client.options.will?.topic !== this.topic) {
@@ -65,13 +68,14 @@ export class Presence<S = unknown> {
     if (this.#client) void this.leave();
     this.#client = client;
     this.#state = state;
-    const first = new Promise<Outcome>((resolve, reject) => {
+    client.connect();
+    return new Promise((resolve, reject) => {
       const tell = () => this.#say(this.#state).then(resolve, reject);
-      this.#stop = [client.on("connected", tell), client.onLeaving(() => void this.#say(undefined)), ...this.#onPage(tell)];
+      const closed = ({ kind }: State) => kind === "closed" && reject(new CloudSignalError("closed", "the client is closed"));
+      const leaving = () => void this.#say(undefined);
+      this.#stop = [client.on("connected", tell), client.on("state", closed), client.onLeaving(leaving), ...this.#onPage(tell)];
       if (client.state.kind === "connected") tell();
     });
-    client.connect();
-    return first;
   }
 
   /** Shows the others another state of this member. */

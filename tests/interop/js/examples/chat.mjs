@@ -2,9 +2,8 @@
 
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { connect } from "mqtt";
 import { launch } from "../chromium.mjs";
-import { Program, same, tell, watchPackets, within } from "./example.mjs";
+import { Program, same, tell, visitor, watchPackets, within } from "./example.mjs";
 
 /** The shortest life that a token may have, seconds: it ends during the test. */
 const TOKEN_SECONDS = 60;
@@ -80,17 +79,6 @@ class Person {
   }
 }
 
-/** Logs in with a token that nobody renews. Resolved when the broker has closed the connection. */
-async function endOfToken() {
-  const request = { method: "POST", headers: { authorization: `Bearer ${job.teams[0].secretKey}`, "content-type": "application/json" } };
-  const body = JSON.stringify({ user_email: "control@example.com", ttl: TOKEN_SECONDS });
-  const token = await (await fetch(`${job.api}/v2/tokens/create`, { ...request, body })).json();
-  const control = connect(job.url, { ...token.mqtt_credentials, protocolVersion: 5, reconnectPeriod: 0 });
-  const closed = new Promise((resolve) => control.once("close", resolve));
-  await within("CONNACK", new Promise((resolve) => control.once("connect", resolve)));
-  return { closed };
-}
-
 /** How many connections the broker has accepted so far, of everybody. */
 async function connections() {
   const metrics = await (await fetch(job.metrics)).text();
@@ -105,7 +93,8 @@ async function chat(browser, server) {
   const ada = await Person.join(browser, address, "Ada Lovelace", "Acme");
   const bob = await Person.join(browser, address, "Bob", "Acme", { colorScheme: "dark" });
   const eve = await Person.join(browser, address, "Eve", "Globex");
-  const control = await endOfToken();
+  const control = await visitor(job, TOKEN_SECONDS);
+  const ended = new Promise((resolve) => control.once("close", resolve));
 
   await ada.seesMembers("Ada Lovelace", "Bob");
   await bob.seesMembers("Ada Lovelace", "Bob");
@@ -135,13 +124,13 @@ async function chat(browser, server) {
   await ada.seesMembers("Ada Lovelace", "Bob", "Carl");
   for (const person of [ada, bob, eve, carl]) await person.shoot(`talk-${person.name}`);
 
-  await renewal(server, control, [ada, bob, eve, carl], before);
+  await renewal(server, ended, [ada, bob, eve, carl], before);
   await departures(ada, bob, carl);
 }
 
 /** Every first token has ended, and nobody has noticed. */
-async function renewal(server, control, people, before) {
-  await within("the end of a token that is not renewed", control.closed, TOKEN_DEADLINE);
+async function renewal(server, ended, people, before) {
+  await within("the end of a token that is not renewed", ended, TOKEN_DEADLINE);
   await server.lines(/^renewed a token/, people.length, TOKEN_DEADLINE);
   const [ada, bob, , carl] = people;
   // Carl has come last: with his AUTH every first token is replaced.

@@ -3,9 +3,11 @@
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { launch } from "../chromium.mjs";
-import { Program, same, tell, watchPackets, within } from "./example.mjs";
+import { Program, same, tell, visitor, watchPackets, within } from "./example.mjs";
 
 const AGENTS = ["atlas", "beacon", "comet", "delta", "ember", "fjord"];
+/** So many events come at once. */
+const BURST = 1000;
 /** What the dashboard subscribes to from the beginning: states and events. */
 const SUBSCRIPTIONS = 2;
 
@@ -40,7 +42,29 @@ async function watch(page, address) {
   await within("pause", page.waitForSelector(".agent.paused[data-id=comet]"));
   await page.click(".agent[data-id=comet] .command");
   await within("resumption", page.waitForSelector(".agent[data-id=comet]:not(.paused)"));
+  const client = await visitor(job, 60);
+  await burst(page, client).finally(() => client.end(true));
   same([count("CONNECT"), count("UNSUBSCRIBE")], [1, 1], "CONNECT and UNSUBSCRIBE");
+}
+
+/** However much comes at once, the list of events is rendered once in a frame, or in 100 ms where frames are slower. */
+async function burst(page, client) {
+  await page.evaluate(() => {
+    let [renders, frames, began] = [0, 0, 0];
+    const count = () => (frames += 1) && requestAnimationFrame(count);
+    requestAnimationFrame(count);
+    const seen = new MutationObserver(() => {
+      renders += 1;
+      if (renders === 1) [frames, began] = [1, performance.now()];
+    });
+    seen.observe(document.querySelector(".events"), { childList: true, subtree: true, characterData: true });
+    globalThis.counted = () => ({ renders, most: frames + Math.ceil((performance.now() - began) / 100) });
+  });
+  for (let at = 1; at <= BURST; at += 1) client.publish("agents/storm/events", JSON.stringify({ what: `number ${at}`, at }));
+  const last = (text) => [...document.querySelectorAll(".events li")].some((it) => it.textContent.endsWith(text));
+  await within("the last event", page.waitForFunction(last, `number ${BURST}`));
+  const { renders, most } = await page.evaluate(() => counted());
+  if (renders > most) throw new Error(`${renders} renders where ${most} are enough`);
 }
 
 await tell("strict_mode_connects_once_and_what_is_unmounted_is_given_back", async () => {

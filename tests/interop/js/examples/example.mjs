@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { connect } from "mqtt";
 
 /** Far more than anything here takes, milliseconds. */
 const DEADLINE = 60_000;
@@ -97,6 +98,16 @@ function kinds(frame) {
     at += 1 + length;
   }
   return found;
+}
+
+/** Another client of the first organization, with a token that nobody renews. */
+export async function visitor(job, ttl) {
+  const request = { method: "POST", headers: { authorization: `Bearer ${job.secret_key}`, "content-type": "application/json" } };
+  const body = JSON.stringify({ user_email: "visitor@example.com", ttl });
+  const token = await (await fetch(`${job.api}/v2/tokens/create`, { ...request, body })).json();
+  const client = connect(job.url, { ...token.mqtt_credentials, protocolVersion: 5, reconnectPeriod: 0 });
+  await within("CONNACK", new Promise((resolve) => client.once("connect", resolve)));
+  return client;
 }
 
 /** Runs the scenario of a script and tells its outcome. */
