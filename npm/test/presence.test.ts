@@ -109,6 +109,8 @@ test("a client without the will is refused, and so are names that are no topics"
   const presence = new Presence({ room: "rooms/1" });
   assert.throws(() => presence.join(new Served().client, 1), /presence\.will/);
   assert.throws(() => presence.join(new Served(new Presence({ room: "rooms/1" }).will).client, 1), /presence\.will/);
+  const shared = Object.assign(new Served(presence.will), { isShared: true });
+  assert.throws(() => presence.join(shared.client, 1), /tabs/);
   for (const room of ["", "rooms/+", "#", "$share/a/b"]) assert.throws(() => new Presence({ room }), TypeError);
   for (const member of ["", "a/b", "+", "#"]) assert.throws(() => new Presence({ room: "r", member }), TypeError);
   assert.throws(() => members(new Served().client, "rooms/#"), TypeError);

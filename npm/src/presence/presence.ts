@@ -64,6 +64,9 @@ export class Presence<S = unknown> {
     if (client.options.will?.topic !== this.topic) {
       throw new TypeError("make the client with `will: presence.will`: without it a member that is gone would stay on the list");
     }
+    if ((client as { isShared?: boolean }).isShared) {
+      throw new TypeError("tabs that share a connection share its will: make a client of this tab's own for the presence");
+    }
     if (this.#client === client) return this.update(state);
     if (this.#client) void this.leave();
     this.#client = client;

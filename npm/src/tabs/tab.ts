@@ -49,6 +49,8 @@ export class TabClient implements PublicClient {
   readonly #name: string;
   /** @internal What it was made with. */
   readonly options: ClientOptions;
+  /** @internal Its will is that of all tabs. */
+  readonly isShared = true;
   readonly #options: PlainOptions;
   readonly #auth: Auth | undefined;
   readonly #codec: Codec<any>;
