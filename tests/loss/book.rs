@@ -78,6 +78,18 @@ impl Book {
     pub(crate) const fn is_answered(&self) -> bool {
         self.reported + self.refused >= self.messages
     }
+
+    /// Whether the last message has come in both directions.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.has_ended_up && self.has_ended_down
+    }
+
+    /// Something that changes whenever the traffic goes on.
+    pub(crate) const fn progress(&self) -> u64 {
+        let Self { up, down, .. } = self;
+        let again = up.duplicates + down.duplicates + self.reported + self.refused;
+        2 * self.messages - up.lost() - down.lost() + again
+    }
 }
 
 /// The head of the table; [`Book`] writes two lines of it.

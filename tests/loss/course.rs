@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudsignal_tests::wait::DEADLINE;
 use tokio::sync::{Barrier, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::book::Book;
 use crate::contestant::{Contestant, Order, Told};
 use crate::counterpart::Counterpart;
 use crate::plan::Plan;
 
-/// Between two attempts to tell a client that nothing comes any more: one that has lost its session misses some.
+/// Between two attempts to tell a client that nothing comes any more.
 const END_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a run is.
@@ -29,11 +28,19 @@ pub(crate) struct Course {
     counterpart: Counterpart,
     /// What the counterpart has been given to publish.
     published: u64,
+    /// When nothing has come for so long, nothing will.
+    patience: Duration,
 }
 
 impl Course {
-    pub(crate) const fn new(book: Book, contestant: Contestant, counterpart: Counterpart) -> Self {
+    pub(crate) const fn new(
+        book: Book,
+        contestant: Contestant,
+        counterpart: Counterpart,
+        patience: Duration,
+    ) -> Self {
         Self {
+            patience,
             book,
             contestant,
             counterpart,
@@ -58,10 +65,10 @@ impl Course {
                 () = self.step(0) => {}
             }
         }
-        // What the library says nothing of until now, it never will.
-        while !self.book.is_answered() && timeout(DEADLINE, self.step(0)).await.is_ok() {}
+        // What the library says nothing of until then, it never will.
+        self.until(Book::is_answered, 0).await;
         self.order(Order::Finish).await;
-        let _late = timeout(DEADLINE, self.end(plan.messages())).await;
+        self.until(Book::has_ended, plan.messages() + 1).await;
         self.book
     }
 
@@ -104,13 +111,22 @@ impl Course {
         }
     }
 
-    /// Says in both directions that nothing comes any more, until it has come.
-    async fn end(&mut self, last: u64) {
+    /// Listens until it is `done`, or nothing comes any more. Everything below `due` is published; when that is more than
+    /// there is, the last number is said again and again, until it has come: a client that has lost its session misses some.
+    async fn until(&mut self, done: fn(&Book) -> bool, due: u64) {
         let mut again = interval(END_AGAIN);
-        while !(self.book.has_ended_up && self.book.has_ended_down) {
+        let mut over = Instant::now() + self.patience;
+        let mut progress = self.book.progress();
+        while !done(&self.book) {
             tokio::select! {
-                _ = again.tick(), if !self.book.has_ended_down => self.published = last,
-                () = self.step(last + 1) => {}
+                _ = again.tick(), if due > 0 && !self.book.has_ended_down => self.published = self.published.min(due - 1),
+                stepped = timeout_at(over, self.step(due)) => if stepped.is_err() {
+                    return;
+                }
+            }
+            if progress != self.book.progress() {
+                progress = self.book.progress();
+                over = Instant::now() + self.patience;
             }
         }
     }

@@ -32,8 +32,10 @@ mod rust_sdk;
 mod scene;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use cloudsignal_tests::wait;
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 
@@ -44,6 +46,9 @@ use scene::{NAMES, OURS, Scene};
 
 /// Whether the broker numbers what it delivers at QoS 1, so that nothing comes twice to who understands that.
 const NUMBERED: bool = false;
+
+/// How long those are waited for whose figures are printed only. Ours are given much more.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -69,7 +74,12 @@ async fn run(plan: &Plan) -> Result<Vec<Book>> {
     for (place, name) in names.iter().copied().enumerate() {
         let book = Book::new(name, plan.messages());
         let counterpart = scene.counterpart(name).await?;
-        let course = Course::new(book, scene.contestant(name, plan), counterpart);
+        let patience = if OURS.contains(&name) {
+            wait::DEADLINE
+        } else {
+            PATIENCE
+        };
+        let course = Course::new(book, scene.contestant(name, plan), counterpart, patience);
         let running = course.run(plan.clone(), Arc::clone(&ready), moment.clone());
         courses.spawn(async move { (place, running.await) });
     }

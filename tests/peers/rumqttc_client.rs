@@ -1,9 +1,10 @@
-//! rumqttc, with MQTT 5.
+//! rumqttc, with MQTT 5, and without the delay of small packets that its sockets have by default.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use cloudsignal_tests::feeder::PAYLOAD;
+use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -17,6 +18,9 @@ pub(crate) async fn measure(work: Work) -> Result<Measured> {
     let mut options = MqttOptions::new("rumqttc", "127.0.0.1", work.port);
     options.set_keep_alive(Duration::from_secs(30));
     options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
     let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
     until(&mut events, |packet| matches!(packet, Packet::ConnAck(_))).await?;
     let mut watch = Watch::start()?;
