@@ -20,7 +20,7 @@ const TABS_SCENARIOS_MIN: usize = 10;
 fn project() -> TempDir {
     let scripts = programs::interop_folder().join("js/package");
     package::project(
-        &["issuer.mjs", "node.mjs", "scenarios.mjs"].map(|name| scripts.join(name)),
+        &["issuer.mjs", "node.mjs", "presence.mjs", "scenarios.mjs"].map(|name| scripts.join(name)),
         &["ws"],
     )
 }
@@ -81,6 +81,13 @@ fn package_on_a_server_that_makes_tokens() {
     let node = node(project.path(), "issuer.mjs", &first_run.ca_file, &[]);
     more["secret_key"] = first_run.secret_key.into();
     job::run_against(&broker, node, Listener::Wss, ISSUER_SCENARIOS, more);
+}
+
+#[test]
+fn package_shows_who_is_there() {
+    let (project, broker, more) = world();
+    let node = node(project.path(), "presence.mjs", &broker.first_run().ca_file, &[]);
+    job::run_against(&broker, node, Listener::Wss, 1, more);
 }
 
 /// How often pages are killed in each place that a connection may have: `CS_TEST_TAB_KILLS`.
