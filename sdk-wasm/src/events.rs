@@ -182,6 +182,7 @@ fn of_warning(warning: Warning) -> Head {
         Warning::Unclaimed(id) => (2, id.0.into()),
         Warning::OldProtocol => (3, 0.0),
         Warning::StoreFailed => (4, 0.0),
+        Warning::Stuck { id, .. } => (5, id.0 as f64),
     };
     Head {
         detail,

@@ -23,9 +23,12 @@ export type Closed = "caller" | "refused" | "taken_over" | "token_refused" | "fa
 /** Whether anything may have been missed since the last connection. */
 export type Continuity = "new" | "resumed" | "adopted" | "lost";
 
-/** What somebody should know, and no call can answer. */
+/**
+ * What somebody should know, and no call can answer. `stuck`: every connection ends over the same message, which is sent
+ * again and again; the server does not take it.
+ */
 export type Warning =
-  | { readonly kind: "token_not_renewed" | "no_renewal_in_band" | "old_protocol" | "store_failed" }
+  | { readonly kind: "token_not_renewed" | "no_renewal_in_band" | "old_protocol" | "store_failed" | "stuck" }
   /** A subscription of an earlier page was ended: nobody asked for it again. */
   | { readonly kind: "unclaimed"; readonly subscription: number }
   /** QoS 0 messages that a full receiver had no room for, oldest first. */
@@ -38,7 +41,7 @@ export type Warning =
 const LOST: readonly Lost[] = ["network", "silence", "server", "nonsense", "token"];
 const CLOSED: readonly Closed[] = ["caller", "refused", "taken_over", "token_refused"];
 const CONTINUITY: readonly Continuity[] = ["new", "resumed", "adopted", "lost"];
-const WARNINGS = ["token_not_renewed", "no_renewal_in_band", "unclaimed", "old_protocol", "store_failed"] as const;
+const WARNINGS = ["token_not_renewed", "no_renewal_in_band", "unclaimed", "old_protocol", "store_failed", "stuck"] as const;
 
 /** A state, by its numbers in the layout. */
 export function state(detail: number, code: number, until: number): State {

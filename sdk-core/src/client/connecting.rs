@@ -242,6 +242,7 @@ impl Client {
             return; // It takes over; nothing is lost yet.
         }
         self.hang_up(Which::Successor, now, sink);
+        self.outbound.note_loss(sink);
         let pause = self.backoff.pause(&self.options.reconnect, &mut self.random);
         let until = now.after(pause);
         self.set_state(State::Waiting { until, why }, sink);

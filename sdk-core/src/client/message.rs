@@ -86,7 +86,7 @@ pub enum Outcome {
     /// A QoS 0 message that had waited was given to the connection.
     Sent,
     /// A QoS 2 message was on its way when the server lost the session. It may have arrived; to send it again might
-    /// make two of it.
+    /// make two of it. Or a message was given up that may have arrived.
     Indeterminate,
 }
 

@@ -326,6 +326,16 @@ impl Client {
         was_awaited
     }
 
+    /// Gives up a QoS 1 message that was sent on an earlier connection and not answered, such as one that is
+    /// [`Stuck`](Warning::Stuck): it ends as [`Outcome::Indeterminate`]. Answers whether there was one, and it is not on
+    /// its way just now. At QoS 2 there is none: the server may know it.
+    pub fn give_up_message(&mut self, id: PublishId, now: Instant, sink: &mut dyn Sink) -> bool {
+        let existed = self.outbound.give_up(id, &mut self.ids, &mut self.journal, sink);
+        self.pump(now, sink);
+        self.flush(now, sink);
+        existed
+    }
+
     /// The store has everything up to [`Output::Sync`] with this ticket.
     pub fn handle_stored(&mut self, ticket: Ticket, now: Instant, sink: &mut dyn Sink) {
         self.journal.handle_stored(ticket);

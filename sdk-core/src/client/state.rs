@@ -1,5 +1,6 @@
 //! What a client is doing, in words that an application can show.
 
+use super::message::PublishId;
 use super::subscriptions::SubscriptionId;
 use crate::ReasonCode;
 use crate::time::Instant;
@@ -85,4 +86,13 @@ pub enum Warning {
     OldProtocol,
     /// The store has failed: what is published now may not survive the process.
     StoreFailed,
+    /// Six connections in a row have ended over this message, on the last three of them it was alone. It is sent again
+    /// and again, and everything behind it waits: the server, or somebody on the way to it, does not take it, which
+    /// before MQTT 5 nobody can say. If it cannot be made to, [`Client::give_up_message`](super::Client::give_up_message).
+    Stuck {
+        /// Which one.
+        id: PublishId,
+        /// How large its packet is.
+        bytes: usize,
+    },
 }

@@ -30,6 +30,7 @@ impl Outbound {
         let Ok(index) = self.entries.binary_search_by_key(&order, |entry| entry.order) else {
             return self.unknown_ack(kind, id, lane);
         };
+        self.stuck.answered();
         let entry = &mut self.entries[index];
         let qos = entry.frame.qos();
         match (kind, entry.stage, qos) {

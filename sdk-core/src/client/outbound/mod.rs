@@ -5,9 +5,11 @@
 //! | here | the queue, and what becomes of it when a connection or a session ends |
 //! | `sending` | what leaves next |
 //! | `answers` | what the server says to it |
+//! | `stuck` | a message that ends every connection |
 
 mod answers;
 mod sending;
+mod stuck;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -20,6 +22,8 @@ use super::packet_ids::PacketIds;
 use super::record;
 use crate::time::Instant;
 use crate::{PacketId, Qos, ReasonCode};
+
+use stuck::Stuck;
 
 /// How far a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +92,7 @@ pub(super) struct Outbound {
     safe: u64,
     /// Entries from this order on have not been reported as stored.
     told: u64,
+    stuck: Stuck,
 }
 
 /// How many orders are reserved in the store at once.
@@ -108,6 +113,7 @@ impl Outbound {
             reserved_at: Ticket(0),
             safe: 0,
             told: 0,
+            stuck: Stuck::new(),
         }
     }
 
@@ -211,6 +217,9 @@ impl Outbound {
     /// A connection has ended: what was sent on it and not answered is sent again on the next, in order
     /// [MQTT-4.4.0-1, MQTT-4.6.0-1].
     pub(super) fn rewind(&mut self) {
+        let is_sent = |it: &&Entry| matches!(it.stage, Stage::Sent(_));
+        let oldest = self.entries.iter().find(is_sent).map(|it| it.order);
+        self.stuck.ended(oldest);
         self.cursor = 0;
         self.in_flight = 0;
         self.releasing.clear();

@@ -44,7 +44,8 @@ impl Outbound {
         if matches!(stage, Stage::Done | Stage::Sent(_) | Stage::Released(_)) {
             return true;
         }
-        if qos != Qos::AtMostOnce && self.in_flight >= lane.window {
+        let window = if self.stuck.is_alone() { 1 } else { lane.window };
+        if qos != Qos::AtMostOnce && self.in_flight >= window {
             return false;
         }
         if stage == Stage::Waiting && entry.expires_at.is_some_and(|at| at <= lane.now) {

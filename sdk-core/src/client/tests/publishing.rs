@@ -190,3 +190,50 @@ fn an_answer_that_nobody_asked_for_ends_the_connection() {
         "{seen:?}"
     );
 }
+
+/// A server that ends the connection when it reads "poison", and answers nothing before.
+#[test]
+fn a_message_that_ends_every_connection_is_found_and_named_and_may_be_given_up() {
+    let mut rig = Rig::connected(Options::default());
+    let poison = rig.queue("poison", QOS_1);
+    rig.queue("other", QOS_1);
+    rig.sent();
+    rig.cut();
+    for _ in 0..2 {
+        rig.reconnect(true);
+        assert_eq!(rig.sent().len(), 3, "CONNECT and both of them");
+        rig.cut();
+    }
+    for losses in 1..=3 {
+        rig.reconnect(true);
+        assert_eq!(rig.sent()[1..], ["PUBLISH 1 dup t=poison"], "alone");
+        rig.take();
+        rig.cut();
+        let bytes = 2 + 3 + 2 + 1 + 6;
+        let named = Seen::Warning(Warning::Stuck { id: poison, bytes });
+        assert_eq!(rig.take().contains(&named), losses == 3);
+    }
+    assert!(rig.client.give_up_message(poison, rig.now, &mut rig.log));
+    assert!(!rig.client.give_up_message(poison, rig.now, &mut rig.log));
+    assert_eq!(rig.take(), [Seen::Published(poison, Outcome::Indeterminate)]);
+    rig.reconnect(true);
+    assert_eq!(rig.sent()[1..], ["PUBLISH 2 dup t=other"]);
+}
+
+#[test]
+fn any_answer_shows_that_a_message_is_not_stuck() {
+    let mut rig = Rig::connected(Options::default());
+    rig.queue("a", QOS_1);
+    rig.queue("b", QOS_1);
+    rig.sent();
+    rig.cut();
+    for _ in 0..3 {
+        rig.reconnect(true);
+        rig.sent();
+        rig.cut();
+    }
+    rig.reconnect(true);
+    assert_eq!(rig.sent()[1..], ["PUBLISH 1 dup t=a"]);
+    rig.ack(AckKind::PubAck, 1, ReasonCode::Success);
+    assert_eq!(rig.sent(), ["PUBLISH 2 dup t=b"], "the window is open again");
+}
