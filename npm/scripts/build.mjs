@@ -23,7 +23,7 @@ copyFileSync(join(bound, "glue_bg.wasm.d.ts"), join("generated", "exports.d.ts")
 // The compiler has done the work; what more effort saves here, brotli gives back and more.
 const features = FEATURES.map((name) => `--enable-${name}`);
 const wasmOpt = join("node_modules", "binaryen", "bin", "wasm-opt");
-run(wasmOpt, join(bound, "glue_bg.wasm"), "-o", MODULE, "-O1", "--strip-debug", "--strip-producers", ...features);
+run(wasmOpt, join(bound, "glue_bg.wasm"), "-o", MODULE, "-O1", "--strip-debug", "--strip-producers", "--strip-target-features", ...features);
 copyFileSync(MODULE, join("generated", "module.wasm"));
 run(join("node_modules", "typescript", "bin", "tsc"), "-p", ".");
 
