@@ -183,6 +183,7 @@ impl Client {
         )
         .ok_or(ReasonCode::TopicAliasInvalid)?;
         let mut delivery = None;
+        let mut is_numbered = false;
         if let Some(packet_id) = publish.packet_id {
             let header = Header {
                 packet_id,
@@ -194,6 +195,7 @@ impl Client {
                     .and_then(|_| publish.properties.user_properties.sequence().ok())
                     .flatten(),
             };
+            is_numbered = header.sequence.is_some();
             match inbound.on_publish(header, options.receive_max) {
                 Arrival::New(id) => delivery = Some(id),
                 Arrival::Again => return Ok(()),
@@ -210,7 +212,8 @@ impl Client {
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
-            dup: publish.dup && (publish.qos == Qos::AtLeastOnce || inbound.has_predecessor()),
+            dup: publish.dup
+                && (inbound.has_predecessor() || publish.qos == Qos::AtLeastOnce && !is_numbered),
             properties: &publish.properties,
             subscriptions: found,
         };

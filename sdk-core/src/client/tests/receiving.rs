@@ -109,6 +109,8 @@ fn a_server_that_has_numbered_less_than_it_sent_means_another_session() {
     assert!(rig.take().contains(&Seen::Connected(Continuity::Resumed)));
     rig.deliver("a", QOS_1, 1, true, Some(5));
     assert_eq!(rig.messages(), [""; 0]);
+    rig.deliver("the first time here", QOS_1, 2, true, Some(6));
+    assert_eq!((rig.messages().len(), rig.log.was_dup), (1, false));
     rig.cut();
     // The session ended, and the CONNACK that said so never arrived.
     rig.wait(Duration::from_secs(60));
