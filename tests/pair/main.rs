@@ -63,6 +63,14 @@ fn what_a_client_accepts_arrives_whatever_happens() {
     assert!(failures.is_empty(), "seeds that fail: {failures:?}");
 }
 
+/// What the client had left unanswered came again behind what it awaited first: both ends waited for ever.
+#[test]
+fn seeds_that_once_failed_pass() {
+    for seed in [3_258, 4_650, 8_124] {
+        assert_eq!(World::new(seed, false).run().wrong, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in [3, 14, 15] {
