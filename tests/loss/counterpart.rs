@@ -1,6 +1,7 @@
-//! The other side of a client under test, and the judge of what arrives: raw MQTT 3.1.1 to the broker itself, past every
-//! proxy. It publishes at QoS 2 in a lasting session, so whatever breaks, the broker gets each of its numbers once; what
-//! the client sees twice, or never, was made between the broker and the client.
+//! The other side of a client under test, and the judge of what arrives: raw MQTT 5 to the broker itself, past every
+//! proxy. It publishes at QoS 2 in a lasting session, and its messages are numbered in both directions (`docs/numbering.md`),
+//! so whatever breaks, the broker gets each of them once, and it knows what the broker repeats to it; what the client sees
+//! twice, or never, was made between the broker and the client.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,15 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use cloudsignal_core::codec::{
-    Ack, AckKind, Connect, Packet, PacketId, Publish, ReasonCode, Subscribe, SubscribeFilter,
+    Ack, AckKind, Connect, Packet, PacketId, Publish, ReasonCode, Subscribe, SubscribeFilter, UserProperties,
 };
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 use cloudsignal_tests::link::Link;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-/// Messages of it that the broker has not completed.
-const WINDOW: usize = 64;
+/// Messages of it that the broker has not completed; every broker takes so many.
+const WINDOW: usize = 16;
+/// How long its session lasts, seconds.
+const SESSION_SECS: u32 = 86_400;
+/// The name of its own count, of which there is one in its life.
+const EPOCH: u64 = 1;
 /// Between two attempts to reach a broker that is away.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Numbers that wait in each direction.
@@ -35,19 +40,11 @@ pub(crate) struct Post {
     pub(crate) up: String,
 }
 
-/// A number that has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
-    pub(crate) number: u64,
-    /// The broker says that it may have sent it to this connection's session before: that is no fault of the client.
-    pub(crate) is_repeated: bool,
-}
-
 /// A counterpart at work; it ends with its handle.
 #[derive(Debug)]
 pub(crate) struct Counterpart {
     pub(crate) publish: mpsc::Sender<u64>,
-    pub(crate) heard: mpsc::Receiver<Heard>,
+    pub(crate) heard: mpsc::Receiver<u64>,
 }
 
 /// A message on its way to the broker.
@@ -55,6 +52,8 @@ pub(crate) struct Counterpart {
 struct Outgoing {
     packet_id: PacketId,
     number: u64,
+    /// By which the broker knows it again.
+    sequence: u64,
     phase: Phase,
 }
 
@@ -69,8 +68,11 @@ struct Worker {
     post: Post,
     outgoing: VecDeque<Outgoing>,
     next_packet_id: u16,
+    /// The last number that it has given, and the highest that it has seen.
+    sequence: u64,
+    mark: u64,
     to_publish: mpsc::Receiver<u64>,
-    tell: mpsc::Sender<Heard>,
+    tell: mpsc::Sender<u64>,
 }
 
 impl Counterpart {
@@ -85,6 +87,8 @@ impl Counterpart {
             post,
             outgoing: VecDeque::new(),
             next_packet_id: 1,
+            sequence: 0,
+            mark: 0,
             to_publish,
             tell,
         };
@@ -94,9 +98,11 @@ impl Counterpart {
 }
 
 async fn connect(post: &Post) -> Result<Link> {
-    let mut connect = Connect::new(Version::V311, &post.client_id);
-    // In this version the session then lasts.
+    let mut connect = Connect::new(Version::V5, &post.client_id);
     connect.clean_start = false;
+    connect.session_expiry_secs = Some(SESSION_SECS);
+    let users = sequence(EPOCH);
+    connect.user_properties = UserProperties::from_wire(&users)?;
     connect.username = Some(&post.username);
     connect.password = Some(post.password.as_bytes());
     let address = post.broker.borrow().to_string();
@@ -106,7 +112,7 @@ async fn connect(post: &Post) -> Result<Link> {
 async fn subscribe(link: &mut Link, filter: &str) -> Result<()> {
     let filter = SubscribeFilter::new(TopicFilter::parse(filter)?, Qos::ExactlyOnce);
     let mut out = Vec::new();
-    Subscribe::new(PacketId::MAX, vec![filter]).encode(Version::V311, &mut out)?;
+    Subscribe::new(PacketId::MAX, vec![filter]).encode(Version::V5, &mut out)?;
     link.write(&out).await?;
     link.read_until(|packet| matches!(packet, Packet::SubAck(_)))
         .await
@@ -154,7 +160,9 @@ impl Worker {
         publish.qos = Qos::ExactlyOnce;
         publish.packet_id = Some(outgoing.packet_id);
         publish.dup = dup;
-        publish.encode(Version::V311, out)?;
+        let users = sequence(outgoing.sequence);
+        publish.properties.user_properties = UserProperties::from_wire(&users)?;
+        publish.encode(Version::V5, out)?;
         Ok(())
     }
 
@@ -182,7 +190,9 @@ impl Worker {
     }
 
     fn begin(&mut self, number: u64) -> Outgoing {
+        self.sequence += 1;
         let outgoing = Outgoing {
+            sequence: self.sequence,
             packet_id: PacketId::new(self.next_packet_id).expect("it is not 0"),
             number,
             phase: Phase::PubRec,
@@ -194,8 +204,15 @@ impl Worker {
 
     async fn take(&mut self, come: Come, out: &mut Vec<u8>) -> Result<()> {
         match come {
-            Come::Message { packet_id, heard } => {
-                let _over = self.tell.send(heard).await;
+            Come::Message {
+                packet_id,
+                sequence,
+                number,
+            } => {
+                if sequence > self.mark {
+                    self.mark = sequence;
+                    let _over = self.tell.send(number).await;
+                }
                 acknowledge(packet_id, AckKind::PubAck, out)?;
             }
             Come::PubRec(packet_id) => {
@@ -217,12 +234,16 @@ impl Worker {
 const PACKET_ID_MAX: u16 = u16::MAX - 1;
 
 fn acknowledge(packet_id: PacketId, kind: AckKind, out: &mut Vec<u8>) -> Result<()> {
-    Ok(Ack::new(packet_id, ReasonCode::Success).encode(kind, Version::V311, out)?)
+    Ok(Ack::new(packet_id, ReasonCode::Success).encode(kind, Version::V5, out)?)
 }
 
 /// What matters of a packet.
 enum Come {
-    Message { packet_id: PacketId, heard: Heard },
+    Message {
+        packet_id: PacketId,
+        sequence: u64,
+        number: u64,
+    },
     PubRec(PacketId),
     PubComp(PacketId),
     Nonsense(String),
@@ -251,15 +272,21 @@ impl Come {
 
     fn message(publish: &Publish<'_>) -> Self {
         let text = std::str::from_utf8(publish.payload).ok();
-        match (publish.packet_id, text.and_then(|text| text.parse().ok())) {
-            (Some(packet_id), Some(number)) => Self::Message {
+        let number = text.and_then(|text| text.parse().ok());
+        let sequence = publish.properties.user_properties.sequence().ok().flatten();
+        match (publish.packet_id, sequence, number) {
+            (Some(packet_id), Some(sequence), Some(number)) => Self::Message {
                 packet_id,
-                heard: Heard {
-                    number,
-                    is_repeated: publish.dup,
-                },
+                sequence,
+                number,
             },
             _ => Self::Nonsense(format!("{publish:?}")),
         }
     }
+}
+
+fn sequence(number: u64) -> Vec<u8> {
+    let mut users = Vec::new();
+    UserProperties::push_sequence(&mut users, number);
+    users
 }

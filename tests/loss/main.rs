@@ -44,8 +44,8 @@ use course::{Course, Moment};
 use plan::Plan;
 use scene::{NAMES, OURS, Scene};
 
-/// Whether the broker numbers what it delivers at QoS 1, so that nothing comes twice to who understands that.
-const NUMBERED: bool = false;
+/// Whether the broker numbers messages, so that nothing comes twice to whoever understands that.
+const NUMBERED: bool = true;
 
 /// How long those are waited for whose figures are printed only. Ours are given much more.
 const PATIENCE: Duration = Duration::from_secs(10);

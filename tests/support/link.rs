@@ -1,4 +1,4 @@
-//! A connection of MQTT 3.1.1 over TCP for measurements: our codec, and nothing between it and the socket.
+//! A connection over TCP for measurements: our codec, and nothing between it and the socket.
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudsignal_core::Version;
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 pub struct Link {
     stream: TcpStream,
     inbox: Vec<u8>,
+    version: Version,
     session_present: bool,
 }
 
@@ -27,6 +28,7 @@ impl Link {
         let mut link = Self {
             stream,
             inbox: Vec::new(),
+            version: connect.version,
             session_present: false,
         };
         let mut out = Vec::new();
@@ -104,7 +106,7 @@ impl Link {
 
     /// Hands out whole packets until one is the last that is wanted. Answers whether there was one.
     fn hand_out(&mut self, mut is_last: impl FnMut(&Packet<'_>) -> bool) -> Result<bool> {
-        let mut decoder = Decoder::with_version(Version::V311, PACKET_BYTES_MAX);
+        let mut decoder = Decoder::with_version(self.version, PACKET_BYTES_MAX);
         let (mut at, mut has_last) = (0, false);
         while !has_last && let Decoded::Packet { packet, bytes } = decoder.decode(&self.inbox[at..])? {
             has_last = is_last(&packet);

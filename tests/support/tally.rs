@@ -43,13 +43,6 @@ impl Tally {
         self.next = self.next.max(number + 1);
     }
 
-    /// Whether this one has come.
-    #[must_use]
-    pub fn has(&self, number: u64) -> bool {
-        let place = usize::try_from(number).ok().and_then(|at| self.seen.get(at));
-        place.copied().unwrap_or(false)
-    }
-
     /// Whether every one has come.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
