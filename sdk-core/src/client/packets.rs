@@ -1,9 +1,11 @@
 //! What arrives on a connection.
 
+use alloc::vec::Vec;
+
 use super::inbound::{Arrival, Header};
 use super::wire::Wire;
 use super::{Acknowledge, Client, Message, Output, Sink, Stage, Unanswered, Which, WireId, lane};
-use crate::codec::{Ack, AckKind, Decoded, Packet, Publish, SubAck};
+use crate::codec::{Ack, AckKind, Decoded, Packet, Publish, SubAck, UserProperties};
 use crate::time::Instant;
 use crate::{Qos, ReasonCode};
 
@@ -202,6 +204,13 @@ impl Client {
                 Arrival::TooMany => return Err(ReasonCode::ReceiveMaximumExceeded), // [MQTT-3.3.4-9]
             }
         }
+        let mut others = Vec::new();
+        let mut properties = publish.properties.clone();
+        if is_numbered {
+            // The number is between the client and the server.
+            properties.user_properties.write_others_than_sequence(&mut others);
+            properties.user_properties = UserProperties::from_wire(&others).unwrap_or_default();
+        }
         let acknowledges = options.acknowledge == Acknowledge::OnDelivery;
         subscriptions.find(topic, &publish.properties.subscription_ids, found);
         let is_reply = requests.replies.is_some_and(|replies| found.contains(&replies));
@@ -214,7 +223,7 @@ impl Client {
             retain: publish.retain,
             dup: publish.dup
                 && (inbound.has_predecessor() || publish.qos == Qos::AtLeastOnce && !is_numbered),
-            properties: &publish.properties,
+            properties: &properties,
             subscriptions: found,
         };
         if is_reply {

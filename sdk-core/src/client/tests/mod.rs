@@ -43,6 +43,8 @@ enum Seen {
 struct Log {
     /// Whether the last message may have been handed out before.
     was_dup: bool,
+    /// User properties of the last message.
+    users: usize,
     seen: Vec<Seen>,
     sent: BTreeMap<WireId, Vec<u8>>,
     store: BTreeMap<Key, Vec<u8>>,
@@ -78,6 +80,7 @@ impl Sink for Log {
             Output::Connected { continuity } => Seen::Connected(continuity),
             Output::Message(it) => {
                 self.was_dup = it.dup;
+                self.users = it.properties.user_properties.iter().count();
                 Seen::Message(
                     it.topic.as_str().to_string(),
                     it.payload.to_vec(),

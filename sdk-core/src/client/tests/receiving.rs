@@ -111,6 +111,7 @@ fn a_server_that_has_numbered_less_than_it_sent_means_another_session() {
     assert_eq!(rig.messages(), [""; 0]);
     rig.deliver("the first time here", QOS_1, 2, true, Some(6));
     assert_eq!((rig.messages().len(), rig.log.was_dup), (1, false));
+    assert_eq!(rig.log.users, 0, "the number is nothing to the application");
     rig.cut();
     // The session ended, and the CONNACK that said so never arrived.
     rig.wait(Duration::from_secs(60));
