@@ -142,7 +142,8 @@ const SHORT: Plan = Plan {
 async fn ours_lose_nothing() {
     let books = run(&SHORT).await.expect("it can be run");
     judge(&books).unwrap_or_else(|fault| panic!("{fault}"));
-    for book in books {
+    // The others' timers are longer, so what they have seen is chance.
+    for book in books.iter().filter(|book| OURS.contains(&book.name)) {
         assert!(
             book.resets > 0 && book.connections > 1,
             "{} was disturbed",
