@@ -1,5 +1,5 @@
-//! How fast our clients are, beside others, in one run on one machine against one far end ([`feeder`](cloudsignal_tests::feeder)), which
-//! is faster than any of them.
+//! How fast our clients are, beside others, in one run on one machine against one far end
+//! ([`feeder`](cloudsignal_tests::feeder)), which is faster than any of them.
 //!
 //! ```text
 //! cargo run --release -p cloudsignal-tests --bin peers -- rust      # our Rust SDK and rumqttc
