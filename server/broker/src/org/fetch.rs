@@ -1,6 +1,9 @@
 //! Queues that the store keeps: when something leaves the memory, when it is asked for, and what becomes of the
 //! answer. See [`fetch`](crate::fetch).
 
+#[cfg(test)]
+mod tests;
+
 use alloc::vec::Vec;
 
 use cloudsignal_core::{Instant, Qos};
