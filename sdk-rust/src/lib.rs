@@ -21,7 +21,7 @@
 //! | room | holds |
 //! |---|---|
 //! | [`Builder`], [`Client`] | how a client is made, and what it can do |
-//! | [`Publish`], [`Ticket`], [`Payload`], [`Json`] | messages that go out |
+//! | [`Publish`], [`Ticket`], [`OutcomeListener`], [`Payload`], [`Json`] | messages that go out |
 //! | [`Subscribe`], [`Subscription`], [`Message`] | messages that come in |
 //! | [`Publish::ask`], [`Client::answer`] | questions and answers |
 //! | [`State`], [`Event`] | how it is going |
@@ -64,6 +64,7 @@ pub use error::{ConnectError, PublishError, SubscribeError};
 pub use issuer::{Grant, IssuedToken, IssuerError, MqttCredentials, Revoke, TokenIssuer, TokenOrder};
 pub use message::{Acknowledge, Message};
 pub use payload::{Json, Payload};
+pub use promise::OutcomeListener;
 pub use publish::{Publish, Ticket};
 pub use request::RequestError;
 pub use state::{Event, Events, State};

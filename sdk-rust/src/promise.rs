@@ -1,5 +1,6 @@
 //! What a published message has come to: the driver tells, the caller may listen.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -26,9 +27,36 @@ struct Shared {
     listener: AtomicWaker,
 }
 
+/// Hears what becomes of many messages, each of which has a number: see
+/// [`Publish::try_send_numbered`](crate::Publish::try_send_numbered). It is called by the client's own task, which waits
+/// until it comes back.
+pub trait OutcomeListener: Send + Sync + 'static {
+    /// This message survives the end of the process. Said only when a store keeps it.
+    fn stored(&self, number: u64);
+
+    /// This message is over. Said once of every message that was accepted.
+    fn ended(&self, number: u64, end: Result<Outcome, PublishError>);
+}
+
 /// The driver's end. Dropping it says that the client is closed.
 #[derive(Debug)]
-pub(crate) struct Promise(Arc<Shared>);
+pub(crate) struct Promise(Hearer);
+
+enum Hearer {
+    /// Whoever holds the ticket.
+    One(Arc<Shared>),
+    /// Somebody who hears of many; `None` once it is over.
+    Numbered(u64, Option<Arc<dyn OutcomeListener>>),
+}
+
+impl fmt::Debug for Hearer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(shared) => shared.fmt(out),
+            Self::Numbered(number, _) => write!(out, "number {number}"),
+        }
+    }
+}
 
 /// The caller's end. Dropping it changes nothing.
 #[derive(Debug)]
@@ -39,7 +67,7 @@ pub(crate) fn promise() -> (Promise, Awaited) {
         progress: Mutex::new(Progress::Sent),
         listener: AtomicWaker::new(),
     });
-    (Promise(Arc::clone(&shared)), Awaited(shared))
+    (Promise(Hearer::One(Arc::clone(&shared))), Awaited(shared))
 }
 
 impl Shared {
@@ -59,19 +87,40 @@ impl Shared {
 }
 
 impl Promise {
-    pub(crate) fn stored(&self) {
-        self.0.advance(Progress::Stored);
+    pub(crate) const fn numbered(number: u64, listener: Arc<dyn OutcomeListener>) -> Self {
+        Self(Hearer::Numbered(number, Some(listener)))
     }
 
-    pub(crate) fn end(self, end: Result<Outcome, PublishError>) {
-        self.0.advance(Progress::Ended(end));
+    pub(crate) fn stored(&self) {
+        match &self.0 {
+            Hearer::One(shared) => shared.advance(Progress::Stored),
+            Hearer::Numbered(number, listener) => {
+                if let Some(listener) = listener {
+                    listener.stored(*number);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(mut self, end: Result<Outcome, PublishError>) {
+        self.tell(end);
+    }
+
+    fn tell(&mut self, end: Result<Outcome, PublishError>) {
+        match &mut self.0 {
+            Hearer::One(shared) => shared.advance(Progress::Ended(end)),
+            Hearer::Numbered(number, listener) => {
+                if let Some(listener) = listener.take() {
+                    listener.ended(*number, end);
+                }
+            }
+        }
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        let end = Err(PublishError::Closed(Closed::ByCaller));
-        self.0.advance(Progress::Ended(end));
+        self.tell(Err(PublishError::Closed(Closed::ByCaller)));
     }
 }
 
@@ -122,5 +171,30 @@ mod tests {
         drop(promise);
         let end = poll_fn(|cx| awaited.poll(cx, |_| false)).await;
         assert_eq!(end, Progress::Ended(Err(PublishError::Closed(Closed::ByCaller))));
+    }
+
+    #[derive(Default)]
+    struct Book(Mutex<Vec<String>>);
+
+    impl OutcomeListener for Book {
+        fn stored(&self, number: u64) {
+            self.0.lock().unwrap().push(format!("{number} stored"));
+        }
+
+        fn ended(&self, number: u64, end: Result<Outcome, PublishError>) {
+            self.0.lock().unwrap().push(format!("{number} {end:?}"));
+        }
+    }
+
+    #[test]
+    fn a_listener_of_many_hears_each_end_once() {
+        let book = Arc::new(Book::default());
+        let numbered = |number| Promise::numbered(number, Arc::clone(&book) as Arc<dyn OutcomeListener>);
+        let first = numbered(1);
+        first.stored();
+        drop(numbered(2));
+        first.end(Ok(Outcome::Sent));
+        let heard = book.0.lock().unwrap().clone();
+        assert_eq!(heard, ["1 stored", "2 Err(Closed(ByCaller))", "1 Ok(Sent)"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::client::Client;
 use crate::driver::{Outgoing, Patience, Publishing};
 use crate::error::PublishError;
 use crate::payload::Payload;
-use crate::promise::{Awaited, Progress, promise};
+use crate::promise::{Awaited, OutcomeListener, Progress, Promise, promise};
 use crate::properties::Properties;
 
 /// A message that is about to be published: see [`Client::publish`].
@@ -150,20 +151,47 @@ impl<'a> Publish<'a> {
     /// The same, and [`PublishError::QueueFull`] when even the way there is.
     pub fn try_send(self) -> Result<Ticket, PublishError> {
         let (outgoing, ticket) = self.draft?.prepare(Patience::Refuses);
-        let publishing = Publishing::Message(outgoing);
-        let is_taken = self.client.publishes().try_send(publishing);
-        is_taken.map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => PublishError::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => PublishError::Closed(self.client.closed()),
-        })?;
+        let place = place(self.client)?;
+        place.send(Publishing::Message(outgoing));
         Ok(ticket)
     }
+
+    /// Puts it on its way to the queue without waiting, and has its end told to a listener of many messages; while the
+    /// queue is full it waits on that way, behind those that were sent before. For whoever cannot await, as another language.
+    ///
+    /// # Errors
+    /// What is wrong with the message itself, that the client is closed, and [`PublishError::QueueFull`] when 1 024 messages
+    /// wait on the way already: try again when one of them has ended. Then the listener hears nothing of it.
+    pub fn try_send_numbered(
+        self,
+        number: u64,
+        listener: Arc<dyn OutcomeListener>,
+    ) -> Result<(), PublishError> {
+        let draft = self.draft?;
+        // The place comes first: a promise that is dropped is heard.
+        let place = place(self.client)?;
+        let promise = Promise::numbered(number, listener);
+        place.send(Publishing::Message(draft.promised(promise, Patience::Waits)));
+        Ok(())
+    }
+}
+
+/// A place on the way to the queue.
+fn place(client: &Client) -> Result<mpsc::Permit<'_, Publishing>, PublishError> {
+    client.publishes().try_reserve().map_err(|error| match error {
+        mpsc::error::TrySendError::Full(()) => PublishError::QueueFull,
+        mpsc::error::TrySendError::Closed(()) => PublishError::Closed(client.closed()),
+    })
 }
 
 impl Draft {
     fn prepare(self, patience: Patience) -> (Outgoing, Ticket) {
         let (promise, awaited) = promise();
-        let outgoing = Outgoing {
+        (self.promised(promise, patience), Ticket { awaited })
+    }
+
+    fn promised(self, promise: Promise, patience: Patience) -> Outgoing {
+        Outgoing {
             topic: self.topic,
             payload: self.payload,
             qos: self.qos,
@@ -171,8 +199,7 @@ impl Draft {
             properties: self.properties,
             promise,
             patience,
-        };
-        (outgoing, Ticket { awaited })
+        }
     }
 }
 

@@ -193,16 +193,24 @@ impl Subscription {
     /// # Errors
     /// When the server refuses it, or the client is closed before.
     pub async fn granted(&mut self) -> Result<Qos, SubscribeError> {
-        let grant = &mut self.attached.grant;
-        let answer = grant.wait_for(|grant| *grant != Grant::Awaited).await;
-        match answer.map(|grant| *grant) {
-            Ok(Grant::Granted(qos)) => Ok(qos),
-            Ok(Grant::Refused(reason)) => Err(SubscribeError::Refused(reason)),
-            Ok(Grant::Awaited) | Err(_) => Err(match self.ended() {
-                Some(Ended::Closed(why)) => SubscribeError::Closed(why),
-                Some(Ended::Refused(reason)) => SubscribeError::Refused(reason),
-                Some(Ended::Unsubscribed) | None => SubscribeError::Closed(Closed::ByCaller),
-            }),
+        self.grant().await
+    }
+
+    /// The same beside the messages: it can be awaited while they are read.
+    pub fn grant(&self) -> impl Future<Output = Result<Qos, SubscribeError>> + Send + use<> {
+        let mut grant = self.attached.grant.clone();
+        let buffer = Arc::clone(&self.attached.buffer);
+        async move {
+            let answer = grant.wait_for(|grant| *grant != Grant::Awaited).await;
+            match answer.map(|grant| *grant) {
+                Ok(Grant::Granted(qos)) => Ok(qos),
+                Ok(Grant::Refused(reason)) => Err(SubscribeError::Refused(reason)),
+                Ok(Grant::Awaited) | Err(_) => Err(match buffer.ended() {
+                    Some(Ended::Closed(why)) => SubscribeError::Closed(why),
+                    Some(Ended::Refused(reason)) => SubscribeError::Refused(reason),
+                    Some(Ended::Unsubscribed) | None => SubscribeError::Closed(Closed::ByCaller),
+                }),
+            }
         }
     }
 
