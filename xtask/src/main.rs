@@ -4,6 +4,7 @@
 
 mod check;
 mod example;
+mod ffi;
 mod run;
 mod setup;
 mod sim;
@@ -52,6 +53,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "build and test the browser package, npm/dist, and print its sizes",
         run: wasm::wasm,
+    },
+    Command {
+        name: "ffi",
+        arguments: "[--bless]",
+        summary: "build the library for Kotlin, Swift and Python and their code, target/ffi; --bless: its calls may change",
+        run: ffi::ffi,
     },
     Command {
         name: "example",

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, setup, wasm};
+use crate::{check, ffi, setup, wasm};
 
 /// Installs, checks and tests. With a filter: only the tests whose names match.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -17,6 +17,9 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     }
     if filter.is_empty() || !wasm::is_built(workspace) {
         wasm::wasm_steps(workspace, &mut steps)?;
+    }
+    if filter.is_empty() || !ffi::is_built(workspace) {
+        ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
     }
     // The tests at the greatest distance start the broker as its users do: as a program.
     let build = [

@@ -1,0 +1,165 @@
+//! `cargo xtask ffi`: the library for other languages, the code by which they call it, and the surface that must not
+//! change unseen.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::steps::{Steps, run_command};
+use crate::workspace::Workspace;
+
+/// The crate and the name of its library.
+const CRATE: &str = "cloudsignal-ffi";
+const LIBRARY: &str = "cloudsignal_ffi";
+
+/// What the library offers, as it was agreed on.
+const SURFACE: &str = "sdk-ffi/surface.txt";
+
+/// Largest library without symbols that is accepted, bytes.
+const LIBRARY_BYTES_MAX: u64 = 3 << 20;
+
+pub(crate) fn ffi(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let bless = match arguments {
+        [] => Bless::No,
+        [one] if one == "--bless" => Bless::Yes,
+        _ => bail!("`cargo xtask ffi` takes --bless or nothing"),
+    };
+    let mut steps = Steps::new();
+    ffi_steps(workspace, &mut steps, bless)?;
+    steps.print_times();
+    Ok(())
+}
+
+/// Whether what is there now is what was wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bless {
+    No,
+    Yes,
+}
+
+/// Whether there is a library with its code, of whatever age.
+pub(crate) fn is_built(workspace: &Workspace) -> bool {
+    folder(workspace).join("surface.txt").is_file()
+}
+
+/// Where everything ends up: `libcloudsignal_ffi.*`, `kotlin/`, `swift/`, `python/`.
+pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("ffi")
+}
+
+/// Builds and checks, as steps of a longer run.
+pub(crate) fn ffi_steps(workspace: &Workspace, steps: &mut Steps, bless: Bless) -> Result<()> {
+    steps.run("library for other languages", || build(workspace))?;
+    steps.run("code of other languages", || generate(workspace))?;
+    steps.run("surface for other languages", || surface(workspace, bless))?;
+    steps.run("size of the library", || size(workspace))
+}
+
+/// The library of the profile `ffi`, which has the folder to itself.
+fn library(workspace: &Workspace) -> PathBuf {
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    folder(workspace).join(format!("{prefix}{LIBRARY}{suffix}"))
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    // One kind of library alone: only then is it optimized as a whole.
+    let arguments = [
+        "rustc",
+        "--locked",
+        "-p",
+        CRATE,
+        "--lib",
+        "--profile",
+        "ffi",
+        "--crate-type",
+        "cdylib",
+    ];
+    run_command(&mut workspace.command("cargo", &arguments))
+}
+
+fn generator(workspace: &Workspace, verb: &str) -> std::process::Command {
+    let mut cargo = workspace.command("cargo", &[verb, "--quiet", "--locked", "--manifest-path"]);
+    cargo
+        .arg("xtask/ffi/Cargo.toml")
+        .arg("--target-dir")
+        .arg(workspace.target().join("xtask-ffi"));
+    cargo
+}
+
+fn generate(workspace: &Workspace) -> Result<()> {
+    let library = library(workspace);
+    ensure!(library.is_file(), "the build has left no {}", library.display());
+    run_command(&mut generator(workspace, "test"))?;
+    let mut generate = generator(workspace, "run");
+    generate
+        .arg("--")
+        .arg(library)
+        .arg(workspace.path("sdk-ffi"))
+        .arg(folder(workspace));
+    run_command(&mut generate)
+}
+
+/// Refuses a surface that is not the one that was agreed on.
+fn surface(workspace: &Workspace, bless: Bless) -> Result<()> {
+    let (made, agreed) = (folder(workspace).join("surface.txt"), workspace.path(SURFACE));
+    let now = fs::read_to_string(&made).with_context(|| format!("cannot read {}", made.display()))?;
+    if bless == Bless::Yes {
+        return fs::write(&agreed, now).with_context(|| format!("cannot write {SURFACE}"));
+    }
+    let before = fs::read_to_string(&agreed).with_context(|| format!("cannot read {SURFACE}"))?;
+    let changes = difference(&before, &now);
+    ensure!(
+        changes.is_empty(),
+        "what other languages can call is not what {SURFACE} says:\n{}\nif that is meant: cargo xtask ffi --bless",
+        changes.join("\n")
+    );
+    Ok(())
+}
+
+/// The lines that are in one text only, with the part that they belong to: parts are parted by empty lines.
+fn difference(before: &str, now: &str) -> Vec<String> {
+    let (before, now) = (lines_by_part(before), lines_by_part(now));
+    let gone = before.iter().filter(|line| !now.contains(line));
+    let new = now.iter().filter(|line| !before.contains(line));
+    let shown = |sign: char| move |(part, line): &(String, String)| format!("{sign} {part}: {}", line.trim());
+    gone.map(shown('-')).chain(new.map(shown('+'))).collect()
+}
+
+fn lines_by_part(text: &str) -> Vec<(String, String)> {
+    let mut part = String::new();
+    let mut lines = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if !line.starts_with(' ') {
+            line.clone_into(&mut part);
+        }
+        lines.push((part.clone(), line.to_owned()));
+    }
+    lines
+}
+
+fn size(workspace: &Workspace) -> Result<()> {
+    let stripped = folder(workspace).join("stripped");
+    let mut strip = workspace.command("strip", &["-o"]);
+    run_command(strip.arg(&stripped).arg(library(workspace)))?;
+    let bytes = fs::metadata(&stripped).context("strip has left nothing")?.len();
+    println!("    {bytes} bytes without symbols, of {LIBRARY_BYTES_MAX}");
+    ensure!(bytes <= LIBRARY_BYTES_MAX, "the library has grown too large");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_line_shows_with_its_part() {
+        let before = "record A\n  x: u8\n\nrecord B\n  x: u8\n";
+        assert_eq!(difference(before, before), Vec::<String>::new());
+        let now = "record A\n  x: u8\n\nrecord B\n  x: u16\n";
+        assert_eq!(
+            difference(before, now),
+            ["- record B: x: u8", "+ record B: x: u16"]
+        );
+    }
+}
