@@ -1,5 +1,8 @@
 //! Every kind of damage to every kind of file: what is lost is named, and everything else is there.
 
+#[cfg(target_os = "linux")]
+mod threads;
+
 use std::collections::BTreeMap;
 use std::fs;
 
