@@ -1,18 +1,20 @@
 //! Changes that are not stored yet, by what they are about: a later one replaces an earlier one, and what was
 //! queued and settled meanwhile is never written.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod taken;
+
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use cloudsignal_broker::Message;
-use cloudsignal_broker::change::{Change, Keeping, PublishNumbers};
+use cloudsignal_broker::change::{Change, PublishNumbers};
 
-use super::batch::{Aside, Batch};
+use super::batch::Aside;
 use super::known::{DeliveryName, Known, all_of};
-use super::record::{DeliveryRecord, MessagePlace, SessionRecord, SubscriptionRecord, WillRecord};
+use super::record::{DeliveryRecord, SessionRecord, SubscriptionRecord, WillRecord};
 use crate::store::Shelf;
 
 /// What an entry is charged beside its message, bytes.
@@ -322,113 +324,6 @@ impl Backlog {
     pub(super) fn set_aside(&mut self, entry: Aside) {
         self.bytes += ENTRY_BYTES + entry.value.len();
         self.aside.insert((entry.shelf, entry.key.clone()), entry);
-    }
-
-    /// Takes everything out, to be written as one.
-    pub(crate) fn take(&mut self) -> Batch {
-        let mut batch = Batch {
-            sessions: std::mem::take(&mut self.sessions),
-            subscriptions: std::mem::take(&mut self.subscriptions),
-            wills: std::mem::take(&mut self.wills),
-            received: std::mem::take(&mut self.received),
-            numbers: std::mem::take(&mut self.numbers),
-            progress: std::mem::take(&mut self.progress),
-            retained: std::mem::take(&mut self.retained),
-            swept: std::mem::take(&mut self.swept),
-            aside: std::mem::take(&mut self.aside),
-            ended: std::mem::take(&mut self.ended),
-            ..Batch::default()
-        };
-        self.take_deliveries(&mut batch);
-        let known = &mut self.known;
-        for (key, is_there) in &batch.received {
-            if *is_there {
-                known.received.insert(*key);
-            } else {
-                known.received.remove(key);
-            }
-        }
-        for (key, packet_id) in &batch.progress {
-            match packet_id {
-                Some(_) => known.progressed.insert(*key),
-                None => known.progressed.remove(key),
-            };
-        }
-        for number in std::mem::take(&mut self.unshared) {
-            if let Some(number) = self.known.release(number) {
-                batch.forget_message(number);
-            }
-        }
-        for &serial in &batch.ended {
-            self.known.forget(serial);
-        }
-        batch.bytes = std::mem::take(&mut self.bytes);
-        self.charged = 0;
-        batch
-    }
-
-    /// How many deliveries wait of each message that has more than one.
-    fn count_repeated(&mut self) -> HashMap<u64, u32> {
-        let repeated = std::mem::take(&mut self.repeated);
-        let mut waiting = HashMap::new();
-        if repeated.is_empty() {
-            return waiting;
-        }
-        for delivery in self.deliveries.values() {
-            if let Waiting::New(DeliveryRecord::Queued { message, terms, .. }, _) = delivery
-                && terms.keeping == Keeping::Together
-                && repeated.contains(&message.number())
-            {
-                *waiting.entry(message.number()).or_insert(0) += 1;
-            }
-        }
-        waiting
-    }
-
-    fn take_deliveries(&mut self, batch: &mut Batch) {
-        let waiting = self.count_repeated();
-        batch.deliveries.reserve(self.deliveries.len());
-        for (name, delivery) in std::mem::take(&mut self.deliveries) {
-            if let Waiting::Released(_, Some(number)) | Waiting::Gone(Some(number)) = &delivery
-                && let Some(number) = self.known.release(*number)
-            {
-                batch.forget_message(number);
-            }
-            let record = match delivery {
-                Waiting::New(
-                    DeliveryRecord::Queued {
-                        message,
-                        terms,
-                        packet_id,
-                    },
-                    _,
-                ) => {
-                    let number = message.number();
-                    let is_stored = self.known.shared.contains_key(&number);
-                    let is_shared =
-                        is_stored || waiting.get(&number).is_some_and(|deliveries| *deliveries > 1);
-                    let place = if is_shared && terms.keeping == Keeping::Together {
-                        self.known.refer(number);
-                        if !is_stored {
-                            batch.messages.insert(number, Some(message));
-                        }
-                        MessagePlace::Shared(number)
-                    } else {
-                        MessagePlace::Inline(message)
-                    };
-                    Some(DeliveryRecord::Queued {
-                        message: place,
-                        terms,
-                        packet_id,
-                    })
-                }
-                Waiting::New(DeliveryRecord::Released { packet_id }, _) | Waiting::Released(packet_id, _) => {
-                    Some(DeliveryRecord::Released { packet_id })
-                }
-                Waiting::Gone(_) => None,
-            };
-            batch.deliveries.push((name, record));
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one commit of an organization writes, and its bytes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use cloudsignal_broker::change::PublishNumbers;
 use cloudsignal_broker::{Message, OrgId};
 
+use super::block::{self, Deliveries, Mark};
 use super::keys::{KeyBytes, Kind};
 use super::known::DeliveryName;
 use super::quarantine::set_aside;
@@ -24,6 +26,10 @@ pub(crate) struct Batch {
     pub(super) received: BTreeMap<(u64, u16), bool>,
     pub(super) numbers: BTreeMap<u64, PublishNumbers>,
     pub(super) deliveries: Vec<(DeliveryName, Option<DeliveryRecord<MessagePlace>>)>,
+    /// Which of the deliveries are one entry each time.
+    pub(super) blocks: Vec<Range<usize>>,
+    /// What becomes of blocks that something leaves.
+    pub(super) marks: BTreeMap<DeliveryName, Mark>,
     pub(super) progress: BTreeMap<DeliveryName, Option<u16>>,
     pub(super) messages: BTreeMap<u64, Option<Arc<Message>>>,
     pub(super) retained: BTreeMap<Box<str>, Option<Arc<Message>>>,
@@ -50,6 +56,12 @@ impl Batch {
     /// Nobody needs a shared message any more.
     pub(super) fn forget_message(&mut self, number: u64) {
         self.messages.insert(number, None);
+    }
+
+    /// Nobody needs what says of a block which of its deliveries are left.
+    pub(super) fn forget_mark(&mut self, first: DeliveryName) {
+        let key = Bytes::copy_from_slice(KeyBytes::default().left(first));
+        self.swept.push((Shelf::Queue, key));
     }
 
     /// The bytes that are written.
@@ -92,12 +104,7 @@ impl Batch {
         for (number, message) in &self.messages {
             out.message(Shelf::Message, key.number(*number), message.as_deref());
         }
-        for (name, record) in &self.deliveries {
-            let key = key.delivery(*name);
-            out.set(Shelf::Queue, key, record.as_ref(), |writer, it| {
-                writer.delivery(it);
-            });
-        }
+        out.queues(self);
         for (topic, message) in &self.retained {
             out.message(Shelf::Retained, key.retained(topic), message.as_deref());
         }
@@ -118,6 +125,33 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
+    fn queues(&mut self, batch: &Batch) {
+        let (clock, mut key, mut from) = (self.clock, KeyBytes::default(), 0);
+        for block in &batch.blocks {
+            self.deliveries(&batch.deliveries[from..block.start]);
+            let deliveries = &batch.deliveries[block.clone()];
+            let key = key.block(deliveries[0].0);
+            let write = |bytes: &mut Vec<u8>| block::write(deliveries, bytes, clock);
+            self.writes.put(Shelf::Queue, key, write);
+            from = block.end;
+        }
+        self.deliveries(&batch.deliveries[from..]);
+        for (first, mark) in &batch.marks {
+            mark.write(&mut self.writes, *first, clock);
+        }
+    }
+
+    /// Each with an entry of its own.
+    fn deliveries(&mut self, deliveries: &Deliveries) {
+        let mut key = KeyBytes::default();
+        for (name, record) in deliveries {
+            let key = key.delivery(*name);
+            self.set(Shelf::Queue, key, record.as_ref(), |writer, it| {
+                writer.delivery(it);
+            });
+        }
+    }
+
     fn set<T>(&mut self, shelf: Shelf, key: &[u8], record: Option<T>, write: impl FnOnce(Writer<'_>, T)) {
         let clock = self.clock;
         match record {

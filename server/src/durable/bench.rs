@@ -10,6 +10,7 @@ use cloudsignal_broker::{ConnId, Identity, Limits, Org, OrgId, Policy};
 use cloudsignal_core::codec::{Connect, Packet, PacketId, Publish, Subscribe, SubscribeFilter};
 use cloudsignal_core::{Qos, TopicFilter, TopicName, Version};
 
+use super::tests::deliveries_of;
 use super::{Durability, Level, task};
 use crate::accounts::acl::Preset;
 use crate::accounts::{Command, Directory, Outcome};
@@ -113,7 +114,7 @@ impl Bench {
         let page = self
             .inner
             .shelf(Shelf::Queue, self.cell.id(), &[], None, usize::MAX);
-        page.await.unwrap().entries.len()
+        deliveries_of(&page.await.unwrap().entries, &self.clock).len()
     }
 }
 

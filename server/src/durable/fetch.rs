@@ -3,6 +3,9 @@
 //! One question of an organization is at work at a time, so that a thousand clients that come back at once cost the
 //! memory of one; a message that many of them have is read once.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
@@ -13,12 +16,19 @@ use tokio::sync::Notify;
 use cloudsignal_broker::{Fetch, Fetched, Message, StoredDelivery, Unreadable};
 
 use super::batch::Aside;
+use super::block::{self, BLOCK_ORDERS_MAX};
 use super::committer::Committer;
-use super::keys::{KeyBytes, parse_number, parse_pair};
+use super::keys::{KeyBytes, QueueKey, parse_number, parse_queue};
+use super::known::DeliveryName;
 use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
 use crate::orgs::cell::OrgCell;
 use crate::store::{Shelf, ShelfPage, StoreError};
 
+/// Entries that are read at once, each of which may be a block.
+const PAGE_ENTRIES_MAX: usize = 256;
+/// Entries that may be in front of what was asked for, because a block with the first of that may begin there: one of
+/// its own for each order, and some blocks.
+const ENTRIES_IN_FRONT_MAX: usize = 2 * BLOCK_ORDERS_MAX as usize;
 /// Bytes of messages that are kept for the next session that asks.
 const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -91,17 +101,10 @@ enum Fault {
 
 impl QueueReader {
     async fn read(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        let page = self.page(fetch).await?;
+        let entries = self.entries(fetch).await?;
+        let (records, looked_at) = self.records(fetch, entries);
         // A page that ends before the queue does has looked no further.
-        let looked_at = page.next.as_deref().and_then(parse_pair);
-        let through = looked_at.map_or(fetch.through, |(_, order)| order.min(fetch.through));
-        let mut records = Vec::with_capacity(page.entries.len());
-        for (key, value) in page.entries {
-            match self.decode(&key, &value) {
-                Ok((order, record)) => records.push((order, record, key, value)),
-                Err(fault) => self.set_aside(key, value, &fault),
-            }
-        }
+        let through = looked_at.map_or(fetch.through, |order| order.min(fetch.through));
         let shared = records.iter().filter_map(|(_, record, ..)| match record {
             DeliveryRecord::Queued {
                 message: MessagePlace::Shared(number),
@@ -114,20 +117,87 @@ impl QueueReader {
         Ok(self.collect(fetch, through, records))
     }
 
-    /// What is stored behind `fetch.after`.
-    async fn page(&self, fetch: &Fetch) -> Result<ShelfPage, StoreError> {
+    /// What is stored behind `fetch.after`, and a little in front of it: a block with the next delivery may begin there.
+    async fn entries(&self, fetch: &Fetch) -> Result<ShelfPage, StoreError> {
         let serial = fetch.session.serial;
         let (mut prefix, mut after) = (KeyBytes::default(), KeyBytes::default());
-        let (prefix, after) = (prefix.number(serial), after.delivery((serial, fetch.after)));
+        let from = fetch.after.saturating_sub(BLOCK_ORDERS_MAX - 1);
+        let (prefix, after) = (prefix.number(serial), after.delivery((serial, from)));
         let (store, org) = (self.committer.store(), self.committer.org());
-        let page = store.shelf(Shelf::Queue, org, prefix, Some(after), fetch.messages_max);
+        let entries_max = fetch.messages_max.min(PAGE_ENTRIES_MAX) + ENTRIES_IN_FRONT_MAX;
+        let page = store.shelf(Shelf::Queue, org, prefix, Some(after), entries_max);
         page.await
     }
 
-    fn decode(&self, key: &[u8], value: &[u8]) -> Result<(u64, DeliveryRecord<MessagePlace>), Fault> {
-        let (_, order) = parse_pair(key).ok_or(Fault::Key)?;
-        let record = Reader::new(value, self.committer.clock())?.delivery()?;
-        Ok((order, record))
+    /// The deliveries of a page, and the last order that it says something of unless it is the last page.
+    fn records(&mut self, fetch: &Fetch, page: ShelfPage) -> (Vec<Record>, Option<u64>) {
+        let is_last = page.next.is_none();
+        let (mut records, mut looked_at) = (Vec::with_capacity(page.entries.len()), fetch.after);
+        let mut entries = page.entries.into_iter().peekable();
+        while let Some((key, value)) = entries.next() {
+            let first = match parse_queue(&key) {
+                Some(QueueKey::Delivery((_, order))) => {
+                    looked_at = looked_at.max(order);
+                    if order > fetch.after {
+                        self.record(order, key, value, &mut records);
+                    }
+                    continue;
+                }
+                Some(QueueKey::Block(first)) => first,
+                // Of a block in front of the page, or of none.
+                Some(QueueKey::Left(_)) => continue,
+                None => {
+                    self.set_aside(key, value, &Fault::Key);
+                    continue;
+                }
+            };
+            let is_behind = |(key, _): &(Bytes, Bytes)| parse_queue(key) == Some(QueueKey::Left(first));
+            let left = entries.next_if(is_behind);
+            if left.is_none() && entries.peek().is_none() && !is_last {
+                // What is left of it is on the next page.
+                break;
+            }
+            let left = left.map(|(_, left)| left);
+            let last = self.block(fetch, first, (key, value), left.as_deref(), &mut records);
+            looked_at = looked_at.max(last);
+        }
+        (records, (!is_last).then_some(looked_at))
+    }
+    fn record(&mut self, order: u64, key: Bytes, value: Bytes, records: &mut Vec<Record>) {
+        match Reader::new(&value, self.committer.clock()).and_then(Reader::delivery) {
+            Ok(record) => records.push((order, record, key, value)),
+            Err(damage) => self.set_aside(key, value, &damage.into()),
+        }
+    }
+
+    /// The deliveries of a block that were asked for and are left. Answers the last order of the block.
+    fn block(
+        &mut self,
+        fetch: &Fetch,
+        first: DeliveryName,
+        (key, value): (Bytes, Bytes),
+        left: Option<&[u8]>,
+        records: &mut Vec<Record>,
+    ) -> u64 {
+        let clock = self.committer.clock();
+        let left = left.map_or(Ok(u64::MAX), |left| Reader::new(left, clock)?.left());
+        let read = block::read(first, &value).and_then(|block| Ok((block.records, left?)));
+        let (of_block, left) = match read {
+            Ok(read) => read,
+            Err(damage) => {
+                self.set_aside(key, value, &damage.into());
+                return first.1;
+            }
+        };
+        let last = of_block.last().map_or(first.1, |(order, _)| *order);
+        let mut key = KeyBytes::default();
+        for (order, value) in of_block {
+            if order > fetch.after && left >> (order - first.1) & 1 == 1 {
+                let key = Bytes::copy_from_slice(key.delivery((first.0, order)));
+                self.record(order, key, value, records);
+            }
+        }
+        last
     }
 
     /// Makes sure that these messages are at hand, as far as they can be read. Those of neighbours are often
@@ -172,7 +242,7 @@ impl QueueReader {
             if order > fetch.through {
                 break;
             }
-            if bytes >= fetch.bytes_max {
+            if bytes >= fetch.bytes_max || fetched.deliveries.len() >= fetch.messages_max {
                 fetched.through = order - 1;
                 break;
             }

@@ -6,7 +6,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::keys::{parse_pair, parse_session};
+use bytes::Bytes;
+
+use super::block;
+use super::keys::{QueueKey, parse_queue, parse_session};
 use super::record::{DeliveryRecord, MessagePlace, Reader};
 use crate::clock::Clock;
 use crate::store::{CommitError, Shelf, ShelfWrites};
@@ -97,7 +100,7 @@ impl Refused {
     fn claim(&mut self, shelf: Shelf, key: &[u8], value: Option<&[u8]>, clock: &Clock) {
         let known = match shelf {
             Shelf::Session => parse_session(key).map(|(serial, ..)| self.claim_session(serial)),
-            Shelf::Queue => self.claim_delivery(key, value, clock),
+            Shelf::Queue => self.claim_queued(key, value, clock),
             Shelf::Message | Shelf::Retained => value.and_then(|value| {
                 let message = Reader::new(value, clock).ok()?.message().ok()?;
                 self.claim_session(message.publisher());
@@ -109,11 +112,25 @@ impl Refused {
     }
 
     /// Of its publisher, and of the session that was promised it with a subscription.
-    fn claim_delivery(&mut self, key: &[u8], value: Option<&[u8]>, clock: &Clock) -> Option<()> {
-        let (serial, _) = parse_pair(key)?;
+    fn claim_queued(&mut self, key: &[u8], value: Option<&[u8]>, clock: &Clock) -> Option<()> {
+        let key = parse_queue(key)?;
+        let (QueueKey::Delivery((serial, _)) | QueueKey::Block((serial, _)) | QueueKey::Left((serial, _))) =
+            key;
         self.claim_session(serial);
         let Some(value) = value else { return Some(()) };
-        match Reader::new(value, clock).ok()?.delivery().ok()? {
+        match key {
+            QueueKey::Left(_) => Some(()),
+            QueueKey::Delivery(_) => self.claim_delivery(value, clock),
+            QueueKey::Block(first) => {
+                let block = block::read(first, &Bytes::copy_from_slice(value)).ok()?;
+                let mut records = block.records.iter();
+                records.try_for_each(|(_, record)| self.claim_delivery(record, clock))
+            }
+        }
+    }
+
+    fn claim_delivery(&mut self, record: &[u8], clock: &Clock) -> Option<()> {
+        match Reader::new(record, clock).ok()?.delivery().ok()? {
             DeliveryRecord::Released { .. } => Some(()),
             DeliveryRecord::Queued { message, .. } => match message {
                 MessagePlace::Inline(message) => {

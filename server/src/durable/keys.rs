@@ -9,6 +9,8 @@
 //!                    4                              a will
 //!                    5                              how far numbered publishes of the client have come
 //! shelf queue      serial u64 | order u64            a delivery
+//!                  serial u64 | order u64 | 1        a block: deliveries from that order on
+//!                  serial u64 | order u64 | 2        which of its deliveries are left
 //! shelf message    number u64                        a message that several deliveries share
 //! shelf retained   name of the topic                 a retained message
 //! shelf quarantine shelf name | '/' | key            what could not be understood
@@ -19,6 +21,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::known::DeliveryName;
 use crate::store::Shelf;
 
 /// Longest topic or filter that is its own name, bytes. Engines take keys of less than 64 KiB.
@@ -56,6 +59,21 @@ impl Kind {
             Self::Numbers => 5,
         }
     }
+}
+
+/// Stored: never change a number. A block comes before what says which of its deliveries are left.
+const BLOCK: u8 = 1;
+const LEFT: u8 = 2;
+
+/// What a key on the shelf of queues names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueueKey {
+    /// A delivery with an entry of its own.
+    Delivery(DeliveryName),
+    /// A block, by the first of its deliveries.
+    Block(DeliveryName),
+    /// Which deliveries of that block are left.
+    Left(DeliveryName),
 }
 
 /// A key that is being put together.
@@ -116,6 +134,18 @@ impl KeyBytes {
         &self.0
     }
 
+    pub(super) fn block(&mut self, first: DeliveryName) -> &[u8] {
+        self.delivery(first);
+        self.0.push(BLOCK);
+        &self.0
+    }
+
+    pub(super) fn left(&mut self, first: DeliveryName) -> &[u8] {
+        self.delivery(first);
+        self.0.push(LEFT);
+        &self.0
+    }
+
     pub(super) fn number(&mut self, number: u64) -> &[u8] {
         self.begin().extend_from_slice(&number.to_be_bytes());
         &self.0
@@ -139,6 +169,18 @@ pub(super) fn parse_number(key: &[u8]) -> Option<u64> {
 pub(super) fn parse_pair(key: &[u8]) -> Option<(u64, u64)> {
     let (first, second) = key.split_first_chunk()?;
     Some((u64::from_be_bytes(*first), parse_number(second)?))
+}
+
+/// What a key on the shelf of queues names.
+pub(super) fn parse_queue(key: &[u8]) -> Option<QueueKey> {
+    let (name, kind) = key.split_at_checked(2 * size_of::<u64>())?;
+    let name = parse_pair(name)?;
+    match kind {
+        [] => Some(QueueKey::Delivery(name)),
+        [BLOCK] => Some(QueueKey::Block(name)),
+        [LEFT] => Some(QueueKey::Left(name)),
+        _ => None,
+    }
 }
 
 /// What a key on the shelf of sessions names: whose it is, what it is, and which one.
@@ -182,6 +224,22 @@ mod tests {
         assert_eq!(a.subscription(7, &long).len(), 9 + 33);
         let at_most = text(NAME_BYTES_MAX);
         assert_eq!(a.retained(&at_most), at_most.as_bytes());
+    }
+
+    #[test]
+    fn a_block_sorts_behind_its_first_delivery_and_before_what_is_left_of_it() {
+        let (mut a, mut b) = (KeyBytes::default(), KeyBytes::default());
+        assert!(a.delivery((1, 2)) < b.block((1, 2)));
+        assert!(a.block((1, 2)) < b.left((1, 2)));
+        assert!(a.left((1, 2)) < b.delivery((1, 3)));
+        assert_eq!(parse_queue(a.block((1, 2))), Some(QueueKey::Block((1, 2))));
+        assert_eq!(parse_queue(a.left((1, 2))), Some(QueueKey::Left((1, 2))));
+        assert_eq!(parse_queue(a.delivery((1, 2))), Some(QueueKey::Delivery((1, 2))));
+        assert_eq!(
+            parse_queue(&[a.delivery((1, 2)), b"\x09"].concat()),
+            None,
+            "no such kind"
+        );
     }
 
     #[test]

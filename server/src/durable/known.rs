@@ -1,9 +1,11 @@
 //! What of the store is remembered, because a change alone does not say it: how many deliveries share a message, so that
-//! the message goes with the last of them. That is about twenty bytes for each message that is shared, and nothing for a
-//! delivery.
+//! the message goes with the last of them, and which deliveries of a block are left. That is about twenty bytes for each
+//! message that is shared, about fifty for each block, and nothing for a delivery.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
+
+use super::block::{Block, Mark};
 
 /// A session and one of its deliveries.
 pub(super) type DeliveryName = (u64, u64);
@@ -17,6 +19,8 @@ pub(crate) struct Known {
     pub(super) progressed: BTreeSet<DeliveryName>,
     /// QoS 2 publishes from clients.
     pub(super) received: BTreeSet<(u64, u16)>,
+    /// Blocks, by their first deliveries.
+    blocks: BTreeMap<DeliveryName, Block>,
 }
 
 impl Known {
@@ -46,6 +50,38 @@ impl Known {
         })
     }
 
+    /// A block is stored.
+    pub(super) fn note_block(&mut self, first: DeliveryName, block: Block) {
+        self.blocks.insert(first, block);
+    }
+
+    /// What is left of a block. Answers whether anything is.
+    pub(super) fn note_left(&mut self, first: DeliveryName, left: u64) -> bool {
+        let block = self.blocks.get_mut(&first);
+        block.is_some_and(|block| block.note_left(left))
+    }
+
+    /// A delivery leaves the block in which it is stored. Answers which; `None` if it has an entry of its own.
+    pub(super) fn leave_block(&mut self, delivery: DeliveryName) -> Option<DeliveryName> {
+        let (first, block) = self.blocks.range_mut(..=delivery).next_back()?;
+        block.remove(*first, delivery).then_some(*first)
+    }
+
+    /// What is to be written of a block that something has left; `None` if the block went meanwhile.
+    pub(super) fn mark_block(&mut self, first: DeliveryName) -> Option<Mark> {
+        let mark = self.blocks.get_mut(&first)?.mark();
+        if matches!(mark, Mark::Spent { .. }) {
+            self.blocks.remove(&first);
+        }
+        Some(mark)
+    }
+
+    /// A block cannot be used and goes. Answers whether a mark of it has to go too.
+    pub(super) fn forget_block(&mut self, first: DeliveryName) -> bool {
+        let block = self.blocks.remove(&first);
+        block.is_some_and(Block::is_marked)
+    }
+
     /// Nothing is known any more about a session that has ended.
     pub(super) fn forget(&mut self, serial: u64) {
         let known = self;
@@ -56,6 +92,12 @@ impl Known {
         let received = known.received.range((serial, 0)..=(serial, u16::MAX));
         let received: Vec<_> = received.copied().collect();
         received.iter().for_each(|name| _ = known.received.remove(name));
+        let blocks: Vec<_> = known
+            .blocks
+            .range(all_of(serial))
+            .map(|(first, _)| *first)
+            .collect();
+        blocks.iter().for_each(|first| _ = known.blocks.remove(first));
     }
 }
 

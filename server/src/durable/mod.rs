@@ -5,6 +5,7 @@
 //! | `backlog` | changes that are not stored yet; what cancels out is never written |
 //! | `known` | what of the store is remembered |
 //! | `batch` | what one commit writes, and its bytes |
+//! | `block` | deliveries of a session that are written together are one entry |
 //! | `pipeline` | when the next commit is made, and what holds back when it takes long |
 //! | `committer` | hands commits to the store, one at a time |
 //! | `kept` | what is being written, until it is stored; what never can be is found and given up |
@@ -30,6 +31,7 @@ mod backlog;
 mod batch;
 #[cfg(test)]
 pub(crate) mod bench;
+mod block;
 pub(crate) mod committer;
 pub(crate) mod fetch;
 mod kept;

@@ -14,6 +14,7 @@ use cloudsignal_broker::change::Terms;
 use cloudsignal_broker::{Identity, Message};
 use cloudsignal_core::Instant;
 
+use super::keys::{QueueKey, parse_queue};
 use crate::clock::Clock;
 
 pub(super) use reader::Reader;
@@ -100,8 +101,11 @@ pub(super) enum MessagePlace {
     Shared(u64),
 }
 
-/// The number of the message that a delivery shares with others, if it does.
-pub(super) fn shared_message(value: &[u8], clock: &Clock) -> Option<u64> {
+/// The number of the message that an entry of a queue shares with others, if it is a delivery that does.
+pub(super) fn shared_message(key: &[u8], value: &[u8], clock: &Clock) -> Option<u64> {
+    let Some(QueueKey::Delivery(_)) = parse_queue(key) else {
+        return None;
+    };
     match Reader::new(value, clock).ok()?.delivery().ok()? {
         DeliveryRecord::Queued {
             message: MessagePlace::Shared(number),

@@ -1,9 +1,10 @@
 //! From the store to an organization, at the start. Page by page: beside the organization itself, a few numbers are
 //! held of each message that several deliveries share.
 
+mod blocks;
 mod deliveries;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use cloudsignal_broker::{Message, Org, OrgId, Restoring, StoredFacts, Unfit};
 use cloudsignal_core::Instant;
 
 use super::Durability;
-use super::keys::{KeyBytes, Kind, parse_number, parse_session};
+use super::keys::{KeyBytes, Kind, QueueKey, parse_number, parse_queue, parse_session};
 use super::known::{DeliveryName, Known};
 use super::quarantine::set_aside;
 use super::record::{Damage, Reader};
 use crate::clock::Clock;
 use crate::store::{Commit, CommitError, Shelf, ShelfWrites, StoreError, StoreExt as _};
 
+use blocks::OpenBlock;
 use deliveries::{Undecided, facts_of};
 
 /// Entries of one page.
@@ -109,6 +111,8 @@ pub(crate) async fn restore(durability: &Durability, fresh: Org) -> Result<Resto
         sessions: HashSet::new(),
         messages: HashMap::new(),
         undecided: Undecided::default(),
+        block: None,
+        blocks_left: BTreeSet::new(),
         last_message: None,
         shared_messages_max,
         progress: BTreeMap::new(),
@@ -153,6 +157,10 @@ struct Reading<'a> {
     /// Messages that deliveries share.
     messages: HashMap<u64, Shared>,
     undecided: Undecided,
+    /// The block that was read last, as far as its deliveries were not.
+    block: Option<OpenBlock>,
+    /// Blocks that something leaves.
+    blocks_left: BTreeSet<DeliveryName>,
     /// The one of them that was read last.
     last_message: Option<Arc<Message>>,
     /// Deliveries of a session that came through a shared group and stay in memory.
@@ -177,7 +185,7 @@ impl Reading<'_> {
                 let outcome = match shelf {
                     Shelf::Message => self.message(key, value),
                     Shelf::Session => self.of_session(key, value),
-                    Shelf::Queue => self.delivery(key, value).await?,
+                    Shelf::Queue => self.queued_entry(key, value).await?,
                     Shelf::Retained => self.retained(key, value),
                     Shelf::Quarantine => Ok(()),
                 };
@@ -195,6 +203,7 @@ impl Reading<'_> {
             self.say_progress();
             after = page.next;
             if after.is_none() {
+                self.block_before(None).await?;
                 return self.none_has_begun(0).await;
             }
         }
@@ -291,6 +300,9 @@ impl Reading<'_> {
         }
         let clock = &self.durability.clock;
         set_aside(&mut self.mends, clock, (shelf, key), value, reason);
+        if let (Shelf::Queue, Some(QueueKey::Delivery(name))) = (shelf, parse_queue(key)) {
+            self.blocks_left.extend(self.known.leave_block(name));
+        }
     }
 
     /// What nothing leads to any more.
@@ -330,7 +342,12 @@ impl Reading<'_> {
 
     /// Writes removals and what was put aside. What is removed must be gone before its name is used again.
     async fn mend(&mut self) -> Result<(), RestoreError> {
-        let mends = std::mem::replace(&mut self.mends, ShelfWrites::new(&self.id));
+        let mut mends = std::mem::replace(&mut self.mends, ShelfWrites::new(&self.id));
+        for first in std::mem::take(&mut self.blocks_left) {
+            if let Some(mark) = self.known.mark_block(first) {
+                mark.write(&mut mends, first, &self.durability.clock);
+            }
+        }
         if !mends.is_empty() {
             let commit = Commit::new().shelve(Arc::new(mends));
             self.durability.store.write(commit).await?;

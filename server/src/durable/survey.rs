@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Serialize;
 
-use super::keys::{Kind, parse_session};
+use super::block;
+use super::keys::{Kind, QueueKey, parse_queue, parse_session};
 use crate::store::view::{Space, View, pages, split_org};
 use crate::store::{Shelf, StoreError, Table};
 
@@ -42,6 +44,7 @@ pub(crate) fn survey(view: &dyn View, org: Option<&str>) -> Result<BTreeMap<Stri
         if matches!(space, Space::Expiry | Space::Meta) {
             continue;
         }
+        let mut of_block = 0;
         pages(view, space, prefix.as_bytes(), |key, value| {
             let Some((org, rest)) = split_org(key) else {
                 return Ok::<_, StoreError>(());
@@ -51,7 +54,9 @@ pub(crate) fn survey(view: &dyn View, org: Option<&str>) -> Result<BTreeMap<Stri
                 None => found.entry(org.to_owned()).or_default(),
             };
             holdings.bytes += (key.len() + value.len()) as u64;
-            if let Some(counter) = holdings.counter(space, rest) {
+            if space == Space::Shelf(Shelf::Queue) {
+                holdings.count_queued(rest, value, &mut of_block);
+            } else if let Some(counter) = holdings.counter(space, rest) {
                 *counter += 1;
             }
             Ok(())
@@ -61,19 +66,35 @@ pub(crate) fn survey(view: &dyn View, org: Option<&str>) -> Result<BTreeMap<Stri
 }
 
 impl Holdings {
+    /// A block is as many deliveries as are left of it, which the next entry may say: `of_block` is what was counted.
+    fn count_queued(&mut self, key: &[u8], value: &Bytes, of_block: &mut u64) {
+        match parse_queue(key) {
+            Some(QueueKey::Block(first)) => {
+                *of_block = block::read(first, value).map_or(1, |block| block.records.len() as u64);
+                self.deliveries += *of_block;
+            }
+            Some(QueueKey::Left(_)) => {
+                let left = block::count_left(value).map_or(*of_block, |left| left.min(*of_block));
+                self.deliveries -= *of_block - left;
+                *of_block = left;
+            }
+            Some(QueueKey::Delivery(_)) | None => self.deliveries += 1,
+        }
+    }
+
     fn counter(&mut self, space: Space, key: &[u8]) -> Option<&mut u64> {
         match space {
             Space::Table(Table::Config) => Some(&mut self.accounts),
             Space::Table(Table::History | Table::Audit | Table::Usage)
             | Space::Log
             | Space::Expiry
-            | Space::Meta => None,
+            | Space::Meta
+            | Space::Shelf(Shelf::Queue) => None,
             Space::Shelf(Shelf::Session) => match parse_session(key)? {
                 (_, Kind::Session, _) => Some(&mut self.sessions),
                 (_, Kind::Subscription, _) => Some(&mut self.subscriptions),
                 (_, Kind::Progress | Kind::Received | Kind::Will | Kind::Numbers, _) => None,
             },
-            Space::Shelf(Shelf::Queue) => Some(&mut self.deliveries),
             Space::Shelf(Shelf::Message) => Some(&mut self.messages),
             Space::Shelf(Shelf::Retained) => Some(&mut self.retained),
             Space::Shelf(Shelf::Quarantine) => Some(&mut self.quarantined),

@@ -175,7 +175,7 @@ impl Task {
                 let clock = self.committer.clock();
                 cell.sweep(page.entries.into_iter().map(|(key, value)| {
                     let shares = match shelf {
-                        Shelf::Queue => shared_message(&value, clock),
+                        Shelf::Queue => shared_message(&key, &value, clock),
                         Shelf::Session | Shelf::Message | Shelf::Retained | Shelf::Quarantine => None,
                     };
                     Swept { shelf, key, shares }

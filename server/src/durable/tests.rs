@@ -6,6 +6,8 @@ mod records;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use cloudsignal_broker::change::{Change, Keeping, PublishNumbers, RefusedPublish, SessionName, Terms};
 use cloudsignal_broker::policy::Actions;
 use cloudsignal_broker::{
@@ -16,7 +18,8 @@ use cloudsignal_core::topic::TopicFilterBuf;
 use cloudsignal_core::{Instant, Qos, TopicName};
 
 use super::backlog::Backlog;
-use super::keys::{Kind, parse_number, parse_pair, parse_session};
+use super::block;
+use super::keys::{Kind, QueueKey, parse_number, parse_queue, parse_session};
 use super::record::{
     Damage, DeliveryRecord, MessagePlace, Reader, SessionRecord, SubscriptionRecord, WillRecord, Writer,
     shared_message,
@@ -26,9 +29,9 @@ use super::{Durability, Level};
 use crate::clock::{Clock, WallTime};
 use crate::store::{Commit, Shelf, ShelfWrites, Store, StoreExt, memory};
 
-use model::Bench;
+pub(super) use model::Bench;
 
-fn org() -> OrgId {
+pub(super) fn org() -> OrgId {
     OrgId::new("org_test")
 }
 
@@ -36,7 +39,7 @@ fn clock() -> Clock {
     Clock::manual(WallTime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap())
 }
 
-fn name(serial: u64) -> SessionName {
+pub(super) fn name(serial: u64) -> SessionName {
     SessionName {
         serial,
         client_id: format!("client{serial}").into(),
@@ -113,6 +116,37 @@ fn bytes(write: impl FnOnce(Writer<'_>), clock: &Clock) -> Vec<u8> {
         clock,
     });
     bytes
+}
+
+/// The deliveries of all entries of queues: of a block, those that are left.
+pub(super) fn deliveries_of(entries: &[(Bytes, Bytes)], clock: &Clock) -> BTreeMap<(u64, u64), Bytes> {
+    let mut deliveries = Vec::new();
+    let (mut block, mut block_at) = (None, 0);
+    for (key, value) in entries {
+        match parse_queue(key).unwrap() {
+            QueueKey::Delivery(name) => deliveries.push((name, value.clone())),
+            QueueKey::Block(first) => {
+                block_at = deliveries.len();
+                let records = block::read(first, value).unwrap().records.into_iter();
+                deliveries.extend(records.map(|(order, record)| ((first.0, order), record)));
+                block = Some(first);
+                continue;
+            }
+            QueueKey::Left(first) => {
+                let left = Reader::new(value, clock).unwrap().left().unwrap();
+                assert_eq!(block, Some(first), "what is left follows its block");
+                assert_ne!(left, 0, "a block goes with its last delivery");
+                let of_block = deliveries.split_off(block_at);
+                let is_left = |order: u64| left >> (order - first.1) & 1 == 1;
+                deliveries.extend(of_block.into_iter().filter(|((_, order), _)| is_left(*order)));
+            }
+        }
+        block = None;
+    }
+    let count = deliveries.len();
+    let deliveries = BTreeMap::from_iter(deliveries);
+    assert_eq!(deliveries.len(), count, "each is stored once");
+    deliveries
 }
 
 fn facts(message: &Message) -> String {

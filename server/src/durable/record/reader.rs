@@ -71,6 +71,11 @@ impl<'a> Reader<'a> {
         self.end(packet_id)
     }
 
+    pub(in crate::durable) fn left(mut self) -> Result<u64, Damage> {
+        let left = self.bytes.try_get_u64()?;
+        self.end(left)
+    }
+
     pub(in crate::durable) fn numbers(mut self) -> Result<PublishNumbers, Damage> {
         let (epoch, through) = (self.bytes.try_get_u64()?, self.bytes.try_get_u64()?);
         let count = self.length()?;

@@ -58,6 +58,12 @@ impl Writer<'_> {
         }
     }
 
+    /// Which deliveries of a block are left.
+    pub(in crate::durable) fn left(mut self, left: u64) {
+        self.version();
+        self.u64(left);
+    }
+
     /// A record of nothing but its key.
     pub(in crate::durable) fn mark(mut self) {
         self.version();

@@ -13,7 +13,8 @@ use cloudsignal_broker::change::Terms;
 use cloudsignal_broker::{Message, StoredFacts, Unfit};
 use cloudsignal_core::Qos;
 
-use super::super::keys::{KeyBytes, parse_pair};
+use super::super::keys::KeyBytes;
+use super::super::known::DeliveryName;
 use super::super::record::{DeliveryRecord, MessagePlace, Reader};
 use super::{Fault, Reading, RestoreError};
 use crate::store::Shelf;
@@ -58,12 +59,10 @@ impl Reading<'_> {
     /// A delivery is stored.
     pub(super) async fn delivery(
         &mut self,
+        name @ (serial, order): DeliveryName,
         key: &Bytes,
         value: &Bytes,
     ) -> Result<Result<(), Fault>, RestoreError> {
-        let Some(name @ (serial, order)) = parse_pair(key) else {
-            return Ok(Err(Fault::Key));
-        };
         if !self.sessions.contains(&serial) {
             // Its message may be gone already.
             return Ok(Err(Unfit::NoSession.into()));

@@ -3,29 +3,29 @@
 use super::*;
 
 /// A bench of sessions, a store, and what should be in it.
-pub(super) struct Bench {
-    pub(super) clock: Clock,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) backlog: Backlog,
+pub(in crate::durable) struct Bench {
+    pub(in crate::durable) clock: Clock,
+    pub(in crate::durable) store: Arc<dyn Store>,
+    pub(in crate::durable) backlog: Backlog,
     /// Every delivery that is not settled: its message, and its packet id once only PUBREL remains.
-    pub(super) model: BTreeMap<(u64, u64), (u64, Option<u16>)>,
-    pub(super) sent: BTreeMap<(u64, u64), u16>,
+    pub(in crate::durable) model: BTreeMap<(u64, u64), (u64, Option<u16>)>,
+    pub(in crate::durable) sent: BTreeMap<(u64, u64), u16>,
     /// Deliveries whose message is stored with them.
-    pub(super) apart: BTreeSet<(u64, u64)>,
-    pub(super) sessions: BTreeSet<u64>,
-    pub(super) received: BTreeSet<(u64, u16)>,
-    pub(super) numbers: BTreeMap<u64, PublishNumbers>,
-    pub(super) retained: BTreeMap<String, u64>,
-    pub(super) subscriptions: BTreeSet<(u64, String)>,
-    pub(super) ended: Vec<u64>,
-    pub(super) next_order: u64,
-    pub(super) next_serial: u64,
-    pub(super) seed: u64,
-    pub(super) writes: usize,
+    pub(in crate::durable) apart: BTreeSet<(u64, u64)>,
+    pub(in crate::durable) sessions: BTreeSet<u64>,
+    pub(in crate::durable) received: BTreeSet<(u64, u16)>,
+    pub(in crate::durable) numbers: BTreeMap<u64, PublishNumbers>,
+    pub(in crate::durable) retained: BTreeMap<String, u64>,
+    pub(in crate::durable) subscriptions: BTreeSet<(u64, String)>,
+    pub(in crate::durable) ended: Vec<u64>,
+    pub(in crate::durable) next_order: u64,
+    pub(in crate::durable) next_serial: u64,
+    pub(in crate::durable) seed: u64,
+    pub(in crate::durable) writes: usize,
 }
 
 impl Bench {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::durable) fn new(seed: u64) -> Self {
         let clock = clock();
         Self {
             store: Arc::new(memory::open(clock.clone()).unwrap()),
@@ -47,21 +47,21 @@ impl Bench {
         }
     }
 
-    pub(super) fn random(&mut self, below: u64) -> u64 {
+    pub(in crate::durable) fn random(&mut self, below: u64) -> u64 {
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
         (self.seed >> 11) % below
     }
 
-    pub(super) fn pick<T: Clone>(&mut self, of: impl Iterator<Item = T>) -> Option<T> {
+    pub(in crate::durable) fn pick<T: Clone>(&mut self, of: impl Iterator<Item = T>) -> Option<T> {
         let all: Vec<T> = of.collect();
         let count = all.len() as u64;
         (count > 0).then(|| all[usize::try_from(self.random(count)).unwrap()].clone())
     }
 
-    pub(super) fn act(&mut self) {
-        match self.random(14) {
+    pub(in crate::durable) fn act(&mut self) {
+        match self.random(15) {
             0 => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
@@ -76,19 +76,8 @@ impl Bench {
             1..=3 => self.queue(),
             11 => self.queue_again(),
             4 | 5 => {
-                if let Some(delivery) = self.pick(self.model.keys().copied().collect::<Vec<_>>().into_iter())
-                {
-                    let shares = self.shares(delivery);
-                    self.model.remove(&delivery);
-                    self.apart.remove(&delivery);
-                    self.sent.remove(&delivery);
-                    let (serial, order) = delivery;
-                    let session = name(serial);
-                    self.backlog.add(Change::Settled {
-                        session,
-                        order,
-                        shares,
-                    });
+                for _ in 0..=self.random(20) {
+                    self.settle();
                 }
             }
             6 | 7 => self.advance(),
@@ -96,6 +85,7 @@ impl Bench {
             9 => self.retain(),
             10 => self.subscribe(),
             12 => self.number(),
+            13 => self.burst(),
             _ => {
                 if self.random(4) == 0
                     && let Some(serial) = self.pick(self.sessions.clone().into_iter())
@@ -106,8 +96,25 @@ impl Bench {
         }
     }
 
+    /// A delivery is done with.
+    fn settle(&mut self) {
+        let Some(delivery @ (serial, order)) = self.pick(self.model.clone().into_keys()) else {
+            return;
+        };
+        let shares = self.shares(delivery);
+        self.model.remove(&delivery);
+        self.apart.remove(&delivery);
+        self.sent.remove(&delivery);
+        let session = name(serial);
+        self.backlog.add(Change::Settled {
+            session,
+            order,
+            shares,
+        });
+    }
+
     /// One message to some sessions.
-    pub(super) fn queue(&mut self) {
+    pub(in crate::durable) fn queue(&mut self) {
         let number = self.next_order;
         let message = message(number, "queued");
         for serial in self.sessions.clone() {
@@ -133,8 +140,27 @@ impl Bench {
         self.next_order += 1;
     }
 
+    /// Many messages to one session.
+    fn burst(&mut self) {
+        let Some(serial) = self.pick(self.sessions.clone().into_iter()) else {
+            return;
+        };
+        for _ in 0..=self.random(100) {
+            let order = self.next_order;
+            self.next_order += 1 + u64::from(self.random(20) == 0);
+            self.model.insert((serial, order), (order, None));
+            self.backlog.add(Change::Queued {
+                session: name(serial),
+                order,
+                message: message(order, "burst"),
+                terms: terms(Qos::AtLeastOnce),
+                packet_id: None,
+            });
+        }
+    }
+
     /// A message that was queued before goes to one more session, as one of a shared group does.
-    pub(super) fn queue_again(&mut self) {
+    pub(in crate::durable) fn queue_again(&mut self) {
         let known: Vec<u64> = self.model.values().map(|(number, _)| *number).collect();
         let (number, serial) = (
             self.pick(known.into_iter()),
@@ -160,13 +186,13 @@ impl Bench {
     }
 
     /// The message that a delivery shares with others, as the organization knows it.
-    pub(super) fn shares(&self, delivery: (u64, u64)) -> Option<u64> {
+    pub(in crate::durable) fn shares(&self, delivery: (u64, u64)) -> Option<u64> {
         let (number, released) = self.model[&delivery];
         (released.is_none() && !self.apart.contains(&delivery)).then_some(number)
     }
 
     /// A delivery is sent, or received.
-    pub(super) fn advance(&mut self) {
+    pub(in crate::durable) fn advance(&mut self) {
         let open = self.model.iter().filter(|(_, (_, released))| released.is_none());
         let open: Vec<_> = open.map(|(delivery, _)| *delivery).collect();
         let Some(delivery @ (serial, order)) = self.pick(open.into_iter()) else {
@@ -193,7 +219,7 @@ impl Bench {
         }
     }
 
-    pub(super) fn receive(&mut self) {
+    pub(in crate::durable) fn receive(&mut self) {
         let Some(serial) = self.pick(self.sessions.clone().into_iter()) else {
             return;
         };
@@ -217,7 +243,7 @@ impl Bench {
         self.backlog.add(Change::Numbered { session, numbers });
     }
 
-    pub(super) fn retain(&mut self) {
+    pub(in crate::durable) fn retain(&mut self) {
         let topic = format!("retained/{}", self.random(3));
         if self.random(3) == 0 {
             self.retained.remove(&topic);
@@ -232,7 +258,7 @@ impl Bench {
         }
     }
 
-    pub(super) fn subscribe(&mut self) {
+    pub(in crate::durable) fn subscribe(&mut self) {
         let Some(serial) = self.pick(self.sessions.clone().into_iter()) else {
             return;
         };
@@ -253,7 +279,7 @@ impl Bench {
         }
     }
 
-    pub(super) fn end(&mut self, serial: u64) {
+    pub(in crate::durable) fn end(&mut self, serial: u64) {
         self.sessions.remove(&serial);
         self.model.retain(|(of, _), _| *of != serial);
         self.sent.retain(|(of, _), _| *of != serial);
@@ -264,7 +290,7 @@ impl Bench {
         self.backlog.add(Change::SessionEnded { session });
     }
 
-    pub(super) async fn write(&mut self) {
+    pub(in crate::durable) async fn write(&mut self) {
         let mut batch = self.backlog.take();
         assert!(self.backlog.is_empty() && self.backlog.bytes() == 0);
         self.ended.append(&mut batch.ended);
@@ -276,18 +302,19 @@ impl Bench {
             .unwrap();
     }
 
-    pub(super) async fn shelf(&self, shelf: Shelf) -> Vec<(bytes::Bytes, bytes::Bytes)> {
+    pub(in crate::durable) async fn shelf(&self, shelf: Shelf) -> Vec<(Bytes, Bytes)> {
         let page = self.store.shelf(shelf, &org(), &[], None, usize::MAX);
         page.await.unwrap().entries
     }
 
     /// What ended sessions have left goes, as the task does it.
-    pub(super) async fn sweep(&mut self) {
+    pub(in crate::durable) async fn sweep(&mut self) {
         for serial in std::mem::take(&mut self.ended) {
             for shelf in [Shelf::Session, Shelf::Queue] {
                 for (key, value) in self.shelf(shelf).await {
                     if key.starts_with(&serial.to_be_bytes()) {
-                        let shares = shared_message(&value, &self.clock).filter(|_| shelf == Shelf::Queue);
+                        let shares =
+                            shared_message(&key, &value, &self.clock).filter(|_| shelf == Shelf::Queue);
                         self.backlog.sweep(shelf, key, shares);
                     }
                 }
@@ -296,7 +323,7 @@ impl Bench {
         self.write().await;
     }
 
-    pub(super) async fn check(&self) {
+    pub(in crate::durable) async fn check(&self) {
         let mut messages: BTreeSet<u64> = BTreeSet::new();
         for (key, _) in self.shelf(Shelf::Message).await {
             messages.insert(parse_number(&key).unwrap());
@@ -323,8 +350,7 @@ impl Bench {
             }
         }
         let (mut deliveries, mut sent) = (BTreeMap::new(), BTreeMap::new());
-        for (key, value) in self.shelf(Shelf::Queue).await {
-            let delivery = parse_pair(&key).unwrap();
+        for (delivery, value) in deliveries_of(&self.shelf(Shelf::Queue).await, &self.clock) {
             match Reader::new(&value, &self.clock).unwrap().delivery().unwrap() {
                 DeliveryRecord::Queued {
                     message, packet_id, ..
