@@ -20,7 +20,7 @@ fn a_newer_store_is_refused_with_what_to_do() {
     for command in [&SERVE[..], &["store", "inspect"]] {
         let said = fail(&data_dir, command, 1);
         assert!(
-            said.contains("stored in format 9, and this program knows format 1: use the newer program"),
+            said.contains("stored in format 9, and this program knows format 2: use the newer program"),
             "{said}"
         );
     }

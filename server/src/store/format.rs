@@ -14,8 +14,11 @@ use cloudsignal_broker::OrgId;
 use super::{Key, LogRecord, Seq, Table};
 use crate::clock::WallTime;
 
-/// The layout that this program writes.
+/// The layout of an entry that this program writes.
 pub const FORMAT_VERSION: u8 = 1;
+/// The layout of the whole that this program writes; it reads those before it, and what it has opened is of its own.
+/// 1: each queued message is an entry. 2: those that were written together may be one.
+pub const STORE_VERSION: u8 = 2;
 
 const ENTRY_HEADER_BYTES: usize = 1 + 8 + 8;
 
@@ -24,9 +27,11 @@ const ENTRY_HEADER_BYTES: usize = 1 + 8 + 8;
 pub enum FormatError {
     /// A newer program wrote it.
     #[error(
-        "stored in format {found}, and this program knows format {FORMAT_VERSION}: use the newer program that wrote it"
+        "stored in format {found}, and this program knows format {known}: use the newer program that wrote it"
     )]
     UnknownVersion {
+        /// The newest that this program reads.
+        known: u8,
         /// The version byte.
         found: u8,
     },
@@ -80,7 +85,10 @@ impl Stored {
 fn check_version(bytes: &Bytes) -> Result<(), FormatError> {
     match bytes.first() {
         Some(&FORMAT_VERSION) => Ok(()),
-        Some(&found) => Err(FormatError::UnknownVersion { found }),
+        Some(&found) => Err(FormatError::UnknownVersion {
+            known: FORMAT_VERSION,
+            found,
+        }),
         None => Err(FormatError::Short { bytes: 0 }),
     }
 }
@@ -165,14 +173,14 @@ mod tests {
     #[test]
     fn an_unknown_version_is_refused_and_says_what_to_do() {
         let error = Stored::decode(&Bytes::from_static(&[9, 0, 0])).unwrap_err();
-        assert_eq!(error, FormatError::UnknownVersion { found: 9 });
+        assert_eq!(error, FormatError::UnknownVersion { known: 1, found: 9 });
         assert_eq!(
             error.to_string(),
             "stored in format 9, and this program knows format 1: use the newer program that wrote it"
         );
         assert_eq!(
             decode_record(&[0; 8], &Bytes::from_static(&[2])),
-            Err(FormatError::UnknownVersion { found: 2 })
+            Err(FormatError::UnknownVersion { known: 1, found: 2 })
         );
     }
 

@@ -72,7 +72,7 @@ impl Stopped {
 
     /// The layout of what is stored.
     pub(crate) const fn format() -> u8 {
-        format::FORMAT_VERSION
+        format::STORE_VERSION
     }
 
     /// Sets or removes a key. It is stored when [`Stopped::write_out`] has answered.

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 
 use cloudsignal_broker::OrgId;
 
-use super::format::{self, FORMAT_VERSION, FormatError, Stored};
+use super::format::{self, FormatError, STORE_VERSION, Stored};
 use super::reading::{PAGE_BYTES_MAX, WATCH_EVENTS_MAX};
 use super::shelf::prefix_of;
 use super::view::{Space, View, Visit};
@@ -364,26 +364,30 @@ impl<E: Engine> Drop for Embedded<E> {
 
 /// Reads or writes the store's own facts: refuses a newer format, answers the last position.
 pub(super) fn read_meta<E: Engine>(engine: &E) -> Result<Seq, StoreError> {
-    match engine.get(Space::Meta, META_FORMAT).map_err(StoreError::Failed)? {
-        None => {
-            let fresh = ((Space::Meta, META_FORMAT.to_vec()), Some(vec![FORMAT_VERSION]));
-            let fresh = Batch {
-                pairs: Pairs::from([fresh]),
+    let found = engine.get(Space::Meta, META_FORMAT).map_err(StoreError::Failed)?;
+    let error = match found.as_deref() {
+        Some([STORE_VERSION]) => None,
+        None | Some([1..STORE_VERSION]) => {
+            // From here on an older program would not understand it.
+            let format = ((Space::Meta, META_FORMAT.to_vec()), Some(vec![STORE_VERSION]));
+            let format = Batch {
+                pairs: Pairs::from([format]),
                 ..Batch::default()
             };
-            engine.apply(&fresh).map_err(StoreError::Failed)?;
+            engine.apply(&format).map_err(StoreError::Failed)?;
+            None
         }
-        Some(found) if found[..] == [FORMAT_VERSION] => {}
-        Some(found) => {
-            let error = match found.first() {
-                Some(&found) => FormatError::UnknownVersion { found },
-                None => FormatError::Short { bytes: 0 },
-            };
-            return Err(StoreError::Format {
-                place: "the data folder".into(),
-                error,
-            });
-        }
+        Some([]) => Some(FormatError::Short { bytes: 0 }),
+        Some([found, ..]) => Some(FormatError::UnknownVersion {
+            known: STORE_VERSION,
+            found: *found,
+        }),
+    };
+    if let Some(error) = error {
+        return Err(StoreError::Format {
+            place: "the data folder".into(),
+            error,
+        });
     }
     let stored = engine.get(Space::Meta, META_SEQ).map_err(StoreError::Failed)?;
     let Some(bytes) = stored else { return Ok(Seq::ZERO) };

@@ -137,13 +137,13 @@ async fn a_callback_that_panics_stops_nobody() {
 #[test]
 fn a_folder_of_a_newer_program_is_refused() {
     let newer = Faulty {
-        format: Some(FORMAT_VERSION + 1),
+        format: Some(STORE_VERSION + 1),
         ..Faulty::default()
     };
     let error = Embedded::open(newer, clock()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the data folder: stored in format 2, and this program knows format 1: use the newer program that wrote it"
+        "the data folder: stored in format 3, and this program knows format 2: use the newer program that wrote it"
     );
 }
 
@@ -199,6 +199,17 @@ impl Engine for FailsOnce {
         self.counts.lock().1 += 1;
         self.is_poisoned.store(false, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+#[test]
+fn a_folder_of_an_older_program_is_read_and_is_of_this_one_then() {
+    let format = (Space::Meta, META_FORMAT.to_vec());
+    for older in [None, Some(vec![1])] {
+        let engine = FailsOnce::default();
+        engine.pairs.lock().insert(format.clone(), older);
+        read_meta(&engine).unwrap();
+        assert_eq!(engine.pairs.lock()[&format], Some(vec![STORE_VERSION]));
     }
 }
 
