@@ -36,7 +36,7 @@ async fn what_is_stored_is_counted_once_the_broker_is_stopped() {
     broker.kill();
 
     let found = json(&data_dir, &["store", "inspect"]);
-    assert_eq!((&found["format"], &found["quarantined"]), (&1.into(), &0.into()));
+    assert_eq!((&found["format"], &found["quarantined"]), (&2.into(), &0.into()));
     assert!(found["disk_bytes"].as_u64() > Some(0), "{found}");
     let orgs = found["organizations"].as_array().expect("a list");
     assert_eq!(

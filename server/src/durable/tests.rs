@@ -25,6 +25,7 @@ use super::record::{
     shared_message,
 };
 use super::restore::restore;
+use super::survey::survey;
 use super::{Durability, Level};
 use crate::clock::{Clock, WallTime};
 use crate::store::{Commit, Shelf, ShelfWrites, Store, StoreExt, memory};
@@ -170,6 +171,10 @@ async fn the_store_holds_what_the_changes_say() {
         bench.write().await;
         bench.sweep().await;
         bench.check().await;
+        let view = bench.store.view().await.unwrap();
+        let counted = survey(&*view, None).unwrap().remove(org().as_str());
+        let deliveries = counted.map_or(0, |holdings| holdings.deliveries);
+        assert_eq!(deliveries as usize, bench.model.len());
         assert!(bench.writes > 0);
     }
 }
