@@ -8,6 +8,7 @@
 //! | [`browser`] | what README tells the makers of browser applications: a token by HTTP, then MQTT with it |
 //! | [`api`] | publishing and sessions over HTTP, seen by paho-mqtt: `python/api.py` |
 //! | [`package`] | our own browser package, in Node and in Chromium: `js/package/` |
+//! | [`wheel`] | our own Python package: `python/wheel/` |
 //! | [`examples`] | the examples, as their users start them: `js/examples/` |
 //! | [`published`] | CloudSignal's published JavaScript client, built outside of this tree: `js/published.mjs` |
 //! | [`job`] | how a script is told what to do, and how it tells what came of it |
@@ -21,3 +22,4 @@ mod mqttjs;
 mod package;
 mod paho;
 mod published;
+mod wheel;

@@ -7,6 +7,7 @@
 //! | [`ports`] | free ports |
 //! | [`programs`] | other people's programs, and what to do when one is missing |
 //! | [`package`] | our browser package, installed in an empty project |
+//! | [`wheel`] | our Python package, installed in an empty environment |
 //! | [`client`] | an MQTT client over anything that carries bytes |
 //! | [`api`] | the HTTP API, beside other things that are awaited |
 //! | [`link`] | a connection for measurements, and [`latencies`], what they measure |
@@ -38,4 +39,5 @@ pub mod proxy;
 pub mod random;
 pub mod tally;
 pub mod wait;
+pub mod wheel;
 pub mod wire;

@@ -1,17 +1,22 @@
 //! `cargo xtask ffi`: the library for other languages, the code by which they call it, and the surface that must not
 //! change unseen.
 
-use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::steps::{Steps, run_command};
+use crate::setup;
+use crate::steps::{Steps, run_command, shown};
 use crate::workspace::Workspace;
 
 /// The crate and the name of its library.
 const CRATE: &str = "cloudsignal-ffi";
 const LIBRARY: &str = "cloudsignal_ffi";
+
+/// For whom there is code.
+const LANGUAGES: &[&str] = &["kotlin", "swift", "python"];
 
 /// What the library offers, as it was agreed on.
 const SURFACE: &str = "sdk-ffi/surface.txt";
@@ -40,10 +45,10 @@ pub(crate) enum Bless {
 
 /// Whether there is a library with its code, of whatever age.
 pub(crate) fn is_built(workspace: &Workspace) -> bool {
-    folder(workspace).join("surface.txt").is_file()
+    folder(workspace).join("wheels").is_dir()
 }
 
-/// Where everything ends up: `libcloudsignal_ffi.*`, `kotlin/`, `swift/`, `python/`.
+/// Where everything ends up: `libcloudsignal_ffi.*`, `kotlin/`, `swift/`, `python/`, `wheels/`.
 pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("ffi")
 }
@@ -53,12 +58,14 @@ pub(crate) fn ffi_steps(workspace: &Workspace, steps: &mut Steps, bless: Bless) 
     steps.run("library for other languages", || build(workspace))?;
     steps.run("code of other languages", || generate(workspace))?;
     steps.run("surface for other languages", || surface(workspace, bless))?;
+    steps.run("Python packages", || setup::install_python_packages(workspace))?;
+    steps.run("Python wheel", || wheel(workspace))?;
     steps.run("size of the library", || size(workspace))
 }
 
 /// The library of the profile `ffi`, which has the folder to itself.
 fn library(workspace: &Workspace) -> PathBuf {
-    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let (prefix, suffix) = (env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     folder(workspace).join(format!("{prefix}{LIBRARY}{suffix}"))
 }
 
@@ -78,12 +85,17 @@ fn build(workspace: &Workspace) -> Result<()> {
     run_command(&mut workspace.command("cargo", &arguments))
 }
 
-fn generator(workspace: &Workspace, verb: &str) -> std::process::Command {
+/// Where the generator is built: maturin looks for it there.
+fn generator_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("xtask-ffi")
+}
+
+fn generator(workspace: &Workspace, verb: &str) -> Command {
     let mut cargo = workspace.command("cargo", &[verb, "--quiet", "--locked", "--manifest-path"]);
     cargo
         .arg("xtask/ffi/Cargo.toml")
         .arg("--target-dir")
-        .arg(workspace.target().join("xtask-ffi"));
+        .arg(generator_folder(workspace));
     cargo
 }
 
@@ -91,19 +103,56 @@ fn generate(workspace: &Workspace) -> Result<()> {
     let library = library(workspace);
     ensure!(library.is_file(), "the build has left no {}", library.display());
     run_command(&mut generator(workspace, "test"))?;
-    let mut generate = generator(workspace, "run");
-    generate
-        .arg("--")
-        .arg(library)
-        .arg(workspace.path("sdk-ffi"))
-        .arg(folder(workspace));
-    run_command(&mut generate)
+    for language in LANGUAGES {
+        let mut generate = generator(workspace, "run");
+        generate
+            .args(["--", "generate", "--language", language, "--config"])
+            .arg(workspace.path("sdk-ffi/uniffi.toml"))
+            .arg("--out-dir")
+            .arg(folder(workspace).join(language))
+            .arg(&library);
+        run_command(&mut generate)?;
+    }
+    Ok(())
+}
+
+/// The Python package, as pip takes it.
+fn wheel(workspace: &Workspace) -> Result<()> {
+    let wheels = folder(workspace).join("wheels");
+    if wheels.is_dir() {
+        fs::remove_dir_all(&wheels).context("cannot remove the last wheel")?;
+    }
+    let programs = [
+        setup::tools_of_python(workspace),
+        generator_folder(workspace).join("debug"),
+    ];
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(programs.into_iter().chain(env::split_paths(&path)))?;
+    let maturin = setup::tools_of_python(workspace).join("maturin");
+    let mut build = workspace.command(&maturin.to_string_lossy(), &["build", "--locked"]);
+    build
+        .args(["--compatibility", "linux", "--target-dir"])
+        .arg(workspace.target())
+        .arg("--out")
+        .arg(&wheels)
+        .env("PATH", path)
+        .current_dir(workspace.path("sdk-ffi/python"));
+    run_command(&mut build)
 }
 
 /// Refuses a surface that is not the one that was agreed on.
 fn surface(workspace: &Workspace, bless: Bless) -> Result<()> {
-    let (made, agreed) = (folder(workspace).join("surface.txt"), workspace.path(SURFACE));
-    let now = fs::read_to_string(&made).with_context(|| format!("cannot read {}", made.display()))?;
+    let agreed = workspace.path(SURFACE);
+    let mut print = generator(workspace, "run");
+    print.args(["--", "surface"]).arg(library(workspace));
+    println!("    {}", shown(&print));
+    let printed = print.output().context("cannot start the generator")?;
+    ensure!(
+        printed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&printed.stderr)
+    );
+    let now = String::from_utf8(printed.stdout).context("the surface is no text")?;
     if bless == Bless::Yes {
         return fs::write(&agreed, now).with_context(|| format!("cannot write {SURFACE}"));
     }

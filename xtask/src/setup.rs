@@ -140,10 +140,15 @@ const BUNDLERS_FOLDER: &str = "tests/packaging/js";
 
 /// The interpreter that has the tests' packages.
 pub(crate) fn python(workspace: &Workspace) -> std::path::PathBuf {
-    workspace.tools().join("python/bin/python")
+    tools_of_python(workspace).join("python")
 }
 
-fn install_python_packages(workspace: &Workspace) -> Result<()> {
+/// Where those packages have their programs.
+pub(crate) fn tools_of_python(workspace: &Workspace) -> std::path::PathBuf {
+    workspace.tools().join("python/bin")
+}
+
+pub(crate) fn install_python_packages(workspace: &Workspace) -> Result<()> {
     let wanted = read(&workspace.path(PYTHON_REQUIREMENTS))?;
     let stamp = workspace.tools().join("python.installed");
     if is_current(&stamp, &wanted) && python(workspace).is_file() {

@@ -50,4 +50,5 @@ fn with_test_programs<'a>(workspace: &Workspace, tests: &'a mut Command) -> &'a 
     tests
         .env("CS_TEST_BROKER", broker)
         .env("CS_TEST_PYTHON", setup::python(workspace))
+        .env("CS_TEST_WHEELS", ffi::folder(workspace).join("wheels"))
 }

@@ -1,9 +1,14 @@
-//! `xtask-ffi LIBRARY CRATE FOLDER`: writes `FOLDER/{kotlin,swift,python}/`, the code that speaks with the library, and
-//! `FOLDER/surface.txt`, everything that an application of any language can call. Refuses names that would collide.
+//! What reads the library's own description of its calls. The words are those of uniffi's own program, so that maturin can
+//! use it where it looks for that one.
+//!
+//! - `uniffi-bindgen generate --language LANGUAGE --out-dir FOLDER --config CRATE/uniffi.toml LIBRARY` writes the code that
+//!   speaks with the library.
+//! - `uniffi-bindgen surface LIBRARY` prints everything that an application of any language can call, and refuses names that
+//!   would collide.
 //!
 //! | file | holds |
 //! |---|---|
-//! | here | the order |
+//! | here | the commands |
 //! | `surface` | the text |
 //! | `names` | the names that a language has taken |
 #![forbid(unsafe_code)]
@@ -11,10 +16,10 @@
 mod names;
 mod surface;
 
-use std::fs;
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use uniffi_bindgen::bindings::{GenerateOptions, TargetLanguage, generate_with_bindgen_paths};
 use uniffi_bindgen::{BindgenLoader, BindgenPaths, BindgenPathsLayer, GlobalConfig};
 
@@ -31,36 +36,55 @@ impl BindgenPathsLayer for Root {
 }
 
 fn main() -> Result<()> {
-    let arguments: Vec<Utf8PathBuf> = std::env::args().skip(1).map(Utf8PathBuf::from).collect();
-    let [library, root, folder] = arguments.as_slice() else {
-        bail!("usage: xtask-ffi LIBRARY CRATE FOLDER");
-    };
-    let loader = BindgenLoader::new(BindgenPaths::default(), GlobalConfig::default());
-    let metadata = loader.load_metadata(library)?;
-    let items = &metadata
-        .get(CRATE)
-        .context("the library says nothing about its calls")?
-        .items;
-    let taken = names::taken(items);
-    ensure!(taken.is_empty(), "names that collide:\n{}", taken.join("\n"));
-    for (language, name) in [
-        (TargetLanguage::Kotlin, "kotlin"),
-        (TargetLanguage::Swift, "swift"),
-        (TargetLanguage::Python, "python"),
-    ] {
-        generate(language, library, root, &folder.join(name))?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["generate", rest @ ..] => generate(rest),
+        ["surface", library] => surface(library),
+        _ => bail!("usage: uniffi-bindgen generate … | surface LIBRARY"),
     }
-    fs::write(folder.join("surface.txt"), surface::of(items)).context("cannot write the surface")
 }
 
-fn generate(language: TargetLanguage, library: &Utf8Path, root: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+fn surface(library: &str) -> Result<()> {
+    let loader = BindgenLoader::new(BindgenPaths::default(), GlobalConfig::default());
+    let metadata = loader.load_metadata(library.into())?;
+    let group = metadata
+        .get(CRATE)
+        .context("the library says nothing about its calls")?;
+    let taken = names::taken(&group.items);
+    ensure!(taken.is_empty(), "names that collide:\n{}", taken.join("\n"));
+    let text = surface::of(&group.items);
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("nobody reads the surface")
+}
+
+fn generate(words: &[&str]) -> Result<()> {
+    let mut options = GenerateOptions::default();
     let mut paths = BindgenPaths::default();
-    paths.add_layer(Root(root.to_owned()));
-    let options = GenerateOptions {
-        languages: vec![language],
-        source: library.to_owned(),
-        out_dir: folder.to_owned(),
-        ..GenerateOptions::default()
-    };
-    generate_with_bindgen_paths(options, paths).with_context(|| format!("cannot make {folder}"))
+    let mut words = words.iter().copied();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+        match word {
+            "--language" => options.languages.push(language(value()?)?),
+            "--out-dir" => options.out_dir = value()?.into(),
+            "--config" => {
+                let config = Utf8PathBuf::from(value()?);
+                let root = config.parent().context("the configuration lies in the crate")?;
+                paths.add_layer(Root(root.to_owned()));
+            }
+            "--library" | "--no-format" => {} // The only library, and never formatted.
+            library => options.source = library.into(),
+        }
+    }
+    generate_with_bindgen_paths(options, paths)
+}
+
+fn language(name: &str) -> Result<TargetLanguage> {
+    Ok(match name {
+        "kotlin" => TargetLanguage::Kotlin,
+        "swift" => TargetLanguage::Swift,
+        "python" => TargetLanguage::Python,
+        _ => bail!("nobody here speaks {name}"),
+    })
 }
