@@ -25,21 +25,28 @@ mod table;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "peers rust|browser [--runs 5] [--scale 100]
+const USAGE: &str = "peers rust|browser [--runs 5] [--scale 100] [--row TEXT]
 
     --runs   of each client and row; they take turns
-    --scale  how many messages, in per cent of the usual";
+    --scale  how many messages, in per cent of the usual
+    --row    only rows with this in their name";
 
 /// What is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) runs: usize,
     pub(crate) scale: usize,
+    /// What the names of rows have in them.
+    pub(crate) row: String,
 }
 
 impl Plan {
     fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut plan = Self { runs: 5, scale: 100 };
+        let mut plan = Self {
+            runs: 5,
+            scale: 100,
+            row: String::new(),
+        };
         while let Some(flag) = args.next() {
             let value = args
                 .next()
@@ -47,10 +54,16 @@ impl Plan {
             match flag.as_str() {
                 "--runs" => plan.runs = value.parse::<usize>()?.max(1),
                 "--scale" => plan.scale = value.parse::<usize>()?.max(1),
+                "--row" => plan.row = value,
                 unknown => bail!("{unknown} is unknown\n\n{USAGE}"),
             }
         }
         Ok(plan)
+    }
+
+    /// Whether a row is wanted.
+    pub(crate) fn has(&self, row: &str) -> bool {
+        row.contains(&self.row)
     }
 
     /// So many messages, of what is usual.
@@ -75,7 +88,11 @@ async fn main() -> Result<()> {
 
 /// A hundredth of the usual, once: that the commands work, and that every row has a figure for everybody.
 #[cfg(test)]
-const SMALL: Plan = Plan { runs: 1, scale: 1 };
+const SMALL: Plan = Plan {
+    runs: 1,
+    scale: 1,
+    row: String::new(),
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_clients_are_measured() {

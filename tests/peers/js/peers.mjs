@@ -7,6 +7,10 @@ const ADAPTERS = {
   async cloudsignal(url) {
     const { createClient, binary } = await import("/client/index.js");
     const client = createClient({ url, codec: binary });
+    // The others are connected by now, too.
+    const connected = new Promise((resolve) => client.on("connected", resolve));
+    client.connect();
+    await connected;
     return {
       subscribe(filter, qos, onMessage) {
         const subscription = client.subscribe(filter, { qos, buffer: 1_000_000 });
