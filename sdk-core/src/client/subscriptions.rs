@@ -1,5 +1,6 @@
 //! What the application wants to hear, and what the server has said to that.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::journal::Journal;
@@ -108,6 +109,10 @@ pub(super) struct Subscriptions {
     /// Sorted by name.
     entries: Vec<Entry>,
     last_id: u32,
+    /// The last topic that came without names of subscriptions, and what matches it: real traffic repeats itself. Empty
+    /// once a subscription has changed.
+    last_topic: String,
+    matching: Vec<SubscriptionId>,
 }
 
 impl Subscriptions {
@@ -119,6 +124,7 @@ impl Subscriptions {
         sink: &mut dyn Sink,
     ) -> Result<SubscriptionId, SubscribeError> {
         let terms = wanted.terms();
+        self.last_topic.clear();
         if let Some(entry) = self
             .entries
             .iter_mut()
@@ -156,6 +162,7 @@ impl Subscriptions {
     }
 
     fn insert(&mut self, id: SubscriptionId, stage: Stage, terms: Terms) -> bool {
+        self.last_topic.clear();
         match self.place(id) {
             Ok(_) => false,
             Err(at) => {
@@ -178,6 +185,7 @@ impl Subscriptions {
         if matches!(self.entries[at].stage, Stage::Unwanted | Stage::Ending(_)) {
             return false;
         }
+        self.last_topic.clear();
         self.entries[at].stage = Stage::Unwanted;
         journal.delete(Key::Subscription(id.0), sink);
         true
@@ -203,6 +211,7 @@ impl Subscriptions {
 
     /// The server has no session: everything is asked again, and what is not wanted is gone already.
     pub(super) fn forget_session(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        self.last_topic.clear();
         self.entries.retain_mut(|entry| match entry.stage {
             Stage::Wanted | Stage::Asked(_) => true,
             Stage::Granted => {
@@ -241,6 +250,7 @@ impl Subscriptions {
                 Ok(false) => break, // No identifier is free; an answer will free one.
                 Err(_) => {
                     let id = entry.id;
+                    self.last_topic.clear();
                     index -= 1;
                     self.entries.remove(index);
                     refuse(id, ReasonCode::TopicFilterInvalid, journal, sink);
@@ -268,6 +278,7 @@ impl Subscriptions {
             return Ok(()); // Ended or changed meanwhile: another answer will come.
         }
         if reason.is_error() {
+            self.last_topic.clear();
             self.entries.remove(at);
             refuse(id, *reason, journal, sink);
             return Ok(());
@@ -300,7 +311,7 @@ impl Subscriptions {
     /// Which subscriptions a message is for, into `found`: those that the server names, or, when it names none, those
     /// that match.
     pub(super) fn find(
-        &self,
+        &mut self,
         topic: TopicName<'_>,
         named: &SubscriptionIds<'_>,
         found: &mut Vec<SubscriptionId>,
@@ -312,12 +323,20 @@ impl Subscriptions {
             }
         }
         if named.is_empty() {
-            let matching = self
-                .entries
-                .iter()
-                .filter(|entry| entry.is_wanted() && entry.matches(topic));
-            found.extend(matching.map(|entry| entry.id));
+            if self.last_topic != topic.as_str() {
+                self.match_all(topic);
+            }
+            found.extend_from_slice(&self.matching);
         }
+    }
+
+    fn match_all(&mut self, topic: TopicName<'_>) {
+        let entries = self.entries.iter();
+        let matching = entries.filter(|entry| entry.is_wanted() && entry.matches(topic));
+        self.matching.clear();
+        self.matching.extend(matching.map(|entry| entry.id));
+        self.last_topic.clear();
+        self.last_topic.push_str(topic.as_str());
     }
 
     /// The filter of one.

@@ -45,6 +45,27 @@ fn messages_are_handed_out_with_their_subscriptions_and_acknowledged() {
 }
 
 #[test]
+fn the_receivers_of_a_topic_are_those_of_the_moment() {
+    let mut rig = Rig::connected(Options::default());
+    let receivers = |rig: &mut Rig| {
+        rig.take();
+        rig.deliver("a", Qos::AtMostOnce, 0, false, None);
+        match rig.take().as_slice() {
+            [Seen::Message(_, _, _, receivers)] => receivers.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = rig.subscribe("#");
+    assert_eq!(receivers(&mut rig), [all]);
+    let one = rig.subscribe("in");
+    assert_eq!(receivers(&mut rig), [all, one]);
+    rig.client.unsubscribe(all, rig.now, &mut rig.log);
+    assert_eq!(receivers(&mut rig), [one]);
+    assert_eq!(rig.subscribe("#"), all);
+    assert_eq!(receivers(&mut rig), [all, one]);
+}
+
+#[test]
 fn acknowledgements_go_out_in_the_order_of_arrival() {
     let mut rig = Rig::connected(by_caller());
     for (payload, id) in [("a", 1), ("b", 2), ("c", 3)] {
