@@ -16,6 +16,9 @@ pub(crate) const BUFFER_MESSAGES_DEFAULT: usize = 4_096;
 /// How many bytes of QoS 0 may wait.
 pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 
+/// How many messages a reader takes at once.
+const NEAR_MESSAGES_MAX: usize = 64;
+
 #[derive(Debug)]
 pub(crate) struct Buffer {
     inner: Mutex<Inner>,
@@ -59,15 +62,17 @@ impl Buffer {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a message, in place of others where that is needed.
-    pub(crate) fn push(&self, message: Message) {
+    /// Adds messages, in place of others where that is needed. The reader is woken once, however many there are.
+    pub(crate) fn push(&self, messages: impl IntoIterator<Item = Message>) {
         let mut inner = self.inner();
-        let is_light = !message.is_awaited();
-        if is_light {
-            inner.light += 1;
-            inner.light_bytes += message.payload().len();
+        for message in messages {
+            let is_light = !message.is_awaited();
+            if is_light {
+                inner.light += 1;
+                inner.light_bytes += message.payload().len();
+            }
+            inner.messages.push_back(Waiting { message, is_light });
         }
-        inner.messages.push_back(Waiting { message, is_light });
         inner.make_room();
         let reader = inner.reader.take();
         drop(inner);
@@ -88,12 +93,23 @@ impl Buffer {
         inner.make_room();
     }
 
-    /// The next message; `None` when there will be none any more.
-    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Message>> {
+    /// The next message; `None` when there will be none any more. Some that follow go into `near`, which is the reader's
+    /// own: they come from there, without asking here.
+    pub(crate) fn poll_next(&self, near: &mut VecDeque<Message>, cx: &Context<'_>) -> Poll<Option<Message>> {
+        if let Some(message) = near.pop_front() {
+            return Poll::Ready(Some(message));
+        }
         let mut inner = self.inner();
-        if let Some(waiting) = inner.messages.pop_front() {
+        let few = inner.messages.len().min(NEAR_MESSAGES_MAX);
+        for _ in 0..few {
+            let Some(waiting) = inner.messages.pop_front() else {
+                break;
+            };
             inner.forget(&waiting);
-            return Poll::Ready(Some(waiting.message));
+            near.push_back(waiting.message);
+        }
+        if let Some(message) = near.pop_front() {
+            return Poll::Ready(Some(message));
         }
         if inner.end.is_some() {
             return Poll::Ready(None);
@@ -137,9 +153,7 @@ impl Buffer {
             (inner.light, inner.light_bytes) = (0, 0);
             std::mem::take(&mut inner.messages)
         };
-        for waiting in messages {
-            other.push(waiting.message);
-        }
+        other.push(messages.into_iter().map(|waiting| waiting.message));
     }
 }
 
@@ -196,12 +210,17 @@ mod tests {
         message(payload, Some(receipt))
     }
 
-    fn take(buffer: &Buffer) -> Option<String> {
+    fn poll(buffer: &Buffer, near: &mut VecDeque<Message>) -> Option<String> {
         let cx = Context::from_waker(Waker::noop());
-        match buffer.poll_next(&cx) {
+        match buffer.poll_next(near, &cx) {
             Poll::Ready(Some(message)) => Some(message.text().unwrap().to_owned()),
             Poll::Ready(None) | Poll::Pending => None,
         }
+    }
+
+    fn take_all(buffer: &Buffer) -> Vec<String> {
+        let mut near = VecDeque::new();
+        std::iter::from_fn(|| poll(buffer, &mut near)).collect()
     }
 
     fn done(mail: &Mail) -> Vec<u64> {
@@ -213,14 +232,13 @@ mod tests {
     #[test]
     fn the_oldest_light_one_makes_room_and_what_is_awaited_stays() {
         let (buffer, mail) = (Buffer::new(2), Arc::new(Mail::default()));
-        buffer.push(message("0", None));
-        buffer.push(kept("1", 1, &mail));
+        buffer.push([message("0", None)]);
+        buffer.push([kept("1", 1, &mail)]);
         for text in ["2", "3", "4"] {
-            buffer.push(message(text, None));
+            buffer.push([message(text, None)]);
         }
         assert_eq!(buffer.dropped(), 2);
-        let taken: Vec<_> = std::iter::from_fn(|| take(&buffer)).collect();
-        assert_eq!(taken, ["1", "3", "4"]);
+        assert_eq!(take_all(&buffer), ["1", "3", "4"]);
         assert_eq!(done(&mail), [1], "taken and dropped");
     }
 
@@ -228,17 +246,32 @@ mod tests {
     fn light_ones_have_a_bound_in_bytes_but_one_always_fits() {
         let buffer = Buffer::new(usize::MAX);
         for _ in 0..3 {
-            buffer.push(message(vec![b'x'; BUFFER_BYTES_MAX], None));
+            buffer.push([message(vec![b'x'; BUFFER_BYTES_MAX], None)]);
         }
         assert_eq!(buffer.dropped(), 2);
-        assert!(take(&buffer).is_some() && take(&buffer).is_none());
+        assert_eq!(take_all(&buffer).len(), 1);
+    }
+
+    #[test]
+    fn a_reader_takes_some_at_once_and_all_in_their_order() {
+        let buffer = Buffer::new(usize::MAX);
+        buffer.push((0..NEAR_MESSAGES_MAX + 2).map(|number| message(number.to_string(), None)));
+        let mut near = VecDeque::new();
+        assert_eq!(poll(&buffer, &mut near).as_deref(), Some("0"));
+        assert_eq!(near.len(), NEAR_MESSAGES_MAX - 1);
+        buffer.end(Ended::Unsubscribed);
+        let rest: Vec<_> = std::iter::from_fn(|| poll(&buffer, &mut near)).collect();
+        let expected: Vec<_> = (1..NEAR_MESSAGES_MAX + 2)
+            .map(|number| number.to_string())
+            .collect();
+        assert_eq!(rest, expected, "and only then the end");
     }
 
     #[test]
     fn what_belongs_to_a_lost_session_is_light() {
         let (buffer, mail) = (Buffer::new(2), Arc::new(Mail::default()));
         for number in 0..5 {
-            buffer.push(kept("x", number, &mail));
+            buffer.push([kept("x", number, &mail)]);
         }
         assert_eq!(buffer.dropped(), 0);
         buffer.lose_session();

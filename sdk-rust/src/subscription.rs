@@ -1,5 +1,6 @@
 //! What an application hears.
 
+use std::collections::VecDeque;
 use std::future::{IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -100,6 +101,7 @@ impl<'a> Subscribe<'a> {
         client.commands().send(command).await.map_err(|_| closed())?;
         let attached = answer.await.map_err(|_| closed())??;
         Ok(Subscription {
+            near: VecDeque::new(),
             attached,
             acknowledge: self.acknowledge,
             commands: client.commands().clone(),
@@ -161,6 +163,8 @@ impl Drop for Attached {
 /// the same task that publishes, subscribes and closes: nothing of that waits for it.
 #[derive(Debug)]
 pub struct Subscription {
+    /// Taken from the buffer, and not read.
+    near: VecDeque<Message>,
     attached: Attached,
     acknowledge: Acknowledge,
     /// Holds the client while there is somebody to hear it.
@@ -174,11 +178,11 @@ impl Subscription {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Option<Message>> {
+    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Message>> {
         let acknowledge = self.acknowledge;
         self.attached
             .buffer
-            .poll_next(cx)
+            .poll_next(&mut self.near, cx)
             .map(|message| message.map(|message| message.with(acknowledge)))
     }
 
@@ -243,7 +247,7 @@ impl Subscription {
 impl Stream for Subscription {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.poll_recv(cx)
     }
 }

@@ -205,6 +205,7 @@ impl Driver {
                     self.machine.handle_closed(wire, now, &mut self.hands);
                 }
             }
+            self.hands.receivers.hand_over();
         }
         true
     }

@@ -20,6 +20,8 @@ use crate::subscription::{Attached, Ended, Grant};
 #[derive(Debug)]
 struct Audience {
     buffers: Vec<Arc<Buffer>>,
+    /// What has come in the present call, and no buffer has yet.
+    fresh: Vec<Message>,
     /// Where messages wait for a subscription that an earlier process has made.
     held: Option<Buffer>,
     grant: watch::Sender<Grant>,
@@ -30,6 +32,7 @@ impl Audience {
     fn new() -> Self {
         Self {
             buffers: Vec::new(),
+            fresh: Vec::new(),
             held: None,
             grant: watch::Sender::new(Grant::Awaited),
             leaving: Vec::new(),
@@ -40,6 +43,8 @@ impl Audience {
 #[derive(Debug)]
 pub(super) struct Receivers {
     audiences: BTreeMap<SubscriptionId, Audience>,
+    /// Whose messages are [`fresh`](Audience::fresh).
+    stirred: Vec<SubscriptionId>,
     mail: Arc<Mail>,
     /// The topic of the last message: many messages have the same.
     last_topic: Arc<str>,
@@ -49,6 +54,7 @@ impl Receivers {
     pub(super) fn new(mail: Arc<Mail>) -> Self {
         Self {
             audiences: BTreeMap::new(),
+            stirred: Vec::new(),
             mail,
             last_topic: "".into(),
         }
@@ -116,19 +122,43 @@ impl Receivers {
         }))
     }
 
-    /// A message, for those who want it. What nobody hears yet is held if the server waits for its acknowledgement.
+    /// A message, for those who want it: they have it after [`hand_over`](Self::hand_over). What nobody hears yet is held if
+    /// the server waits for its acknowledgement.
     pub(super) fn deliver(&mut self, arrived: &Arrived<'_>) {
+        let Some((last, others)) = arrived.subscriptions.split_last() else {
+            return;
+        };
         let message = self.own(arrived);
-        let is_held = message.is_awaited();
-        for id in arrived.subscriptions {
-            match self.audiences.get(id) {
-                Some(audience) if !audience.buffers.is_empty() => {
-                    for buffer in &audience.buffers {
-                        buffer.push(message.clone());
-                    }
+        for id in others {
+            self.gather(*id, message.clone());
+        }
+        self.gather(*last, message);
+    }
+
+    fn gather(&mut self, id: SubscriptionId, message: Message) {
+        match self.audiences.get_mut(&id) {
+            Some(audience) if !audience.buffers.is_empty() => {
+                if audience.fresh.is_empty() {
+                    self.stirred.push(id);
                 }
-                Some(_) | None if is_held => self.hold(*id, message.clone()),
-                Some(_) | None => {}
+                audience.fresh.push(message);
+            }
+            Some(_) | None if message.is_awaited() => self.hold(id, message),
+            Some(_) | None => {}
+        }
+    }
+
+    /// At the end of every call that may have brought messages, and before who hears what changes.
+    pub(super) fn hand_over(&mut self) {
+        for id in self.stirred.drain(..) {
+            let Some(Audience { buffers, fresh, .. }) = self.audiences.get_mut(&id) else {
+                continue;
+            };
+            if let Some((last, others)) = buffers.split_last() {
+                for buffer in others {
+                    buffer.push(fresh.iter().cloned());
+                }
+                last.push(fresh.drain(..));
             }
         }
     }
@@ -138,7 +168,7 @@ impl Receivers {
         let held = audience
             .held
             .get_or_insert_with(|| Buffer::new(BUFFER_MESSAGES_DEFAULT));
-        held.push(message);
+        held.push([message]);
     }
 
     pub(super) fn granted(&mut self, id: SubscriptionId, qos: Qos) {
@@ -148,6 +178,7 @@ impl Receivers {
     }
 
     pub(super) fn refused(&mut self, id: SubscriptionId, reason: ReasonCode) {
+        self.hand_over();
         if let Some(audience) = self.audiences.remove(&id) {
             audience.grant.send_replace(Grant::Refused(reason));
             audience.end(Ended::Refused(reason));
@@ -156,6 +187,7 @@ impl Receivers {
 
     /// The server has heard that it is over, or nobody has ever asked for it again. Somebody may have meanwhile.
     pub(super) fn ended(&mut self, id: SubscriptionId) {
+        self.hand_over();
         if self.audiences.get(&id).is_some_and(|it| it.buffers.is_empty())
             && let Some(audience) = self.audiences.remove(&id)
         {
@@ -165,6 +197,7 @@ impl Receivers {
 
     /// The server has lost the session.
     pub(super) fn lose_session(&mut self) {
+        self.hand_over();
         for audience in self.audiences.values() {
             let held = audience.held.iter();
             let buffers = audience.buffers.iter().map(Arc::as_ref).chain(held);
@@ -173,6 +206,7 @@ impl Receivers {
     }
 
     pub(super) fn close(&mut self, why: Closed) {
+        self.hand_over();
         for audience in std::mem::take(&mut self.audiences).into_values() {
             audience.end(Ended::Closed(why));
         }
