@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
-use crate::plan::Pauses;
-
 /// What every client is told at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -27,7 +25,6 @@ pub(crate) struct Task {
     /// How many numbers it publishes, and how many each second.
     pub(crate) messages: u64,
     pub(crate) rate: u64,
-    pub(crate) pauses: Pauses,
 }
 
 /// What a client is told later. It ends with the channel.

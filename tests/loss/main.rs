@@ -1,6 +1,7 @@
 //! What becomes of messages when everything breaks: our two SDKs and MQTT.js side by side, each through its own proxy to
 //! the same broker, at QoS 1 in both directions, while connections are reset, tokens are replaced and the broker gets
-//! SIGKILL. What breaks when follows from a seed, and is the same for all of them.
+//! SIGKILL. Ours have the settings that they have by themselves. What breaks when follows from a seed, and is the same for
+//! all of them.
 //!
 //! ```text
 //! cargo build --release -p cloudsignal-server
@@ -134,7 +135,6 @@ const SHORT: Plan = Plan {
     rotations: 2,
     restarts: 2,
     seed: 1,
-    pauses: plan::Pauses::Short,
     only: Vec::new(),
 };
 

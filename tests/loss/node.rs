@@ -10,7 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
 use crate::contestant::{Contestant, Order, TOLD_MAX, Task, Told};
-use crate::plan::{Pauses, TOKEN_SECS};
+use crate::plan::TOKEN_SECS;
 
 /// Starts `script` of the project: `kind` says which way.
 pub(crate) fn start(project: &Path, kind: &str, task: &Task) -> Contestant {
@@ -36,7 +36,6 @@ pub(crate) fn start(project: &Path, kind: &str, task: &Task) -> Contestant {
         "down": task.down,
         "messages": task.messages,
         "rate": task.rate,
-        "short_pauses": task.pauses == Pauses::Short,
     });
     let (orders, taken) = mpsc::channel(1);
     let (tell, told) = mpsc::channel(TOLD_MAX);

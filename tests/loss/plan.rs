@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cloudsignal_tests::random::Random;
 
 /// A run.
@@ -19,19 +19,8 @@ pub(crate) struct Plan {
     /// How often the broker is killed and started again.
     pub(crate) restarts: u64,
     pub(crate) seed: u64,
-    pub(crate) pauses: Pauses,
     /// Names of clients; all when empty.
     pub(crate) only: Vec<String>,
-}
-
-/// How long clients wait before they connect again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pauses {
-    /// Ours at most half a second, and every other setting as it is; otherwise clients that see a reset a second wait
-    /// longer and longer, and hardly any reset finds a connection.
-    Short,
-    /// As they are.
-    Default,
 }
 
 /// Something that is done to everybody.
@@ -45,7 +34,7 @@ pub(crate) const USAGE: &str =
     "loss: messages in both directions at QoS 1 through resets, restarts and renewals
 
     loss [--secs 1500] [--rate 200] [--resets 1000] [--rotations 100] [--restarts 50]
-         [--seed 1] [--pauses short|default] [--only NAME,NAME]
+         [--seed 1] [--only NAME,NAME]
 
     --secs       how long is published
     --rate       messages per second, of each client in each direction
@@ -53,7 +42,6 @@ pub(crate) const USAGE: &str =
     --rotations  how often each client's token is replaced
     --restarts   how often the broker gets SIGKILL and is started again
     --seed       decides when
-    --pauses     short: our clients wait half a second at most before they connect again; default: as they are
     --only       these clients alone: cloudsignal-rust, cloudsignal-node, mqttjs-defaults, mqttjs-tuned";
 
 impl Plan {
@@ -65,7 +53,6 @@ impl Plan {
         rotations: 100,
         restarts: 50,
         seed: 1,
-        pauses: Pauses::Short,
         only: Vec::new(),
     };
 
@@ -82,7 +69,6 @@ impl Plan {
                 "--rotations" => plan.rotations = value.parse()?,
                 "--restarts" => plan.restarts = value.parse()?,
                 "--seed" => plan.seed = value.parse()?,
-                "--pauses" => plan.pauses = pauses(&value)?,
                 "--only" => plan.only = value.split(',').map(str::to_owned).collect(),
                 unknown => bail!("{unknown} is unknown\n\n{USAGE}"),
             }
@@ -118,14 +104,6 @@ impl Plan {
     }
 }
 
-fn pauses(name: &str) -> Result<Pauses> {
-    match name {
-        "short" => Ok(Pauses::Short),
-        "default" => Ok(Pauses::Default),
-        other => bail!("--pauses is short or default, not {other}"),
-    }
-}
-
 /// What a token lives at the server: the least there is, seconds.
 pub(crate) const TOKEN_SECS: u64 = 60;
 
@@ -148,8 +126,7 @@ fn the_faults_of_a_seed_are_as_many_as_were_asked_for_and_always_the_same() {
 fn arguments_say_what_is_wrong_with_them() {
     let plan = |text: &str| Plan::from_args(text.split_whitespace().map(str::to_owned));
     assert_eq!(plan("--secs 30 --rate 50").unwrap().messages(), 1_500);
-    assert_eq!(plan("--pauses default").unwrap().pauses, Pauses::Default);
-    for wrong in ["--secs", "--secs many", "--pauses none", "--rate 0", "--more 1"] {
+    for wrong in ["--secs", "--secs many", "--rate 0", "--more 1"] {
         assert!(plan(wrong).is_err(), "{wrong}");
     }
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudsignal::{
-    AskToken, Builder, Client, Event, Outcome, PublishError, Reconnect, Ticket, Token, TokenError,
-    TokenIssuer,
+    AskToken, Builder, Client, Event, Outcome, PublishError, Ticket, Token, TokenError, TokenIssuer,
 };
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::contestant::{Contestant, Order, TOLD_MAX, Task, Told};
-use crate::plan::{Pauses, TOKEN_SECS};
+use crate::plan::TOKEN_SECS;
 
 /// Publishes whose outcome is awaited; more than the queue of a client holds.
 const TICKETS_MAX: usize = 20_000;
@@ -29,7 +28,7 @@ fn builder(task: &Task, tell: mpsc::Sender<Told>) -> Builder {
         Arc::<str>::from(&*task.email),
         Duration::from_secs(task.token_secs),
     );
-    let builder = Client::builder(task.url.clone())
+    Client::builder(task.url.clone())
         .ca_file(&task.ca_file)
         .token_provider(move |_: AskToken| {
             let (issuer, email, tell) = (issuer.clone(), Arc::clone(&email), tell.clone());
@@ -39,15 +38,7 @@ fn builder(task: &Task, tell: mpsc::Sender<Told>) -> Builder {
                 let _over = tell.send(Told::Token).await;
                 Ok(Token::from(issued).lifetime(lifetime))
             }
-        });
-    match task.pauses {
-        Pauses::Default => builder,
-        Pauses::Short => builder.reconnect(Reconnect {
-            first: Duration::from_millis(50),
-            most: Duration::from_millis(500),
-            ..Reconnect::default()
-        }),
-    }
+        })
 }
 
 async fn run(task: Task, mut orders: mpsc::Receiver<Order>, tell: mpsc::Sender<Told>) {

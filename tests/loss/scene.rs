@@ -101,7 +101,6 @@ impl Scene {
             down: format!("loss/{name}/down"),
             messages: plan.messages(),
             rate: plan.rate,
-            pauses: plan.pauses,
         };
         match name {
             "cloudsignal-rust" => rust_sdk::start(task),

@@ -102,7 +102,7 @@ impl Scene {
         builder.reconnect(Reconnect {
             first: Duration::from_millis(50),
             most: Duration::from_millis(500),
-            steady: Duration::from_millis(500),
+            ..Reconnect::default()
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::backoff::Blame;
 use super::token::{Token, TokenError};
 use super::verdict::Verdict;
 use super::{
@@ -214,8 +215,9 @@ impl Client {
                 let Some(wire) = self.wire.take() else { return };
                 if wire.is_live() {
                     self.rewind();
-                    if wire.live_since.after(self.options.reconnect.steady) <= now {
-                        self.backoff.reset();
+                    let held = now.since(wire.live_since);
+                    self.backoff.held(held, &self.options.reconnect);
+                    if held >= self.options.reconnect.steady {
                         self.token.was_rejected = false;
                         self.referrals = 0;
                     }
@@ -243,7 +245,12 @@ impl Client {
         }
         self.hang_up(Which::Successor, now, sink);
         self.outbound.note_loss(sink);
-        let pause = self.backoff.pause(&self.options.reconnect, &mut self.random);
+        let blame = match why {
+            Lost::Network | Lost::Silence | Lost::Token => Blame::Network,
+            Lost::Server(_) | Lost::Nonsense => Blame::Server,
+        };
+        let reconnect = &self.options.reconnect;
+        let pause = self.backoff.pause(blame, reconnect, &mut self.random);
         let until = now.after(pause);
         self.set_state(State::Waiting { until, why }, sink);
     }

@@ -145,7 +145,11 @@ pub struct Reconnect {
     pub first: Duration,
     /// No pause lasts longer. Default: 30 s.
     pub most: Duration,
-    /// A connection that held this long makes the next failure a first one. Default: 10 s.
+    /// Losing a connection to the network that held this long after CONNACK is no failure: the pauses do not grow. And for
+    /// each such time that it held, a failure before it is forgotten. Default: 500 ms.
+    pub held: Duration,
+    /// A connection that held this long proves the token and the server: both may be refused again before the client
+    /// gives up. Default: 10 s.
     pub steady: Duration,
 }
 
@@ -196,6 +200,7 @@ impl Default for Reconnect {
         Self {
             first: Duration::from_millis(500),
             most: Duration::from_secs(30),
+            held: Duration::from_millis(500),
             steady: Duration::from_secs(10),
         }
     }

@@ -6,7 +6,6 @@ export async function connect(task, fetchToken, tell) {
   const client = createClient({
     url: task.url,
     auth: async () => ({ ...(await fetchToken()), expiresIn: task.token_secs }),
-    ...(task.short_pauses && { reconnect: { first: 50, max: 500 } }),
   });
   client.on("connected", () => tell("connected"));
   const down = client.subscribe(task.down);

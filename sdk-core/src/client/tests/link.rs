@@ -87,6 +87,26 @@ fn one_that_may_pass_is_waited_out_longer_each_time() {
 }
 
 #[test]
+fn a_connection_that_breaks_again_and_again_is_made_again_soon_unless_it_breaks_at_once() {
+    let longest_pause_after = |life: Duration| {
+        let mut rig = Rig::connected(Options::default());
+        let pauses = (0..50).map(|_| {
+            rig.now = rig.now.after(life);
+            rig.cut();
+            let State::Waiting { until, .. } = rig.client.state() else {
+                panic!("{:?}", rig.client.state());
+            };
+            let pause = until.since(rig.now);
+            rig.reconnect(true);
+            pause
+        });
+        pauses.max().expect("some")
+    };
+    assert!(longest_pause_after(Duration::from_secs(1)) <= Duration::from_millis(500));
+    assert!(longest_pause_after(Duration::from_millis(100)) > Duration::from_secs(10));
+}
+
+#[test]
 fn the_server_may_send_a_client_elsewhere_but_not_for_ever() {
     let mut rig = Rig::new(Options::default());
     rig.connect();
