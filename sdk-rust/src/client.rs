@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use cloudsignal_core::client::{Closed, End};
+use cloudsignal_core::client::{Closed, End, PublishId};
 
 use crate::builder::Builder;
 use crate::driver::{Command, Publishing};
@@ -145,6 +145,15 @@ impl Client {
         let is_taken = self.publishes().send(Publishing::Flush(reply)).await;
         is_taken.map_err(|_| PublishError::Closed(self.closed()))?;
         done.await.map_err(closed)
+    }
+
+    /// Gives up a message that a [`Warning::Stuck`](crate::Warning::Stuck) has named: its publisher hears
+    /// [`Outcome::Indeterminate`](crate::Outcome::Indeterminate), and what waits behind it goes on. Answers whether it was
+    /// there, and not on its way just now. One of QoS 2 is not given up: the server may know it.
+    pub async fn give_up_message(&self, id: PublishId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::GiveUp { id, reply }).await;
+        answer.await.unwrap_or(false)
     }
 
     /// Disconnects; session, subscriptions and queue stay.

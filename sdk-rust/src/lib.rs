@@ -73,8 +73,8 @@ pub use subscription::{Ended, Subscribe, Subscription};
 pub use token::{AskToken, Token, TokenProvider};
 
 pub use cloudsignal_core::client::{
-    Closed, Continuity, Lost, Outcome, Patience, Reconnect, SUBSCRIPTIONS_MAX, SubscriptionId, TokenError,
-    TokenReason, Unanswered, Warning,
+    Closed, Continuity, Lost, Outcome, Patience, PublishId, Reconnect, SUBSCRIPTIONS_MAX, SubscriptionId,
+    TokenError, TokenReason, Unanswered, Warning,
 };
 pub use cloudsignal_core::codec::RetainHandling;
 pub use cloudsignal_core::{EncodeError, Qos, ReasonCode, TopicError, Version};

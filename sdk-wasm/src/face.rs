@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use cloudsignal_core::client::{
-    AskId, Client, DeliveryId, End, Options, Publication, PublishError, SubscribeError, Subscription,
-    SubscriptionId, Ticket, Token, TokenError, Wake, WireId,
+    AskId, Client, DeliveryId, End, Options, Publication, PublishError, PublishId, SubscribeError,
+    Subscription, SubscriptionId, Ticket, Token, TokenError, Wake, WireId,
 };
 use cloudsignal_core::codec::RetainHandling;
 use cloudsignal_core::time::{Duration, Instant};
@@ -261,6 +261,17 @@ impl Face {
         self.call(|client, _, out| {
             client.acknowledge(DeliveryId(delivery as u64), moment(now), out);
         });
+    }
+
+    /// Answers whether there was such a message, and it is not on its way.
+    pub fn give_up(&mut self, message: f64, now: f64) -> bool {
+        self.desk.begin();
+        let id = PublishId(message as u64);
+        let existed = self
+            .client
+            .give_up_message(id, moment(now), &mut self.desk.outgoing);
+        self.desk.end(self.client.poll_timeout());
+        existed
     }
 
     /// Writes the client identifier into the input and answers how many bytes it has: none until there is one.

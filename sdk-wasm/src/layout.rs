@@ -28,7 +28,7 @@
 //! | SUBSCRIBED | granted QoS | | subscription | |
 //! | SUBSCRIBE_REFUSED | | reason code | subscription | |
 //! | UNSUBSCRIBED | | | subscription | |
-//! | WARNING | 0 not renewed, 1 no renewal in band, 2 unclaimed, 3 old protocol, 4 store failed | | subscription | |
+//! | WARNING | 0 not renewed, 1 no renewal in band, 2 unclaimed, 3 old protocol, 4 store failed, 5 stuck | | subscription, or publish id | |
 //! | REQUEST_FAILED | 0 timed out, 1 nobody listens, 2 refused, 3 closed, 4 indeterminate | reason code | request id | |
 //!
 //! Why a client waits: 0 network, 1 silence, 2 server, 3 nonsense, 4 token. Why it is closed: 0 by caller, 1 refused,

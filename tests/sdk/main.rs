@@ -8,6 +8,7 @@
 //! | [`requests`] | questions and answers |
 //! | [`killed`] | a process with a file store, killed again and again |
 //! | [`loss`] | resets, restarts and renewals under traffic |
+//! | [`stuck`] | a message that ends every connection |
 //! | [`tokens`] | tokens: made by a server, used by a client |
 
 mod exchange;
@@ -15,6 +16,7 @@ mod killed;
 mod loss;
 mod offline;
 mod requests;
+mod stuck;
 mod tokens;
 mod transports;
 

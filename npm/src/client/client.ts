@@ -167,6 +167,14 @@ export class Client {
     return this.publish(responseTopic, data, correlation ? { ...options, correlation } : options);
   }
 
+  /**
+   * Gives up a message of QoS 1 that a warning has called stuck: it is `indeterminate` then, and what waits behind it goes
+   * on. Answers whether it was there, and not on its way just now: where there is no connection it never is.
+   */
+  giveUp(message: number): boolean {
+    return this.#machine?.giveUp(message) === 1;
+  }
+
   /** `wait` gives what becomes of the machine's answer. */
   #send<T>(topic: string, data: unknown, options: PublishOptions, patience: number, wait: (answer: number) => Promise<T>): Promise<T> {
     const qos = options.qos ?? 1;

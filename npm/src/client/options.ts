@@ -52,25 +52,21 @@ const PROTOCOLS = { best: 0, "5": 1, "3.1.1": 2 } as const;
 
 /** What the machine is told; what is absent has its default there. */
 export function encodeOptions(options: ClientOptions): Uint8Array {
-  const list = new FieldWriter();
-  const number = (which: number, value: number | undefined) => {
-    if (value !== undefined) list.number(which, value);
-  };
-  if (options.clientId !== undefined) list.text(at.OPTION_CLIENT_ID, options.clientId);
-  if (options.auth) list.text(at.OPTION_TOKEN, "");
-  else if (options.username !== undefined) {
-    list.text(at.OPTION_USERNAME, options.username).bytes(at.OPTION_PASSWORD, bytes(options.password ?? ""));
-  }
-  if (options.protocol) list.number(at.OPTION_PROTOCOL, PROTOCOLS[options.protocol]);
-  number(at.OPTION_SESSION_EXPIRY, options.sessionExpiry);
-  number(at.OPTION_KEEP_ALIVE, options.keepAlive);
-  number(at.OPTION_RECEIVE_MAX, options.receiveMax);
-  number(at.OPTION_QUEUE_MESSAGES, options.queueMessages);
-  number(at.OPTION_QUEUE_BYTES, options.queueBytes);
-  number(at.OPTION_RECONNECT_FIRST, options.reconnect?.first);
-  number(at.OPTION_RECONNECT_MAX, options.reconnect?.max);
-  if (options.store) list.text(at.OPTION_DURABLE, "");
-  if (options.will) encodeWill(options.will, list);
+  const { auth, username, protocol, reconnect, store, will } = options;
+  const list = new FieldWriter().text(at.OPTION_CLIENT_ID, options.clientId);
+  if (auth) list.text(at.OPTION_TOKEN, "");
+  else if (username !== undefined) list.text(at.OPTION_USERNAME, username).bytes(at.OPTION_PASSWORD, bytes(options.password ?? ""));
+  list
+    .number(at.OPTION_PROTOCOL, protocol && PROTOCOLS[protocol])
+    .number(at.OPTION_SESSION_EXPIRY, options.sessionExpiry)
+    .number(at.OPTION_KEEP_ALIVE, options.keepAlive)
+    .number(at.OPTION_RECEIVE_MAX, options.receiveMax)
+    .number(at.OPTION_QUEUE_MESSAGES, options.queueMessages)
+    .number(at.OPTION_QUEUE_BYTES, options.queueBytes)
+    .number(at.OPTION_RECONNECT_FIRST, reconnect?.first)
+    .number(at.OPTION_RECONNECT_MAX, reconnect?.max)
+    .text(at.OPTION_DURABLE, store && "");
+  if (will) encodeWill(will, list);
   return list.finish();
 }
 

@@ -23,12 +23,11 @@ export type Closed = "caller" | "refused" | "taken_over" | "token_refused" | "fa
 /** Whether anything may have been missed since the last connection. */
 export type Continuity = "new" | "resumed" | "adopted" | "lost";
 
-/**
- * What somebody should know, and no call can answer. `stuck`: every connection ends over the same message, which is sent
- * again and again; the server does not take it.
- */
+/** What somebody should know, and no call can answer. */
 export type Warning =
-  | { readonly kind: "token_not_renewed" | "no_renewal_in_band" | "old_protocol" | "store_failed" | "stuck" }
+  | { readonly kind: "token_not_renewed" | "no_renewal_in_band" | "old_protocol" | "store_failed" }
+  /** Every connection ends over the same message, which is sent again and again; the server does not take it: see `giveUp`. */
+  | { readonly kind: "stuck"; readonly message: number }
   /** A subscription of an earlier page was ended: nobody asked for it again. */
   | { readonly kind: "unclaimed"; readonly subscription: number }
   /** QoS 0 messages that a full receiver had no room for, oldest first. */
@@ -38,6 +37,7 @@ export type Warning =
   /** The application's token provider, or one of its handlers, has thrown. */
   | { readonly kind: "thrown"; readonly error: unknown };
 
+const STATES = ["idle", "connecting", "connected", "waiting", "suspended", "closed"] as const;
 const LOST: readonly Lost[] = ["network", "silence", "server", "nonsense", "token"];
 const CLOSED: readonly Closed[] = ["caller", "refused", "taken_over", "token_refused"];
 const CONTINUITY: readonly Continuity[] = ["new", "resumed", "adopted", "lost"];
@@ -47,27 +47,17 @@ const WARNINGS = ["token_not_renewed", "no_renewal_in_band", "unclaimed", "old_p
 export function state(detail: number, code: number, until: number): State {
   const reason = code >> 8;
   const because = reason > 0 ? { reason } : {};
-  switch (detail) {
-    case 1:
-      return { kind: "connecting" };
-    case 2:
-      return { kind: "connected" };
-    case 3:
-      return { kind: "waiting", why: known(LOST[code & 0xff]), ...because, retryIn: Math.max(until - performance.now(), 0) };
-    case 4:
-      return { kind: "suspended" };
-    case 5:
-      return { kind: "closed", why: known(CLOSED[code & 0xff]), ...because };
-    default:
-      return { kind: "idle" };
-  }
+  const kind = known(STATES[detail]);
+  if (kind === "waiting") return { kind, why: known(LOST[code & 0xff]), ...because, retryIn: Math.max(until - performance.now(), 0) };
+  if (kind === "closed") return { kind, why: known(CLOSED[code & 0xff]), ...because };
+  return { kind };
 }
 
 export const continuity = (detail: number): Continuity => known(CONTINUITY[detail]);
 
-export function warning(detail: number, subscription: number): Warning {
+export function warning(detail: number, number: number): Warning {
   const kind = known(WARNINGS[detail]);
-  return kind === "unclaimed" ? { kind, subscription } : { kind };
+  return kind === "unclaimed" ? { kind, subscription: number } : kind === "stuck" ? { kind, message: number } : { kind };
 }
 
 /** Both sides are built together: a number that is not in the list is a fault of ours. */

@@ -25,23 +25,17 @@ export function writeProperties(properties: Properties): Uint8Array {
   if (expiry === undefined && responseTopic === undefined && correlation === undefined && contentType === undefined && isText === undefined && !user) {
     return NONE;
   }
-  const list = new FieldWriter();
-  if (expiry !== undefined) list.number(EXPIRY, expiry);
-  if (responseTopic !== undefined) list.text(RESPONSE_TOPIC, responseTopic);
-  if (correlation !== undefined) list.bytes(CORRELATION, correlation);
-  if (contentType !== undefined) list.text(CONTENT_TYPE, contentType);
-  if (isText !== undefined) list.bytes(IS_TEXT, Uint8Array.of(isText ? 1 : 0));
+  const list = new FieldWriter()
+    .number(EXPIRY, expiry)
+    .text(RESPONSE_TOPIC, responseTopic)
+    .bytes(CORRELATION, correlation)
+    .text(CONTENT_TYPE, contentType)
+    .bytes(IS_TEXT, isText === undefined ? isText : Uint8Array.of(Number(isText)));
   for (const [name, value] of user ?? []) list.bytes(USER, pair(encode(name), encode(value)));
   return list.finish();
 }
 
-function pair(name: Uint8Array, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(2 + name.length + value.length);
-  new DataView(bytes.buffer).setUint16(0, name.length, true);
-  bytes.set(name, 2);
-  bytes.set(value, 2 + name.length);
-  return bytes;
-}
+const pair = (name: Uint8Array, value: Uint8Array) => Uint8Array.from([name.length & 0xff, name.length >> 8, ...name, ...value]);
 
 /** @internal */
 export function readProperties(list: Uint8Array): Properties {

@@ -9,8 +9,8 @@ const UNANSWERED: readonly [ErrorCode, string][] = [
   ["timeout", "nobody has answered in time"],
   ["nobody", "nobody listens there"],
   ["refused", "the server has refused the question"],
-  ["closed", "the client was closed before an answer came"],
-  ["indeterminate", "the server has lost the session before an answer came"],
+  ["closed", "the client was closed"],
+  ["indeterminate", "the server has lost the session"],
 ];
 
 /** Questions that wait for their answer. The machine bounds them, in number and in time. */

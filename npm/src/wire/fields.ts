@@ -6,29 +6,32 @@ const decoder = new TextDecoder();
 export const encode = (text: string): Uint8Array => encoder.encode(text);
 export const decode = (bytes: Uint8Array): string => decoder.decode(bytes);
 
-/** Collects a list. */
+/** What comes before a value, bytes. */
+const HEAD_BYTES = 5;
+
+/** As the module has it in its memory: wherever there is WebAssembly, the lowest byte comes first. */
+const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
+
+/** Collects a list. What has no value is left out. */
 export class FieldWriter {
   #parts: Uint8Array[] = [];
   #length = 0;
 
-  bytes(which: number, value: Uint8Array): this {
-    const head = new Uint8Array(5);
-    head[0] = which;
-    new DataView(head.buffer).setUint32(1, value.length, true);
-    this.#parts.push(head, value);
-    this.#length += head.length + value.length;
+  bytes(which: number, value: Uint8Array | undefined): this {
+    if (value) {
+      this.#parts.push(Uint8Array.of(which, ...word(value.length)), value);
+      this.#length += HEAD_BYTES + value.length;
+    }
     return this;
   }
 
-  text(which: number, value: string): this {
-    return this.bytes(which, encode(value));
+  text(which: number, value: string | undefined): this {
+    return this.bytes(which, value === undefined ? value : encode(value));
   }
 
   /** Whole numbers of 32 bits; what lies beyond is cut to the nearest one. */
-  number(which: number, value: number): this {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setUint32(0, Math.min(Math.max(Math.round(value), 0), 0xffff_ffff), true);
-    return this.bytes(which, bytes);
+  number(which: number, value: number | undefined): this {
+    return this.bytes(which, value === undefined ? value : word(Math.min(Math.max(Math.round(value), 0), 0xffff_ffff)));
   }
 
   finish(): Uint8Array {

@@ -75,6 +75,7 @@ export class Machine {
   unsubscribe = (id: number) => this.#call(() => this.#wasm.face_unsubscribe(this.#face, id, now()));
   stored = (ticket: number) => this.#call(() => this.#wasm.face_handle_stored(this.#face, ticket, now()));
   storeFailed = () => this.#call(() => this.#wasm.face_handle_store_failed(this.#face, now()));
+  giveUp = (message: number) => this.#call(() => this.#wasm.face_give_up(this.#face, message, now()));
   acknowledge = (delivery: number) => this.#call(() => this.#wasm.face_acknowledge(this.#face, delivery, now()));
 
   received(wire: number, frame: Uint8Array): void {
@@ -137,10 +138,10 @@ export class Machine {
     return this.#bytes.subarray(this.#words[2]!, this.#words[2]! + bytes);
   }
 
-  /** Memory that has grown is another buffer. */
+  /** Memory that has grown is another buffer, and the one before has no bytes any more. */
   #look(): void {
+    if (this.#bytes?.length) return;
     const { buffer } = this.#wasm.memory;
-    if (this.#bytes?.buffer === buffer) return;
     this.#bytes = new Uint8Array(buffer);
     this.#words = new Uint32Array(buffer, this.#headerAt, 6);
     this.#moment = new Float64Array(buffer, this.#headerAt + 24, 1);
@@ -164,9 +165,10 @@ export class Machine {
 
   /** Takes what the call has left, and deals with it unless that is under way further up. */
   #after(): void {
-    const [at, bytes, , , waiting] = this.#words as unknown as [number, number, number, number, number];
+    const at = this.#words[0]!;
+    const bytes = this.#words[1]!;
     if (bytes > 0) this.#batches.push(this.#bytes.slice(at, at + bytes));
-    if (waiting > 0 && !this.#isCollecting) {
+    if (this.#words[4]! > 0 && !this.#isCollecting) {
       this.#isCollecting = true;
       queueMicrotask(this.#collect);
     }

@@ -26,7 +26,7 @@ let exports: Exports | undefined;
 export async function instantiate(load: ModuleLoader): Promise<Exports> {
   if (exports) return exports;
   const module = await load();
-  exports ??= new WebAssembly.Instance(module, imports(module)).exports as Exports;
+  exports ??= new WebAssembly.Instance(module, IMPORTS).exports as Exports;
   return exports;
 }
 
@@ -36,12 +36,9 @@ export function discard(faulty: Exports): void {
 }
 
 /** What the module imports is there to report misuse, which is a fault of ours. */
-function imports(module: WebAssembly.Module): WebAssembly.Imports {
-  const all: Record<string, Record<string, () => never>> = {};
-  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    (all[from] ??= {})[name] = () => {
-      throw new Error(name);
-    };
-  }
-  return all;
-}
+const MISUSE = new Proxy({} as WebAssembly.ModuleImports, {
+  get: (_, name: string) => () => {
+    throw new Error(name);
+  },
+});
+const IMPORTS = new Proxy({} as WebAssembly.Imports, { get: () => MISUSE });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use cloudsignal_core::client::{End, SubscriptionId};
+use cloudsignal_core::client::{End, PublishId, SubscriptionId};
 use cloudsignal_core::codec::RetainHandling;
 use cloudsignal_core::{Qos, TopicFilterBuf, TopicNameBuf};
 
@@ -33,6 +33,11 @@ pub(crate) enum Command {
         buffer: Arc<Buffer>,
         /// When the server has heard.
         reply: oneshot::Sender<()>,
+    },
+    GiveUp {
+        id: PublishId,
+        /// Whether there was one.
+        reply: oneshot::Sender<bool>,
     },
     Suspend,
     Resume,

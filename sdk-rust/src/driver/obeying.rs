@@ -60,6 +60,10 @@ impl Driver {
                     let _nobody_listens = reply.send(());
                 }
             }
+            Command::GiveUp { id, reply } => {
+                let existed = self.machine.give_up_message(id, now, &mut self.hands);
+                let _nobody_listens = reply.send(existed);
+            }
             Command::Suspend => self.machine.suspend(now, &mut self.hands),
             Command::Resume => self.machine.connect(now, &mut self.hands),
             Command::Wake => self.machine.handle_wake(Wake::Now, now, &mut self.hands),
