@@ -3,6 +3,7 @@ import { CloudSignalError } from "../client/error.js";
 import type { Will } from "../client/options.js";
 import type { State } from "../client/state.js";
 import type { Codec } from "../messages/codec.js";
+import type { Qos } from "../messages/message.js";
 import { optional } from "../messages/optional.js";
 import type { Outcome } from "../messages/outcome.js";
 import { checkMember, checkRoom } from "./levels.js";
@@ -75,8 +76,8 @@ export class Presence<S = unknown> {
     return new Promise((resolve, reject) => {
       const tell = () => this.#say(this.#state).then(resolve, reject);
       const closed = ({ kind }: State) => kind === "closed" && reject(new CloudSignalError("closed", "the client is closed"));
-      const leaving = () => void this.#say(undefined);
-      this.#stop = [client.on("connected", tell), client.on("state", closed), client.onLeaving(leaving), ...this.#onPage(tell)];
+      const gone = () => void this.#say(undefined, 0);
+      this.#stop = [client.on("connected", tell), client.on("state", closed), client.onLeaving(gone), ...this.#onPage(gone, tell)];
       if (client.state.kind === "connected") tell();
     });
   }
@@ -101,20 +102,20 @@ export class Presence<S = unknown> {
   }
 
   /**
-   * Says it on this connection, or not at all: a word that waits in a queue, or in a store, could outlive the member.
+   * Says it on this connection, or not at all: a word that waits in a queue, or in a store, could outlive the member. The
+   * last word before the connection is closed is said at QoS 0: it leaves before the goodbye, which makes the server drop
+   * the will, also when as many messages are on their way as may be.
    */
-  async #say(state: S | undefined): Promise<Outcome> {
+  async #say(state: S | undefined, qos: Qos = this.#client?.options.store ? 0 : 1): Promise<Outcome> {
     const client = this.#client;
     if (client?.state.kind !== "connected") return LATER;
     const codec = optional(client, this.#codec);
-    const qos = client.options.store ? 0 : 1;
     return client.publish(this.topic, state, { qos, retain: true, codec });
   }
 
   /** A page that is left says so; one that comes back from the browser's cache is there again. */
-  #onPage(tell: () => void): (() => void)[] {
+  #onPage(gone: () => void, tell: () => void): (() => void)[] {
     if (typeof document === "undefined") return [];
-    const gone = () => void this.#say(undefined);
     addEventListener("pagehide", gone);
     addEventListener("pageshow", tell);
     return [() => removeEventListener("pagehide", gone), () => removeEventListener("pageshow", tell)];
