@@ -4,6 +4,7 @@ import { createElement as h, type FunctionComponent } from "react";
 import { renderToString } from "react-dom/server";
 
 import { Client } from "../src/client/client.js";
+import type { Continuity } from "../src/client/state.js";
 import { json } from "../src/messages/codec.js";
 import type { Message } from "../src/messages/message.js";
 import { optional } from "../src/messages/optional.js";
@@ -62,6 +63,20 @@ class Served implements FeedClient {
     return subscription;
   };
 
+  #connected = new Set<(event: any) => void>();
+
+  on: FeedClient["on"] = (name, listener) => {
+    assert.equal(name, "connected");
+    this.#connected.add(listener);
+    return () => void this.#connected.delete(listener);
+  };
+
+  /** Answers how many have heard it. */
+  connected(continuity: Continuity): number {
+    for (const listener of this.#connected) listener({ continuity });
+    return this.#connected.size;
+  }
+
   publish(topic: string, text: string): void {
     const none = new Uint8Array();
     const raw = { topic, flags: 0, payload: new TextEncoder().encode(text), properties: none, delivery: 0, receivers: [1] };
@@ -104,6 +119,28 @@ test("a subscription is given back when nobody sees it any more, and not before"
   assert.equal(client.ended, 0);
   await client.hasEnded;
   assert.deepEqual([client.ended, look(client, "a")], [1, undefined]);
+});
+
+test("what has one value is forgotten with the session, and what has happened is not", async () => {
+  const client = new Served();
+  const one: Ask<Message | undefined> = { key: "one", pattern: "a", options: {}, collector: latest };
+  const all = { ...one, key: "all", collector: () => latestByTopic(2) };
+  const viewers = [one, all, ask("a")].map((what) => changes(client, what));
+  const see = () => [look<Message | undefined>(client, "one")!.view?.data, look<Map<string, Message>>(client, "all")!.view.size, look<Message[]>(client, "a")!.view.length];
+  const after = async (changing: number, what: () => void) => {
+    const changed = Promise.all(viewers.slice(0, changing).map(({ next }) => next()));
+    what();
+    await changed;
+    return see();
+  };
+  assert.deepEqual(await after(3, () => client.publish("a", "1")), [1, 1, 1]);
+  client.connected("resumed");
+  assert.deepEqual(see(), [1, 1, 1]);
+  assert.deepEqual(await after(2, () => client.connected("lost")), [undefined, 0, 1]);
+  assert.deepEqual(await after(3, () => client.publish("a", "2")), [2, 1, 2]);
+  for (const { leave } of viewers) leave();
+  while (client.ended < viewers.length) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(client.connected("lost"), 0, "nobody listens any more");
 });
 
 test("a refused subscription is told, and asked for again by the next component", async () => {

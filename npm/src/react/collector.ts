@@ -4,6 +4,8 @@ import type { Message } from "../messages/message.js";
 export interface Collector<View> {
   /** Takes a message. Answers whether the view has changed. */
   put(message: Message<any, any>): boolean;
+  /** The server has lost the session: what has one value may have another by now, or none. Answers as `put` does. */
+  forget(): boolean;
   /** What is there now: another object whenever it has changed. */
   view(): View;
 }
@@ -18,6 +20,7 @@ export function list(keep: number): Collector<readonly Message<any, any>[]> {
       if (messages.length >= 2 * keep) messages = messages.slice(-keep); // Seldom, so that it costs nothing each time.
       return true;
     },
+    forget: () => false, // What has happened has happened.
     view: () => messages.slice(-keep),
   };
 }
@@ -29,6 +32,11 @@ export function latest(): Collector<Message<any, any> | undefined> {
     put(message) {
       last = message.data === undefined ? undefined : message;
       return true;
+    },
+    forget() {
+      const had = last !== undefined;
+      last = undefined;
+      return had;
     },
     view: () => last,
   };
@@ -43,6 +51,11 @@ export function latestByTopic(topicsMax: number): Collector<ReadonlyMap<string, 
       topics.set(message.topic, message);
       if (topics.size > topicsMax) topics.delete(topics.keys().next().value!);
       return true;
+    },
+    forget() {
+      const had = topics.size > 0;
+      topics.clear();
+      return had;
     },
     view: () => new Map(topics),
   };

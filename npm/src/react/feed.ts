@@ -39,7 +39,7 @@ export interface Viewer {
 }
 
 /** What a feed needs of a client. */
-export type FeedClient = Pick<Client, "subscribe">;
+export type FeedClient = Pick<Client, "subscribe" | "on">;
 
 /** One subscription, and what is made of its messages, for all components that ask for the same. */
 class Feed<View> {
@@ -51,6 +51,7 @@ class Feed<View> {
   #subscription: Subscription<any, any> | undefined;
   #snapshot: Snapshot<View>;
   #cancelFrame: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
 
   constructor(client: FeedClient, pattern: string, options: SubscribeOptions<any>, collector: Collector<View>) {
     this.#client = client;
@@ -79,6 +80,7 @@ class Feed<View> {
 
   end(): void {
     this.#cancelFrame?.();
+    this.#stopListening?.();
     void this.#subscription?.unsubscribe();
   }
 
@@ -90,15 +92,14 @@ class Feed<View> {
       (error: Error) => this.#show({ status: "failed", error }),
     );
     subscription.on((message) => this.#onMessage(message));
+    this.#stopListening = this.#client.on("connected", ({ continuity }) => {
+      // What was cleared meanwhile was not told; what is retained is told again now.
+      if ((continuity === "lost" || continuity === "new") && this.#collector.forget()) this.#showSoon();
+    });
   }
 
   #onMessage(message: Message<any, any>): void {
-    if (this.#collector.put(message)) {
-      this.#cancelFrame ??= beforeFrame(() => {
-        this.#cancelFrame = undefined;
-        this.#show({ view: this.#collector.view() });
-      });
-    }
+    if (this.#collector.put(message)) this.#showSoon();
     for (const viewer of this.#viewers) {
       try {
         viewer.onMessage?.(message);
@@ -106,6 +107,13 @@ class Feed<View> {
         reportUncaught(error);
       }
     }
+  }
+
+  #showSoon(): void {
+    this.#cancelFrame ??= beforeFrame(() => {
+      this.#cancelFrame = undefined;
+      this.#show({ view: this.#collector.view() });
+    });
   }
 
   #show(change: Partial<Snapshot<View>>): void {
