@@ -58,8 +58,11 @@ try {
     CLOUDSIGNAL_URL: `${first.endpoints.http.replace(/^http/, "ws")}/mqtt`,
   };
   if (name === "browser-chat") env.CLOUDSIGNAL_TEAMS = JSON.stringify(teams(first));
-  const isRust = existsSync(join(folder, "Cargo.toml"));
-  const [command, args] = isRust ? ["cargo", ["run", "--quiet", "-p", name]] : ["npm", ["start", "--silent"]];
+  const [command, args] = existsSync(join(folder, "Cargo.toml"))
+    ? ["cargo", ["run", "--quiet", "-p", name]]
+    : existsSync(join(folder, "demo.py"))
+      ? [process.env.CLOUDSIGNAL_PYTHON ?? "python3", ["demo.py"]]
+      : ["npm", ["start", "--silent"]];
   const [child, ended] = start(command, args, { stdio: "inherit", cwd: folder, env });
   example = child;
   process.exitCode = await ended;

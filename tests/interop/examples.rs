@@ -1,5 +1,6 @@
-//! The examples, as their READMEs start them, against a real broker: in Chromium, in Node and in Rust. The scenarios of
-//! those in JavaScript are in `js/examples/`. Screenshots of the pages stay in `target/tmp/examples/`.
+//! The examples, as their READMEs start them, against a real broker: in Chromium, in Node, in Python and in
+//! Rust. The scenarios of those in JavaScript are in `js/examples/`. Screenshots of the pages stay in
+//! `target/tmp/examples/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::sync::Once;
 
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
-use cloudsignal_tests::{package, programs};
+use cloudsignal_tests::{package, programs, wheel};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -124,5 +125,30 @@ fn example_agents_in_rust() {
             text.contains(&format!(", says {agent}\n")),
             "{agent} has no work: {text}"
         );
+    }
+}
+
+/// A device whose network is pulled out for a second; the script itself counts what arrives.
+#[test]
+fn example_device_in_python() {
+    let broker = BrokerOptions::default().start();
+    let first_run = broker.first_run();
+    let environment = wheel::environment();
+    let mut demo = environment.python();
+    demo.arg(programs::tests_folder().join("../examples/python/demo.py"))
+        .env("CLOUDSIGNAL_MQTT_URL", broker.url(Listener::Mqtts))
+        .env("CLOUDSIGNAL_API_URL", broker.url(Listener::Https))
+        .env("CLOUDSIGNAL_SECRET_KEY", first_run.secret_key)
+        .env("CLOUDSIGNAL_CA_FILE", first_run.ca_file);
+    let output = programs::run_with_input(demo, "");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for line in [
+        "the cable is out",
+        "session resumed",
+        "told to open the window",
+        "30 of 30 readings, in order",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
     }
 }

@@ -1,15 +1,23 @@
 //! `cargo xtask example NAME`: a broker and an example that uses it.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use crate::steps::{Steps, run_command};
-use crate::wasm;
 use crate::workspace::Workspace;
+use crate::{ffi, wasm};
 
 /// Where the examples are; those in JavaScript share their packages.
 pub(crate) const FOLDER: &str = "examples";
 
-const EXAMPLES: &[&str] = &["browser-chat", "node-worker", "react-dashboard", "rust-agent"];
+const EXAMPLES: &[&str] = &[
+    "browser-chat",
+    "node-worker",
+    "python",
+    "react-dashboard",
+    "rust-agent",
+];
 
 pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let name = match arguments {
@@ -27,6 +35,13 @@ pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()>
         install.current_dir(workspace.path(FOLDER));
         steps.run_command("JavaScript packages for the examples", &mut install)?;
     }
+    let is_python = workspace.path(FOLDER).join(name).join("demo.py").is_file();
+    if is_python {
+        if !ffi::is_built(workspace) {
+            ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+        }
+        steps.run("Python environment for the example", || install_wheel(workspace))?;
+    }
     let build = ["build", "--locked", "-p", "cloudsignal-server"];
     steps.run_command("build the broker", &mut workspace.command("cargo", &build))?;
     let broker = workspace
@@ -37,5 +52,31 @@ pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()>
     start
         .arg(broker)
         .arg(workspace.target().join("examples").join("data"));
+    if is_python {
+        start.env("CLOUDSIGNAL_PYTHON", environment(workspace).join("bin/python"));
+    }
     run_command(&mut start)
+}
+
+/// Where Python has our package and nothing else.
+fn environment(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("examples").join("python")
+}
+
+/// Always: our own package may have been built anew.
+fn install_wheel(workspace: &Workspace) -> Result<()> {
+    let environment = environment(workspace);
+    let mut make = workspace.command("python3", &["-m", "venv", "--clear"]);
+    run_command(make.arg(&environment))?;
+    let python = environment.join("bin/python");
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-index",
+    ];
+    let mut install = workspace.command(&python.to_string_lossy(), &install);
+    run_command(install.arg(ffi::wheel(workspace)?))
 }

@@ -45,7 +45,7 @@ pub(crate) enum Bless {
 
 /// Whether there is a library with its code, of whatever age.
 pub(crate) fn is_built(workspace: &Workspace) -> bool {
-    folder(workspace).join("wheels").is_dir()
+    wheel(workspace).is_ok()
 }
 
 /// Where everything ends up: `libcloudsignal_ffi.*`, `kotlin/`, `swift/`, `python/`, `wheels/`.
@@ -59,7 +59,7 @@ pub(crate) fn ffi_steps(workspace: &Workspace, steps: &mut Steps, bless: Bless) 
     steps.run("code of other languages", || generate(workspace))?;
     steps.run("surface for other languages", || surface(workspace, bless))?;
     steps.run("Python packages", || setup::install_python_packages(workspace))?;
-    steps.run("Python wheel", || wheel(workspace))?;
+    steps.run("Python wheel", || build_wheel(workspace))?;
     steps.run("size of the library", || size(workspace))
 }
 
@@ -116,9 +116,24 @@ fn generate(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+fn wheels(workspace: &Workspace) -> PathBuf {
+    folder(workspace).join("wheels")
+}
+
+/// The Python package that was built last.
+pub(crate) fn wheel(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = wheels(workspace);
+    let files = fs::read_dir(&folder).with_context(|| format!("no wheel in {}", folder.display()))?;
+    let wheel = files
+        .flatten()
+        .map(|file| file.path())
+        .find(|file| file.extension().is_some_and(|it| it == "whl"));
+    wheel.with_context(|| format!("no wheel in {}", folder.display()))
+}
+
 /// The Python package, as pip takes it.
-fn wheel(workspace: &Workspace) -> Result<()> {
-    let wheels = folder(workspace).join("wheels");
+fn build_wheel(workspace: &Workspace) -> Result<()> {
+    let wheels = wheels(workspace);
     if wheels.is_dir() {
         fs::remove_dir_all(&wheels).context("cannot remove the last wheel")?;
     }

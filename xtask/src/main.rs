@@ -63,7 +63,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "example",
         arguments: "NAME",
-        summary: "start a broker, and an example that uses it: browser-chat, node-worker, react-dashboard, rust-agent",
+        summary: "start a broker, and an example that uses it: browser-chat, node-worker, python, react-dashboard, rust-agent",
         run: example::example,
     },
     Command {
