@@ -21,8 +21,9 @@ const LANGUAGES: &[&str] = &["kotlin", "swift", "python"];
 /// What the library offers, as it was agreed on.
 const SURFACE: &str = "sdk-ffi/surface.txt";
 
-/// Largest library without symbols that is accepted, bytes.
-const LIBRARY_BYTES_MAX: u64 = 3 << 20;
+/// Largest library without symbols that is accepted, bytes: what it had on x86-64 when it was last looked at, and a little.
+/// What it is made of is in `sdk-ffi/README.md`.
+const LIBRARY_BYTES_MAX: u64 = 2_800_000;
 
 pub(crate) fn ffi(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let bless = match arguments {
@@ -206,6 +207,7 @@ fn size(workspace: &Workspace) -> Result<()> {
     let stripped = folder(workspace).join("stripped");
     let mut strip = workspace.command("strip", &["-o"]);
     run_command(strip.arg(&stripped).arg(library(workspace)))?;
+    run_command(workspace.command("size", &["-A", "-d"]).arg(&stripped))?;
     let bytes = fs::metadata(&stripped).context("strip has left nothing")?.len();
     println!("    {bytes} bytes without symbols, of {LIBRARY_BYTES_MAX}");
     ensure!(bytes <= LIBRARY_BYTES_MAX, "the library has grown too large");
