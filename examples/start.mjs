@@ -1,11 +1,11 @@
-// `node start.mjs NAME BROKER DATA`: a broker with its data in a folder, and one of the examples with it. What the
-// example needs to know is in its environment, as it would be anywhere else.
+// `node start.mjs NAME BROKER DATA [PROGRAM…]`: a broker with its data in a folder, and one of the examples with
+// it, or that program of an example. What it needs to know is in its environment, as it would be anywhere else.
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-const [name, broker, data] = process.argv.slice(2);
+const [name, broker, data, ...program] = process.argv.slice(2);
 const folder = join(import.meta.dirname, name);
 
 /** Starts a program; what is answered beside it is its exit code, once it has ended. */
@@ -58,11 +58,12 @@ try {
     CLOUDSIGNAL_URL: `${first.endpoints.http.replace(/^http/, "ws")}/mqtt`,
   };
   if (name === "browser-chat") env.CLOUDSIGNAL_TEAMS = JSON.stringify(teams(first));
-  const [command, args] = existsSync(join(folder, "Cargo.toml"))
-    ? ["cargo", ["run", "--quiet", "-p", name]]
+  const usual = existsSync(join(folder, "Cargo.toml"))
+    ? ["cargo", "run", "--quiet", "-p", name]
     : existsSync(join(folder, "demo.py"))
-      ? [process.env.CLOUDSIGNAL_PYTHON ?? "python3", ["demo.py"]]
-      : ["npm", ["start", "--silent"]];
+      ? [process.env.CLOUDSIGNAL_PYTHON ?? "python3", "demo.py"]
+      : ["npm", "start", "--silent"];
+  const [command, ...args] = program.length ? program : usual;
   const [child, ended] = start(command, args, { stdio: "inherit", cwd: folder, env });
   example = child;
   process.exitCode = await ended;

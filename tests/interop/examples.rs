@@ -1,14 +1,15 @@
-//! The examples, as their READMEs start them, against a real broker: in Chromium, in Node, in Python and in
-//! Rust. The scenarios of those in JavaScript are in `js/examples/`. Screenshots of the pages stay in
-//! `target/tmp/examples/`.
+//! The examples, as their READMEs start them, against a real broker: in Chromium, in Node, in Python, in Rust and on the
+//! JVM. The scenarios of those in JavaScript are in `js/examples/`. Screenshots of the pages stay in `target/tmp/examples/`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Once;
 
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
-use cloudsignal_tests::{package, programs, wheel};
+use cloudsignal_tests::proxy::Proxy;
+use cloudsignal_tests::{kotlin, package, programs, wheel};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,10 +18,14 @@ use crate::job;
 /// Each script has one.
 const SCENARIOS: usize = 1;
 
+fn folder_of_examples() -> PathBuf {
+    programs::tests_folder().join("../examples")
+}
+
 /// The examples with their packages, and ours among them as it is now.
 fn folder() -> PathBuf {
     static OURS: Once = Once::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folder = folder_of_examples();
     assert!(
         folder.join("node_modules/vite").is_dir(),
         "the examples' packages are missing: `cargo xtask setup` installs them"
@@ -151,4 +156,41 @@ fn example_device_in_python() {
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
+}
+
+/// The network is cut in the middle: everything that was published is heard, and in its order.
+#[test]
+fn example_device_in_kotlin() {
+    let broker = BrokerOptions::default().start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let proxy = runtime.block_on(Proxy::to(broker.addr(Listener::Mqtts)));
+    let sources = folder_of_examples().join("kotlin/src");
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example-kotlin");
+    let first_run = broker.first_run();
+    let mut java = kotlin::Program::compile(&sources, &classes).command("DeviceKt");
+    java.env(
+        "CLOUDSIGNAL_MQTT_URL",
+        format!("mqtts://localhost:{}", proxy.port()),
+    )
+    .env("CLOUDSIGNAL_API_URL", broker.url(Listener::Https))
+    .env("CLOUDSIGNAL_SECRET_KEY", first_run.secret_key)
+    .env("CLOUDSIGNAL_CA_FILE", first_run.ca_file)
+    .stdout(Stdio::piped());
+    let mut device = programs::start(&mut java);
+    let stdout = device.stdout.take().expect("it is piped");
+    let mut lines = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.expect("text");
+        if line == "published reading 10" {
+            assert_eq!(proxy.cut(), 1, "a device has one connection");
+        }
+        lines.push(line);
+    }
+    assert_eq!(programs::ended("the device", &mut device), Some(0), "{lines:#?}");
+    let heard: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("heard reading"))
+        .collect();
+    let wanted: Vec<_> = (1..=20).map(|number| format!("heard reading {number}")).collect();
+    assert!(heard.iter().copied().eq(&wanted), "{lines:#?}");
 }

@@ -6,6 +6,7 @@
 //! | [`first_run`] | what its first start writes down for scripts |
 //! | [`ports`] | free ports |
 //! | [`programs`] | other people's programs, and what to do when one is missing |
+//! | [`kotlin`] | programs in Kotlin, compiled against our library |
 //! | [`package`] | our browser package, installed in an empty project |
 //! | [`wheel`] | our Python package, installed in an empty environment |
 //! | [`client`] | an MQTT client over anything that carries bytes |
@@ -28,6 +29,7 @@ pub mod client;
 pub mod feeder;
 pub mod first_run;
 pub mod http;
+pub mod kotlin;
 pub mod latencies;
 pub mod link;
 pub mod package;

@@ -30,6 +30,21 @@ fn beside_this_test() -> PathBuf {
     folder.join(format!("cloudsignal{}", env::consts::EXE_SUFFIX))
 }
 
+/// What `command` leaves in the build folder: a file or a folder.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn built(name: &str, command: &str) -> PathBuf {
+    let path = beside_this_test().with_file_name("..").join(name);
+    assert!(
+        path.exists(),
+        "{} is not there: `{command}` builds it",
+        path.display()
+    );
+    path
+}
+
 /// Python with the packages of `tests/interop/python/requirements.txt`.
 #[must_use]
 pub fn python() -> Command {

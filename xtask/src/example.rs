@@ -6,13 +6,14 @@ use anyhow::{Result, bail};
 
 use crate::steps::{Steps, run_command};
 use crate::workspace::Workspace;
-use crate::{ffi, wasm};
+use crate::{ffi, kotlin, wasm};
 
 /// Where the examples are; those in JavaScript share their packages.
 pub(crate) const FOLDER: &str = "examples";
 
 const EXAMPLES: &[&str] = &[
     "browser-chat",
+    "kotlin",
     "node-worker",
     "python",
     "react-dashboard",
@@ -42,6 +43,17 @@ pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()>
         }
         steps.run("Python environment for the example", || install_wheel(workspace))?;
     }
+    let mut program = Vec::new();
+    if name == "kotlin" {
+        if !kotlin::is_built(workspace) {
+            ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+            kotlin::kotlin_steps(workspace, &mut steps)?;
+        }
+        steps.run("compile the example", || {
+            program = kotlin::program(workspace, "examples/kotlin/src", "DeviceKt")?;
+            Ok(())
+        })?;
+    }
     let build = ["build", "--locked", "-p", "cloudsignal-server"];
     steps.run_command("build the broker", &mut workspace.command("cargo", &build))?;
     let broker = workspace
@@ -51,7 +63,8 @@ pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()>
     let mut start = workspace.command("node", &["examples/start.mjs", name]);
     start
         .arg(broker)
-        .arg(workspace.target().join("examples").join("data"));
+        .arg(workspace.target().join("examples").join("data"))
+        .args(program);
     if is_python {
         start.env("CLOUDSIGNAL_PYTHON", environment(workspace).join("bin/python"));
     }

@@ -65,7 +65,7 @@ pub(crate) fn ffi_steps(workspace: &Workspace, steps: &mut Steps, bless: Bless) 
 }
 
 /// The library of the profile `ffi`, which has the folder to itself.
-fn library(workspace: &Workspace) -> PathBuf {
+pub(crate) fn library(workspace: &Workspace) -> PathBuf {
     let (prefix, suffix) = (env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     folder(workspace).join(format!("{prefix}{LIBRARY}{suffix}"))
 }

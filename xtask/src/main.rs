@@ -5,10 +5,12 @@
 mod check;
 mod example;
 mod ffi;
+mod kotlin;
 mod run;
 mod setup;
 mod sim;
 mod steps;
+mod swift;
 mod test;
 mod tidy;
 mod wasm;
@@ -61,9 +63,21 @@ const COMMANDS: &[Command] = &[
         run: ffi::ffi,
     },
     Command {
+        name: "kotlin",
+        arguments: "",
+        summary: "build the library for Kotlin, target/ffi/cloudsignal.jar, with the native library of this machine",
+        run: kotlin::kotlin,
+    },
+    Command {
+        name: "swift",
+        arguments: "",
+        summary: "build the static library for Swift, and put the generated sources into its package, sdk-ffi/swift",
+        run: swift::swift,
+    },
+    Command {
         name: "example",
         arguments: "NAME",
-        summary: "start a broker, and an example that uses it: browser-chat, node-worker, python, react-dashboard, rust-agent",
+        summary: "start a broker, and an example that uses it: browser-chat, kotlin, node-worker, python, react-dashboard, rust-agent",
         run: example::example,
     },
     Command {

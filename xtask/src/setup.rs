@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::steps::{Steps, run_command};
 use crate::workspace::{Workspace, find_program, output_of};
-use crate::{example, expect_no_arguments};
+use crate::{example, expect_no_arguments, kotlin};
 
 pub(crate) fn setup(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     expect_no_arguments("setup", arguments)?;
@@ -24,7 +24,8 @@ pub(crate) fn setup_steps(workspace: &Workspace, steps: &mut Steps) -> Result<()
     })?;
     steps.run("JavaScript packages for the tests", || {
         install_npm_packages(workspace, JAVASCRIPT_FOLDER)?;
-        install_npm_packages(workspace, BUNDLERS_FOLDER)
+        install_npm_packages(workspace, BUNDLERS_FOLDER)?;
+        install_npm_packages(workspace, kotlin::COMPILER_FOLDER)
     })?;
     steps.run("JavaScript packages for the examples", || {
         install_npm_packages(workspace, example::FOLDER)
@@ -83,6 +84,21 @@ const PROGRAMS: &[Program] = &[
         name: "certutil",
         debian: &["libnss3-tools"],
         homebrew: "nss",
+    },
+    Program {
+        name: "clang",
+        debian: &["clang"],
+        homebrew: "llvm",
+    },
+    Program {
+        name: "java",
+        debian: &["openjdk-17-jre-headless"],
+        homebrew: "openjdk@17",
+    },
+    Program {
+        name: kotlin::JNA, // A library: its whole path is its name.
+        debian: &["libjna-java"],
+        homebrew: "jna",
     },
 ];
 

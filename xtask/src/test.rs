@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, ffi, setup, wasm};
+use crate::{check, ffi, kotlin, setup, wasm};
 
 /// Installs, checks and tests. With a filter: only the tests whose names match.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -21,6 +21,9 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     if filter.is_empty() || !ffi::is_built(workspace) {
         ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
     }
+    if filter.is_empty() || !kotlin::is_built(workspace) {
+        kotlin::kotlin_steps(workspace, &mut steps)?;
+    }
     // The tests at the greatest distance start the broker as its users do: as a program.
     let build = [
         "build",
@@ -29,9 +32,11 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
         "cloudsignal-server",
         "-p",
         "rust-agent",
+        "-p",
+        "cloudsignal-ffi",
     ];
     steps.run_command(
-        "build the broker and an example",
+        "build the broker, an example and the static library",
         &mut workspace.command("cargo", &build),
     )?;
     let mut tests = workspace.command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]);
