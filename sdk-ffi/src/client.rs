@@ -244,6 +244,18 @@ impl NativeClient {
         self.wish(Wish::Wake)
     }
 
+    /// Gives up a message that a warning has called stuck, so that what waits behind it goes on: it is `Indeterminate` then.
+    /// One that is on its way just now stays, which the event `GiveUpEnded` says: try again. So does one of QoS 2, which the
+    /// broker may know. Answers a ticket.
+    ///
+    /// # Errors
+    /// `Limit` when 1 024 wishes wait already, `Closed`.
+    pub fn give_up_message(&self, message: u64) -> Result<u64, ClientError> {
+        let ticket = self.number();
+        self.wish(Wish::GiveUp { message, ticket })?;
+        Ok(ticket)
+    }
+
     /// Says goodbye; `on_closed` comes when that is out and the store has everything. The broker keeps the session; what
     /// still waits to be sent stays in the store, or is lost if there is none: `flush` before.
     pub fn finish(&self) {

@@ -79,6 +79,13 @@ pub enum Event {
         /// What `flush` has answered.
         ticket: u64,
     },
+    /// What `give_up_message` has come to.
+    GiveUpEnded {
+        /// What it has answered.
+        ticket: u64,
+        /// Whether the message was there, of QoS 1, and not on its way just now.
+        is_given_up: bool,
+    },
     /// Somebody has answered a question.
     QuestionAnswered {
         /// What `ask` has answered.
@@ -193,6 +200,8 @@ pub enum Warning {
     StoreFailed,
     /// Every connection ends over the same message, which is sent again and again: the broker does not take it.
     Stuck {
+        /// Which one: `give_up_message` lets it go.
+        message: u64,
         /// How large its packet is, bytes.
         bytes: u64,
     },
@@ -323,7 +332,10 @@ impl From<cloudsignal::Warning> for Warning {
             cloudsignal::Warning::Unclaimed(_) => Self::Unclaimed,
             cloudsignal::Warning::OldProtocol => Self::OldProtocol,
             cloudsignal::Warning::StoreFailed => Self::StoreFailed,
-            cloudsignal::Warning::Stuck { bytes, .. } => Self::Stuck { bytes: bytes as u64 },
+            cloudsignal::Warning::Stuck { id, bytes } => Self::Stuck {
+                message: id.0,
+                bytes: bytes as u64,
+            },
         }
     }
 }

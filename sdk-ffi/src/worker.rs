@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cloudsignal::{Builder, Client, Closed, State};
+use cloudsignal::{Builder, Client, Closed, PublishId, State};
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -36,6 +36,11 @@ pub(crate) enum Wish {
     Suspend,
     Resume,
     Wake,
+    /// A message over which connections end.
+    GiveUp {
+        message: u64,
+        ticket: u64,
+    },
     /// Tell when everything before it is over.
     Flush {
         ticket: u64,
@@ -208,6 +213,10 @@ async fn obey(wish: Wish, client: &Client, flushes: &mut JoinSet<()>, desk: &Arc
         Wish::Suspend => client.suspend().await,
         Wish::Resume => client.resume().await,
         Wish::Wake => client.wake().await,
+        Wish::GiveUp { message, ticket } => {
+            let is_given_up = client.give_up_message(PublishId(message)).await;
+            desk.put(Event::GiveUpEnded { ticket, is_given_up });
+        }
         Wish::Flush { ticket } => {
             let (client, desk) = (client.clone(), Arc::clone(desk));
             flushes.spawn(async move {

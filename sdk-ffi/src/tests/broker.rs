@@ -22,12 +22,21 @@ pub(super) struct Broker {
 
 impl Broker {
     pub(super) fn start(messages: u8) -> Self {
+        Self::with(messages, None)
+    }
+
+    /// One that ends the connection over messages that end in this byte.
+    pub(super) fn that_hates(last: u8) -> Self {
+        Self::with(0, Some(last))
+    }
+
+    fn with(messages: u8, hated: Option<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, sent) = mpsc::channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), messages, &sender);
+                serve(stream.unwrap(), messages, hated, &sender);
             }
         });
         Self { port, sent }
@@ -75,7 +84,7 @@ impl Broker {
 }
 
 /// Reads packets until the client is gone.
-fn serve(mut stream: TcpStream, messages: u8, sent: &mpsc::Sender<Sent>) {
+fn serve(mut stream: TcpStream, messages: u8, hated: Option<u8>, sent: &mpsc::Sender<Sent>) {
     while let Some((first, body)) = read(&mut stream) {
         let tell = match first >> 4 {
             1 => {
@@ -83,6 +92,7 @@ fn serve(mut stream: TcpStream, messages: u8, sent: &mpsc::Sender<Sent>) {
                 stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
                 None
             }
+            3 if body.last().copied() == hated => return,
             3 => Some(Sent::Publish(*body.last().unwrap())),
             4 => Some(Sent::PubAck(u16::from_be_bytes([body[0], body[1]]))),
             8 => {

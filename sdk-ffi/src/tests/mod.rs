@@ -376,3 +376,37 @@ fn suspended_it_is_quiet_and_resumed_it_is_back() {
     });
     end(&client, &recorder);
 }
+
+#[test]
+fn a_message_that_nobody_takes_is_named_and_can_be_given_up() {
+    let broker = Broker::that_hates(b'x');
+    let (client, recorder) = open(options(&broker.url()));
+    let poison = client.publish(publication("a", QosLevel::AtLeastOnce)).unwrap();
+    let message = recorder.event("the warning", |event| match event {
+        Event::Warned {
+            warning: Warning::Stuck { message, .. },
+        } => Some(*message),
+        _ => None,
+    });
+    // It may be on its way once more just now.
+    loop {
+        let asked = client.give_up_message(message).unwrap();
+        let is_given_up = recorder.event("an answer", |event| match event {
+            Event::GiveUpEnded { ticket, is_given_up } => (*ticket == asked).then_some(*is_given_up),
+            _ => None,
+        });
+        if is_given_up {
+            break;
+        }
+    }
+    recorder.event("its outcome", |event| {
+        let outcome = PublishOutcome::Indeterminate;
+        (*event
+            == Event::PublishEnded {
+                ticket: poison,
+                outcome,
+            })
+        .then_some(())
+    });
+    end(&client, &recorder);
+}

@@ -283,6 +283,11 @@ class Client:
         """The device has noticed something, as after sleep: what looked like a connection may be dead."""
         self._wish(native.NativeClient.wake)
 
+    async def give_up(self, message: int) -> bool:
+        """Lets go of a message that a warning has called stuck, so that what waits behind it goes on: it is indeterminate
+        then. One that is on its way just now stays, and so does one of QoS 2: False."""
+        return await self._there().give_up(message)
+
     def _wish(self, wish) -> None:
         try:
             wish(self._there().open_client())

@@ -130,13 +130,20 @@ class Inbox:
 
     async def flush(self) -> None:
         """Waits until everything that was published before is over."""
+        await self._wish(native.NativeClient.flush)
+
+    async def give_up(self, message: int) -> bool:
+        """Lets go of a message over which connections end."""
+        return await self._wish(native.NativeClient.give_up_message, message)
+
+    async def _wish(self, wish: Callable[..., int], *arguments: object) -> object:
         try:
-            ticket = self.open_client().flush()
+            ticket = wish(self.open_client(), *arguments)
         except native.ClientError as error:
             raise errors.of_call(error) from None
         over = self._futures[ticket] = self.loop.create_future()
         try:
-            await over
+            return await over
         finally:
             self._futures.pop(ticket, None)
 
@@ -308,6 +315,9 @@ class Inbox:
     def _on_flushed(self, event: native.Event.FLUSH_ENDED) -> None:
         self._settle(event.ticket, None)
 
+    def _on_given_up(self, event: native.Event.GIVE_UP_ENDED) -> None:
+        self._settle(event.ticket, event.is_given_up)
+
     def _on_answered(self, event: native.Event.QUESTION_ANSWERED) -> None:
         self._settle(event.question, Message(event.message))
 
@@ -328,6 +338,7 @@ _HANDLERS = {
     native.Event.PUBLISH_STORED: Inbox._on_stored,
     native.Event.PUBLISH_ENDED: Inbox._on_published,
     native.Event.FLUSH_ENDED: Inbox._on_flushed,
+    native.Event.GIVE_UP_ENDED: Inbox._on_given_up,
     native.Event.QUESTION_ANSWERED: Inbox._on_answered,
     native.Event.QUESTION_FAILED: Inbox._on_unanswered,
 }

@@ -44,6 +44,8 @@ class Warned:
     what: str
     #: How many messages were dropped.
     messages: int = 0
+    #: Which message is stuck, for `give_up`.
+    stuck: int | None = None
 
 
 Event = Union[State, Session, Unreachable, Warned]
@@ -74,4 +76,5 @@ _WARNINGS = {
 
 def of_warning(warning: native.Warning) -> Warned:
     """The same in the words of this package."""
-    return Warned(_WARNINGS[type(warning)])
+    stuck = warning.message if isinstance(warning, native.Warning.STUCK) else None
+    return Warned(_WARNINGS[type(warning)], stuck=stuck)
