@@ -83,11 +83,14 @@ fn package_on_a_server_that_makes_tokens() {
     job::run_against(&broker, node, Listener::Wss, ISSUER_SCENARIOS, more);
 }
 
+/// Every scenario of `js/package/presence.mjs`.
+const PRESENCE_SCENARIOS: usize = 2;
+
 #[test]
 fn package_shows_who_is_there() {
     let (project, broker, more) = world();
     let node = node(project.path(), "presence.mjs", &broker.first_run().ca_file, &[]);
-    job::run_against(&broker, node, Listener::Wss, 1, more);
+    job::run_against(&broker, node, Listener::Wss, PRESENCE_SCENARIOS, more);
 }
 
 /// How often pages are killed in each place that a connection may have: `CS_TEST_TAB_KILLS`.
