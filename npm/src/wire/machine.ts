@@ -67,11 +67,11 @@ export class Machine {
 
   connect = () => this.#call(() => this.#wasm.face_connect(this.#face, now()));
   suspend = () => this.#call(() => this.#wasm.face_suspend(this.#face, now()));
-  close = (forget: boolean) => this.#call(() => this.#wasm.face_close(this.#face, Number(forget), now()));
+  close = (forget: boolean) => this.#call(() => this.#wasm.face_close(this.#face, +forget, now()));
   opened = (wire: number) => this.#call(() => this.#wasm.face_handle_opened(this.#face, wire, now()));
   closed = (wire: number) => this.#call(() => this.#wasm.face_handle_closed(this.#face, wire, now()));
   wake = () => this.#call(() => this.#wasm.face_handle_wake(this.#face, now()));
-  noToken = (ask: number, refused: boolean) => this.#call(() => this.#wasm.face_handle_no_token(this.#face, ask, Number(refused), now()));
+  noToken = (ask: number, refused: boolean) => this.#call(() => this.#wasm.face_handle_no_token(this.#face, ask, +refused, now()));
   unsubscribe = (id: number) => this.#call(() => this.#wasm.face_unsubscribe(this.#face, id, now()));
   stored = (ticket: number) => this.#call(() => this.#wasm.face_handle_stored(this.#face, ticket, now()));
   storeFailed = () => this.#call(() => this.#wasm.face_handle_store_failed(this.#face, now()));
@@ -195,7 +195,7 @@ export class Machine {
     if (at >= this.#timerAt && at < Infinity) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    if (at < Infinity) this.#timer = setTimeout(this.#ring, Math.min(Math.max(at - now(), 0), TIMER_MILLIS_MAX));
+    if (at < Infinity) this.#timer = setTimeout(this.#ring, Math.min(at - now(), TIMER_MILLIS_MAX));
   }
 
   #ring = (): void => {
