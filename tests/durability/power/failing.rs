@@ -13,8 +13,9 @@ use super::settings::Settings;
 use super::trace::Event;
 use super::{Report, cut, workload};
 
-/// Syncs of the store's thread before the first client: none of them may fail, or there is no broker.
-const SYNCS_OF_START: u64 = 1;
+/// Syncs of the store's thread before the first client, of the count of runs and of the first organization: none of them
+/// may fail, or there is no broker.
+const SYNCS_OF_START: u64 = 2;
 /// What `strace` writes behind a call that it has let fail.
 const INJECTED: &str = "(INJECTED)";
 
@@ -65,10 +66,10 @@ pub(super) fn numbers(from: u64, to: u64, settings: Settings) -> Vec<u64> {
     numbers
 }
 
-/// The n-th sync fails, for each n of `syncs`; then the power goes at points behind it.
+/// The n-th sync fails, for each of the `syncs` while clients are served; then the power goes at points behind it.
 pub(super) fn fail_syncs(runtime: &Runtime, syncs: u64, settings: Settings) -> (usize, Report) {
     let (mut runs, mut all) = (0, Report::default());
-    for number in numbers(SYNCS_OF_START + 1, syncs, settings) {
+    for number in numbers(SYNCS_OF_START + 1, SYNCS_OF_START + syncs, settings) {
         let mut record = record(
             runtime,
             settings.amount,
