@@ -159,6 +159,17 @@ public actor CloudSignalClient {
         _ = try await answer.value(gaveUp: { hearing.forget(number) })
     }
 
+    /// Lets go of a message that a warning has called stuck, so that what waits behind it goes on: it is indeterminate then.
+    /// One that is on its way just now stays, and so does one of QoS 2: `false`.
+    public func giveUp(_ message: UInt64) async throws -> Bool {
+        let (number, answer) = try hearing.expect { try native.giveUpMessage(message: message) }
+        let hearing = hearing
+        guard case let .giveUpEnded(_, isGivenUp) = try await answer.value(gaveUp: { hearing.forget(number) }) else {
+            return false
+        }
+        return isGivenUp
+    }
+
     /// Disconnects until `resume`; session, subscriptions and queue stay. For an application that goes to the background.
     public nonisolated func suspend() throws {
         try speak { try native.suspend() }

@@ -136,6 +136,8 @@ final class Hearing: Listener, @unchecked Sendable {
             answer(ticket, event)
         case let .flushEnded(ticket):
             answer(ticket, event)
+        case let .giveUpEnded(ticket, _):
+            answer(ticket, event)
         case let .questionAnswered(question, _):
             answer(question, event)
         case let .questionFailed(question, _):

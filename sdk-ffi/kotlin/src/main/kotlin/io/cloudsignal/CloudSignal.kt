@@ -171,6 +171,13 @@ public class CloudSignal private constructor(
     }
 
     /**
+     * Lets go of a message that a warning has called stuck, so that what waits behind it goes on: it is indeterminate then.
+     * One that is on its way just now stays, and so does one of QoS 2: `false`.
+     */
+    public suspend fun giveUp(message: ULong): Boolean =
+        (hearing.await(expect { native.giveUpMessage(message) }) as Event.GiveUpEnded).isGivenUp
+
+    /**
      * Disconnects until [foreground]; session, subscriptions and queue stay. For an application that goes to the background,
      * whose network the system takes away anyway.
      */

@@ -92,6 +92,7 @@ internal class Hearing(
             answer(event.ticket, event)
         }
         is Event.FlushEnded -> answer(event.ticket, event)
+        is Event.GiveUpEnded -> answer(event.ticket, event)
         is Event.QuestionAnswered -> answer(event.question, event)
         is Event.QuestionFailed -> answer(event.question, event)
     }
