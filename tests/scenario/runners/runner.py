@@ -95,7 +95,7 @@ async def main():
     runner = Runner()
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    stdin, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
         command = json.loads(line)
         if command["do"] == "close":
@@ -106,6 +106,7 @@ async def main():
     for task in runner.tasks:
         task.cancel()
     await asyncio.gather(*runner.tasks, return_exceptions=True)
+    stdin.close()
 
 
 asyncio.run(main())
