@@ -12,11 +12,11 @@ mod runner;
 mod script;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cloudsignal_tests::broker::Listener;
-use cloudsignal_tests::{package, programs, wheel};
+use cloudsignal_tests::{kotlin, package, programs, wheel};
 
 use runner::Runner;
 use script::Step;
@@ -65,6 +65,13 @@ async fn scenario_in_rust() {
         Command::new(env!("CARGO_BIN_EXE_scenario-runner"))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_in_kotlin() {
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenario-kotlin");
+    let program = kotlin::Program::compile(&folder().join("runners/kotlin"), &classes);
+    play(Listener::Mqtts, |_| program.command("RunnerKt")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,8 @@ impl Program {
     #[must_use]
     pub fn command(&self, main: &str) -> Command {
         let mut java = programs::installed("java");
+        // Cargo lists its own folder there, and a library in it would be taken before the one of the jar.
+        java.env_remove("LD_LIBRARY_PATH");
         java.arg("-cp").arg(class_path(&[&self.classes])).arg(main);
         java
     }
