@@ -126,7 +126,11 @@ impl Client {
         let continuity = self.reconcile(connack.session_present && is_same, sink);
         self.set_state(State::Connected, sink);
         sink.output(Output::Connected { continuity });
-        if self.unclaimed_at.is_none() && self.subscriptions.next_unclaimed().is_some() {
+        if continuity == Continuity::Adopted {
+            self.subscriptions.adopt();
+        }
+        // To wake up for nothing, once, costs less than to find out whether anything waits for it.
+        if self.unclaimed_at.is_none() {
             self.unclaimed_at = Some(now.after(self.options.patience.unclaimed));
         }
         self.pump_subscriptions(sink);

@@ -235,21 +235,21 @@ impl Inbound {
         }
     }
 
+    /// A message that the application has, or is to have, and is not done with.
+    fn awaited(&mut self, delivery: DeliveryId) -> Option<&mut Pending> {
+        let index = usize::try_from(delivery.0.checked_sub(self.first)?).ok()?;
+        let pending = self.pending.get_mut(index)?;
+        (pending.stage == Stage::HandedOut).then_some(pending)
+    }
+
+    pub(super) fn is_awaited(&mut self, delivery: DeliveryId) -> bool {
+        self.awaited(delivery).is_some()
+    }
+
     /// The application is done with a message. Answers whether it was waiting for that.
     pub(super) fn acknowledge(&mut self, delivery: DeliveryId) -> bool {
-        let Some(index) = delivery.0.checked_sub(self.first) else {
-            return false;
-        };
-        let found = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.pending.get_mut(index));
-        match found {
-            Some(pending) if pending.stage == Stage::HandedOut => {
-                pending.stage = Stage::Done;
-                true
-            }
-            _ => false,
-        }
+        let awaited = self.awaited(delivery);
+        awaited.map(|pending| pending.stage = Stage::Done).is_some()
     }
 
     /// Tells the server of what is done, in order, as far as that goes.

@@ -58,7 +58,7 @@ mod verdict;
 mod wire;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::vec::{IntoIter, Vec};
 use core::fmt;
 
 use backoff::Backoff;
@@ -83,8 +83,8 @@ pub use state::{Closed, Continuity, Lost, State, Warning};
 pub use subscriptions::{SUBSCRIPTIONS_MAX, SubscribeError, Subscription, SubscriptionId};
 pub use token::{AskId, Token, TokenError, TokenReason};
 
-use crate::Version;
 use crate::time::Instant;
+use crate::{TopicNameBuf, Version};
 
 /// A client.
 pub struct Client {
@@ -119,8 +119,14 @@ pub struct Client {
     ghost_until: Instant,
     /// There was a connection in this process.
     was_connected: bool,
-    /// When subscriptions of an earlier process end.
+    /// When subscriptions of an earlier process end, and messages for them.
     unclaimed_at: Option<Instant>,
+    /// Messages of an adopted session that nobody wants so far, in the order of arrival; a topic, because an alias may stand
+    /// for another one by now. They are not acknowledged, so the server sends no more than [`Options::receive_max`].
+    unheard: Vec<(DeliveryId, TopicNameBuf)>,
+    unheard_packets: Vec<u8>,
+    /// Those that arrive once more.
+    again: IntoIter<(DeliveryId, TopicNameBuf)>,
     found: Vec<SubscriptionId>,
 }
 
@@ -205,6 +211,9 @@ impl Client {
             ghost_until: Instant::ZERO,
             was_connected: false,
             unclaimed_at: None,
+            unheard: Vec::new(),
+            unheard_packets: Vec::new(),
+            again: Vec::new().into_iter(),
             found: Vec::new(),
         }
     }
@@ -305,6 +314,7 @@ impl Client {
             return Err(SubscribeError::Closed);
         }
         let id = self.subscriptions.add(wanted, &mut self.journal, sink)?;
+        self.hear(now, sink);
         self.pump_subscriptions(sink);
         self.flush(now, sink);
         Ok(id)
@@ -386,6 +396,7 @@ impl Client {
                 sink.output(Output::Warning(Warning::Unclaimed(id)));
                 self.subscriptions.remove(id, &mut self.journal, sink);
             }
+            self.hear(now, sink);
             self.pump_subscriptions(sink);
         }
         self.flush(now, sink);

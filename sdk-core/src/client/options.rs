@@ -167,7 +167,7 @@ pub struct Patience {
     /// For the server's answer to a new token, before another connection takes over. Default: 10 s.
     pub renewal: Duration,
     /// A subscription of an earlier process that nobody has asked for again after this time with the server
-    /// is ended. Default: 60 s.
+    /// is ended, and messages of its session that nobody wants are let go. Default: 60 s.
     pub unclaimed: Duration,
 }
 

@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use super::inbound::{Arrival, Header};
+use super::inbound::{Arrival, Header, Inbound};
+use super::message::DeliveryId;
 use super::wire::Wire;
 use super::{Acknowledge, Client, Message, Output, Sink, Stage, Unanswered, Which, WireId, lane};
 use crate::codec::{Ack, AckKind, Decoded, Packet, Publish, SubAck, UserProperties};
 use crate::time::Instant;
-use crate::{Qos, ReasonCode};
+use crate::{PacketId, Qos, ReasonCode};
 
 /// The server has broken the rules; this is what it hears.
 type Broken = ReasonCode;
@@ -59,8 +60,9 @@ impl Client {
             match wire.decoder.decode_from_server(bytes) {
                 Ok(Decoded::Incomplete { .. }) => break,
                 Ok(Decoded::Packet { packet, bytes: taken }) => {
-                    bytes = bytes.get(taken..).unwrap_or_default();
-                    if let Err(broken) = self.on_packet(which, &packet, now, sink) {
+                    let (raw, rest) = bytes.split_at(taken);
+                    bytes = rest;
+                    if let Err(broken) = self.on_packet(which, &packet, raw, now, sink) {
                         self.on_nonsense(which, broken, now, sink);
                     }
                 }
@@ -77,6 +79,7 @@ impl Client {
         &mut self,
         which: Which,
         packet: &Packet<'_>,
+        raw: &[u8],
         now: Instant,
         sink: &mut dyn Sink,
     ) -> Result<(), Broken> {
@@ -86,7 +89,7 @@ impl Client {
                 self.on_connack(which, connack, now, sink);
                 Ok(())
             }
-            (Some(Stage::Live), packet) => self.on_live_packet(packet, now, sink),
+            (Some(Stage::Live), packet) => self.on_live_packet(packet, raw, now, sink),
             _ => Err(ReasonCode::ProtocolError), // [MQTT-3.2.0-1]
         }
     }
@@ -94,11 +97,12 @@ impl Client {
     fn on_live_packet(
         &mut self,
         packet: &Packet<'_>,
+        raw: &[u8],
         now: Instant,
         sink: &mut dyn Sink,
     ) -> Result<(), Broken> {
         match packet {
-            Packet::Publish(publish) => self.on_publish(publish, sink),
+            Packet::Publish(publish) => self.on_publish(publish, raw, sink),
             Packet::PubAck(ack) => self.on_ack(AckKind::PubAck, ack, now, sink),
             Packet::PubRec(ack) => self.on_ack(AckKind::PubRec, ack, now, sink),
             Packet::PubComp(ack) => self.on_ack(AckKind::PubComp, ack, now, sink),
@@ -163,7 +167,8 @@ impl Client {
             .map_err(|_| ReasonCode::ProtocolError)
     }
 
-    fn on_publish(&mut self, publish: &Publish<'_>, sink: &mut dyn Sink) -> Result<(), Broken> {
+    fn on_publish(&mut self, publish: &Publish<'_>, raw: &[u8], sink: &mut dyn Sink) -> Result<(), Broken> {
+        let again = self.again.next();
         let Self {
             wire: Some(wire),
             options,
@@ -171,38 +176,38 @@ impl Client {
             subscriptions,
             found,
             requests,
+            unheard,
+            unheard_packets,
             ..
         } = self
         else {
             return Ok(());
         };
-        let alias = publish.properties.topic_alias;
-        let topic = Wire::resolve(
-            &mut wire.aliases_in,
-            options.topic_alias_max,
-            publish.topic,
-            alias,
-        )
-        .ok_or(ReasonCode::TopicAliasInvalid)?;
-        let mut delivery = None;
+        let topic = match &again {
+            Some((_, topic)) => Some(topic.as_ref()),
+            None => Wire::resolve(&mut wire.aliases_in, options.topic_alias_max, publish),
+        };
+        let topic = topic.ok_or(ReasonCode::TopicAliasInvalid)?;
+        let mut delivery = again.as_ref().map(|(delivery, _)| *delivery);
         let mut is_numbered = false;
         if let Some(packet_id) = publish.packet_id {
-            let header = Header {
-                packet_id,
-                qos: publish.qos,
-                dup: publish.dup,
-                sequence: wire
-                    .terms
-                    .session_at
-                    .and_then(|_| publish.properties.user_properties.sequence().ok())
-                    .flatten(),
-            };
+            let header = header_of(publish, packet_id, wire.terms.session_at.is_some());
             is_numbered = header.sequence.is_some();
-            match inbound.on_publish(header, options.receive_max) {
+            match arrival(inbound, delivery, header, options.receive_max) {
                 Arrival::New(id) => delivery = Some(id),
                 Arrival::Again => return Ok(()),
                 Arrival::TooMany => return Err(ReasonCode::ReceiveMaximumExceeded), // [MQTT-3.3.4-9]
             }
+        }
+        subscriptions.find(topic, &publish.properties.subscription_ids, found);
+        if let Some(delivery) = delivery
+            && found.is_empty()
+            && self.unclaimed_at.is_some()
+            && subscriptions.is_adopted()
+        {
+            unheard.push((delivery, topic.into()));
+            unheard_packets.extend_from_slice(raw);
+            return Ok(());
         }
         let mut others = Vec::new();
         let mut properties = publish.properties.clone();
@@ -211,10 +216,8 @@ impl Client {
             properties.user_properties.write_others_than_sequence(&mut others);
             properties.user_properties = UserProperties::from_wire(&others).unwrap_or_default();
         }
-        let acknowledges = options.acknowledge == Acknowledge::OnDelivery;
-        subscriptions.find(topic, &publish.properties.subscription_ids, found);
         let is_reply = requests.replies.is_some_and(|replies| found.contains(&replies));
-        let acknowledges = acknowledges || is_reply;
+        let acknowledges = options.acknowledge == Acknowledge::OnDelivery || is_reply;
         let message = Message {
             delivery: delivery.filter(|_| !acknowledges),
             topic,
@@ -231,9 +234,42 @@ impl Client {
         } else {
             sink.output(Output::Message(message));
         }
-        if let Some(delivery) = delivery.filter(|_| acknowledges) {
-            inbound.acknowledge(delivery);
+        if acknowledges {
+            delivery.map(|delivery| inbound.acknowledge(delivery));
         }
         Ok(())
+    }
+
+    /// Messages that nobody wanted so far arrive once more: a subscription has been made, or they have waited enough.
+    pub(super) fn hear(&mut self, now: Instant, sink: &mut dyn Sink) {
+        let Some(id) = self.wire.as_ref().map(|wire| wire.id) else {
+            return;
+        };
+        self.again = core::mem::take(&mut self.unheard).into_iter();
+        let packets = core::mem::take(&mut self.unheard_packets);
+        self.read_packets(id, &packets, now, sink);
+        self.settle(sink);
+    }
+}
+
+/// What to do with a message, which has a name if it arrives once more.
+fn arrival(inbound: &mut Inbound, named: Option<DeliveryId>, header: Header, receive_max: u16) -> Arrival {
+    match named {
+        // The server may have sent it again since, as another one, or have lost the session.
+        Some(delivery) if !inbound.is_awaited(delivery) => Arrival::Again,
+        Some(delivery) => Arrival::New(delivery),
+        None => inbound.on_publish(header, receive_max),
+    }
+}
+
+/// What a PUBLISH with an identifier says of itself.
+fn header_of(publish: &Publish<'_>, packet_id: PacketId, is_numbered: bool) -> Header {
+    let users = &publish.properties.user_properties;
+    let sequence = is_numbered.then(|| users.sequence().ok().flatten());
+    Header {
+        packet_id,
+        qos: publish.qos,
+        dup: publish.dup,
+        sequence: sequence.flatten(),
     }
 }

@@ -67,7 +67,8 @@ pub enum Continuity {
     /// The session goes on where it was: nothing was missed.
     Resumed,
     /// The server goes on with a session that this client knows nothing of: messages sent to it may have been
-    /// acknowledged by an earlier process.
+    /// acknowledged by an earlier process. Those that come before anybody here has subscribed to their topics wait for that,
+    /// for [`Patience::unclaimed`](super::Patience::unclaimed).
     Adopted,
     /// The server has lost the session: what was published meanwhile did not reach this client.
     Lost,

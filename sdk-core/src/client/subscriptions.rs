@@ -109,6 +109,8 @@ pub(super) struct Subscriptions {
     /// Sorted by name.
     entries: Vec<Entry>,
     last_id: u32,
+    /// The session was begun by an earlier process, of which nothing is known.
+    is_adopted: bool,
     /// The last topic that came without names of subscriptions, and what matches it: real traffic repeats itself. Empty
     /// once a subscription has changed.
     last_topic: String,
@@ -191,6 +193,15 @@ impl Subscriptions {
         true
     }
 
+    /// The server has a session of which this client knows nothing.
+    pub(super) const fn adopt(&mut self) {
+        self.is_adopted = true;
+    }
+
+    pub(super) const fn is_adopted(&self) -> bool {
+        self.is_adopted
+    }
+
     /// What an earlier process wanted and this one does not: one by one, until `None`.
     pub(super) fn next_unclaimed(&self) -> Option<SubscriptionId> {
         let unclaimed = self.entries.iter().find(|entry| entry.stage == Stage::Unclaimed);
@@ -211,6 +222,7 @@ impl Subscriptions {
 
     /// The server has no session: everything is asked again, and what is not wanted is gone already.
     pub(super) fn forget_session(&mut self, journal: &mut Journal, sink: &mut dyn Sink) {
+        self.is_adopted = false;
         self.last_topic.clear();
         self.entries.retain_mut(|entry| match entry.stage {
             Stage::Wanted | Stage::Asked(_) => true,
@@ -309,7 +321,7 @@ impl Subscriptions {
     }
 
     /// Which subscriptions a message is for, into `found`: those that the server names, or, when it names none, those
-    /// that match.
+    /// that match. In a session that was adopted a name may be one that an earlier process has given to another filter.
     pub(super) fn find(
         &mut self,
         topic: TopicName<'_>,
@@ -317,16 +329,17 @@ impl Subscriptions {
         found: &mut Vec<SubscriptionId>,
     ) {
         found.clear();
-        for id in named.iter().map(SubscriptionId) {
-            if self.place(id).is_ok_and(|at| self.entries[at].is_wanted()) {
-                found.push(id);
-            }
-        }
-        if named.is_empty() {
+        if named.is_empty() || self.is_adopted {
             if self.last_topic != topic.as_str() {
                 self.match_all(topic);
             }
             found.extend_from_slice(&self.matching);
+            return;
+        }
+        for id in named.iter().map(SubscriptionId) {
+            if self.place(id).is_ok_and(|at| self.entries[at].is_wanted()) {
+                found.push(id);
+            }
         }
     }
 

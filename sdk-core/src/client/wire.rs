@@ -8,7 +8,7 @@ use super::frame::Form;
 use super::options::Options;
 use super::output::{Output, Sink, WireId};
 use super::pulse::Pulse;
-use crate::codec::{ConnAck, Decoder, Disconnect, PACKET_BYTES_MAX};
+use crate::codec::{ConnAck, Decoder, Disconnect, PACKET_BYTES_MAX, Publish};
 use crate::time::{Duration, Instant};
 use crate::topic::{TopicName, TopicNameBuf};
 use crate::{Qos, Version};
@@ -142,11 +142,10 @@ impl Wire {
     pub(super) fn resolve<'a>(
         aliases: &'a mut Vec<Option<TopicNameBuf>>,
         alias_max: u16,
-        topic: Option<TopicName<'a>>,
-        alias: Option<core::num::NonZeroU16>,
+        publish: &Publish<'a>,
     ) -> Option<TopicName<'a>> {
-        let Some(alias) = alias else {
-            return topic;
+        let Some(alias) = publish.properties.topic_alias else {
+            return publish.topic;
         };
         if alias.get() > alias_max {
             return None; // [MQTT-3.3.2-8]
@@ -155,7 +154,7 @@ impl Wire {
         if aliases.len() <= index {
             aliases.resize(index + 1, None);
         }
-        match topic {
+        match publish.topic {
             Some(topic) => {
                 aliases[index] = Some(topic.to_owned());
                 Some(topic)

@@ -125,10 +125,11 @@ impl Receivers {
     /// A message, for those who want it: they have it after [`hand_over`](Self::hand_over). What nobody hears yet is held if
     /// the server waits for its acknowledgement.
     pub(super) fn deliver(&mut self, arrived: &Arrived<'_>) {
+        let message = self.own(arrived);
         let Some((last, others)) = arrived.subscriptions.split_last() else {
+            // Of a subscription that has ended: what nobody takes counts as done with.
             return;
         };
-        let message = self.own(arrived);
         for id in others {
             self.gather(*id, message.clone());
         }

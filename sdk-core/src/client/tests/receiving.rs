@@ -252,3 +252,78 @@ fn subscriptions_are_asked_for_again_only_when_the_session_is_lost() {
             .contains(&Seen::Refused(second, ReasonCode::NotAuthorized))
     );
 }
+
+/// A session of an earlier process, and no store.
+fn adopted(options: Options) -> Rig {
+    let mut rig = Rig::new(options);
+    rig.connect();
+    rig.accept(true);
+    rig.take();
+    rig
+}
+
+#[test]
+fn what_comes_in_an_adopted_session_before_anybody_has_subscribed_waits() {
+    for options in [Options::default(), by_caller()] {
+        let mut rig = adopted(options);
+        rig.deliver("a", QOS_1, 5, false, None);
+        rig.deliver("b", QOS_2, 6, false, None);
+        assert!(rig.sent().is_empty() && rig.take().is_empty());
+        let other = rig.subscribe("other");
+        assert!(rig.take().is_empty(), "it is not for {other:?}");
+        let id = rig.subscribe("in");
+        let mut sent = rig.sent();
+        let seen = rig.take();
+        let heard = seen.iter().map(|it| {
+            let Seen::Message(_, payload, _, receivers) = it else {
+                panic!("{it:?}");
+            };
+            (&payload[..], &receivers[..])
+        });
+        assert!(heard.eq([(&b"a"[..], &[id][..]), (b"b", &[id])]));
+        rig.done(1);
+        rig.done(2);
+        sent.append(&mut rig.sent());
+        sent.retain(|it| it.starts_with("PUB"));
+        assert_eq!(sent, ["PUBACK 5 0x00", "PUBREC 6 0x00"]);
+        rig.subscribe("in");
+        assert!(rig.take().is_empty(), "it was heard");
+    }
+}
+
+#[test]
+fn what_nobody_wants_of_an_adopted_session_is_let_go_in_the_end() {
+    let mut options = by_caller();
+    options.patience.unclaimed = Duration::from_secs(5);
+    let mut rig = adopted(options);
+    for id in 1..=3 {
+        rig.deliver("a", QOS_1, id, false, None);
+    }
+    rig.wait(Duration::from_secs(6));
+    assert_eq!(rig.messages(), ["a", "a", "a"], "with nobody who wants them");
+    (1..=3).for_each(|delivery| _ = rig.done(delivery));
+    let sent = rig.sent();
+    assert_eq!(sent.iter().filter(|it| it.starts_with("PUBACK")).count(), 3);
+    rig.subscribe("in");
+    assert!(rig.messages().is_empty());
+    rig.deliver("b", QOS_1, 4, false, None);
+    assert_eq!(rig.messages(), ["b"], "there is room again");
+}
+
+#[test]
+fn in_an_adopted_session_the_name_of_a_subscription_is_not_relied_upon() {
+    let mut rig = adopted(Options::default());
+    let id = rig.subscribe("other");
+    rig.take();
+    let ids = [id.0];
+    let mut publish = Publish::new(TopicName::parse("in").expect("a topic"), b"a");
+    (publish.qos, publish.packet_id) = (QOS_1, PacketId::new(5));
+    publish.properties.subscription_ids = crate::codec::SubscriptionIds::from_slice(&ids);
+    rig.serve(&Packet::Publish(publish));
+    assert!(
+        rig.messages().is_empty(),
+        "an earlier process has named another one so"
+    );
+    rig.subscribe("in");
+    assert_eq!(rig.messages(), ["a"]);
+}
