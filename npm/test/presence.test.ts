@@ -87,6 +87,23 @@ test("a member is said with each connection, and taken back when it leaves", asy
   assert.equal(presence.isJoined, false);
 });
 
+test("who leaves while the network is lost says so behind what is sent again, once, unless it is back", async () => {
+  for (const isBack of [false, true]) {
+    const presence = new Presence({ room: "rooms/1", member: "ada" });
+    const served = new Served(presence.will);
+    served.accept();
+    await presence.join(served.client, 1);
+    served.lose();
+    await presence.leave();
+    const joined = isBack ? presence.join(served.client, 2) : undefined;
+    served.accept("resumed");
+    await joined;
+    served.accept("resumed");
+    const texts = served.said.map(([, text]) => text);
+    assert.deepEqual(texts, isBack ? ["1", "2", "2"] : ["1", ""]);
+  }
+});
+
 test("who cannot come in has not joined", async () => {
   const presence = new Presence({ room: "rooms/1", member: "ada" });
   const served = new Served(presence.will);

@@ -95,10 +95,25 @@ export class Presence<S = unknown> {
     const client = this.#client;
     if (!client) return;
     for (const stop of this.#stop) stop();
+    const isConnected = client.state.kind === "connected";
     const said = this.#say(undefined);
     this.#client = undefined;
     this.#state = undefined;
+    if (!isConnected) this.#sayOnceBack(client);
     await said;
+  }
+
+  /** What was on its way when the connection was lost is sent again, and this comes behind it. */
+  #sayOnceBack(client: Client): void {
+    const stop = client.on("connected", () => {
+      stop();
+      if (!this.#client) void this.#sayOn(client, undefined, this.#qos(client));
+    });
+  }
+
+  /** What a store keeps could outlive the member. */
+  #qos({ options }: Client): Qos {
+    return options.store ? 0 : 1;
   }
 
   /**
@@ -106,9 +121,13 @@ export class Presence<S = unknown> {
    * last word before the connection is closed is said at QoS 0: it leaves before the goodbye, which makes the server drop
    * the will, also when as many messages are on their way as may be.
    */
-  async #say(state: S | undefined, qos: Qos = this.#client?.options.store ? 0 : 1): Promise<Outcome> {
+  async #say(state: S | undefined, qos?: Qos): Promise<Outcome> {
     const client = this.#client;
     if (client?.state.kind !== "connected") return LATER;
+    return this.#sayOn(client, state, qos ?? this.#qos(client));
+  }
+
+  #sayOn(client: Client, state: S | undefined, qos: Qos): Promise<Outcome> {
     const codec = optional(client, this.#codec);
     return client.publish(this.topic, state, { qos, retain: true, codec });
   }
