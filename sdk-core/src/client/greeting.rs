@@ -135,7 +135,7 @@ impl Client {
         }
         self.pump_subscriptions(sink);
         self.pump(now, sink);
-        self.settle(sink);
+        self.hear(now, sink);
     }
 
     /// Compares what the server knows of the session with what the client knows.

@@ -242,7 +242,13 @@ impl Client {
 
     /// Messages that nobody wanted so far arrive once more: a subscription has been made, or they have waited enough.
     pub(super) fn hear(&mut self, now: Instant, sink: &mut dyn Sink) {
-        let Some(id) = self.wire.as_ref().map(|wire| wire.id) else {
+        // One that is being made would take them for nonsense; they come when it is.
+        let Some(id) = self
+            .wire
+            .as_ref()
+            .filter(|wire| wire.is_live())
+            .map(|wire| wire.id)
+        else {
             return;
         };
         self.again = core::mem::take(&mut self.unheard).into_iter();

@@ -327,3 +327,20 @@ fn in_an_adopted_session_the_name_of_a_subscription_is_not_relied_upon() {
     rig.subscribe("in");
     assert_eq!(rig.messages(), ["a"]);
 }
+
+#[test]
+fn who_subscribes_while_the_connection_is_made_again_hears_when_it_is() {
+    let mut rig = adopted(by_caller());
+    rig.deliver("a", QOS_2, 5, false, None);
+    rig.cut();
+    rig.wait(Duration::from_secs(60));
+    rig.open();
+    rig.subscribe("in");
+    rig.accept(true);
+    assert!(
+        matches!(rig.client.state(), State::Connected),
+        "{:?}",
+        rig.client.state()
+    );
+    assert_eq!(rig.messages(), ["a"]);
+}
