@@ -60,7 +60,7 @@ const DOUBLINGS_MAX: u32 = 24;
 mod tests {
     use super::*;
 
-    const HELD: Duration = Duration::from_millis(500);
+    const HELD: Duration = Duration::from_millis(200);
 
     fn failed(backoff: &mut Backoff, times: u32) {
         for _ in 0..times {

@@ -146,7 +146,7 @@ pub struct Reconnect {
     /// No pause lasts longer. Default: 30 s.
     pub most: Duration,
     /// Losing a connection to the network that held this long after CONNACK is no failure: the pauses do not grow. And for
-    /// each such time that it held, a failure before it is forgotten. Default: 500 ms.
+    /// each such time that it held, a failure before it is forgotten. Default: 200 ms.
     pub held: Duration,
     /// A connection that held this long proves the token and the server: both may be refused again before the client
     /// gives up. Default: 10 s.
@@ -200,7 +200,7 @@ impl Default for Reconnect {
         Self {
             first: Duration::from_millis(500),
             most: Duration::from_secs(30),
-            held: Duration::from_millis(500),
+            held: Duration::from_millis(200),
             steady: Duration::from_secs(10),
         }
     }
