@@ -17,6 +17,7 @@
 //! | [`message`] | the immutable thing that is routed |
 //! | [`change`], [`restore`] | what must be stored before an acknowledgement may leave, and how it comes back |
 //! | [`fetch`] | queues that the store keeps |
+//! | [`spare`] | when a list that was long gives its memory back |
 //! | [`counters`] | plain numbers for the shell to export |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod router;
 pub mod scope;
 mod session;
 pub mod sink;
+pub mod spare;
 mod timers;
 mod turn;
 

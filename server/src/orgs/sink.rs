@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use cloudsignal_broker::change::Change;
-use cloudsignal_broker::{CloseCause, ConnId, Fetch, Message, OrgId, Report, Sink, Ticket};
+use cloudsignal_broker::{CloseCause, ConnId, Fetch, Message, OrgId, Report, Sink, Ticket, spare};
 use cloudsignal_core::Instant;
 
 use crate::accounts::Secret;
@@ -92,6 +92,9 @@ impl Effects<'_> {
     /// Takes the number back; the organization has forgotten it.
     pub(crate) fn dismiss(&mut self, conn: ConnId) {
         self.conns.try_remove(conn.0 as usize);
+        if spare::is_due(self.conns.len(), self.conns.capacity()) {
+            self.conns.shrink_to_fit();
+        }
     }
 
     /// Hears when everything up to `ticket` is stored; an error if that will never be.

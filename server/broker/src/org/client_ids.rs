@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::Org;
 use crate::session::Session;
+use crate::spare;
 
 /// Client id → the place of its session.
 #[derive(Debug)]
@@ -44,10 +45,14 @@ impl ClientIds {
     }
 
     /// A session, which has gone from its place, is not there any more.
-    pub(super) fn leave(&mut self, client_id: &str, place: u32) {
-        let hash = hash(&self.hasher, client_id);
-        if let Ok(entry) = self.places.find_entry(hash, |&other| other == place) {
+    pub(super) fn leave(&mut self, sessions: &Slab<Session>, client_id: &str, place: u32) {
+        let gone = hash(&self.hasher, client_id);
+        if let Ok(entry) = self.places.find_entry(gone, |&other| other == place) {
             entry.remove();
+        }
+        if spare::is_due(self.places.len(), self.places.capacity()) {
+            let hash_of = |&place: &u32| hash(&self.hasher, sessions[place as usize].client_id());
+            self.places.shrink_to_fit(hash_of);
         }
     }
 }

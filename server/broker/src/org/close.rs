@@ -16,6 +16,7 @@ use crate::change::Change;
 use crate::router::shared::Fitness;
 use crate::session::Will;
 use crate::sink::{CloseCause, ConnId, DropReason, Report, Sink};
+use crate::spare;
 use crate::timers::Timer;
 use crate::turn::Turn;
 
@@ -111,7 +112,7 @@ impl Org {
         let Some(mut conn) = session.conn.take() else {
             return;
         };
-        conns[conn.id.0 as usize] = None;
+        free(conns, conn.id);
         owners.leave(place, &conn.identity);
         desk.counters.connections_now -= 1;
         rearm(
@@ -238,7 +239,10 @@ impl Org {
         self.cancel_will(place);
         self.offer_shared(place, Fitness::Away, now, sink);
         let mut session = self.sessions.remove(place as usize);
-        self.client_ids.leave(session.client_id(), place);
+        if spare::is_due(self.sessions.len(), self.sessions.capacity()) {
+            self.sessions.shrink_to_fit();
+        }
+        self.client_ids.leave(&self.sessions, session.client_id(), place);
         for subscription in session.subscriptions.iter() {
             self.leave(place, subscription.filter);
         }
@@ -335,5 +339,16 @@ impl Org {
             self.sessions[place as usize].settle(&mut turn, left);
         }
         self.hand_over(taken, now, sink);
+    }
+}
+
+/// A connection's number is free again.
+fn free(conns: &mut Vec<Option<u32>>, conn: ConnId) {
+    conns[conn.0 as usize] = None;
+    while let Some(None) = conns.last() {
+        conns.pop();
+        if spare::is_due(conns.len(), conns.capacity()) {
+            conns.shrink_to_fit();
+        }
     }
 }

@@ -24,6 +24,7 @@ use cloudsignal_core::{TopicFilter, TopicName};
 use super::level::Level;
 use super::shared::GroupKey;
 use super::subscribers::{Direct, Subscribers};
+use crate::spare;
 
 #[derive(Debug)]
 struct Node {
@@ -199,7 +200,25 @@ impl Trie {
             self.nodes[node.parent as usize]
                 .below
                 .remove(node.level.as_bytes());
+            self.give_back();
             place = node.parent;
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Self {
+            nodes,
+            children,
+            hasher,
+        } = self;
+        if spare::is_due(children.len(), children.capacity()) {
+            children.shrink_to_fit(|&place| {
+                let node = &nodes[place as usize];
+                hash_of(hasher, node.parent, node.level.as_bytes())
+            });
+        }
+        if spare::is_due(nodes.len(), nodes.capacity()) {
+            nodes.shrink_to_fit();
         }
     }
 
