@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
+//! | [`bench`] | `bench`: how fast a broker is |
 //! | [`admin`] | `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, …: administration of a running broker |
 //! | [`backup`] | `backup`, `restore`: everything that is stored, in one file, and back |
 //! | [`store`] | `store`: the data folder of a broker that does not run |
@@ -12,6 +13,7 @@
 
 pub mod admin;
 pub mod backup;
+pub mod bench;
 pub mod client;
 #[cfg(test)]
 mod examples;
@@ -32,6 +34,7 @@ use admin::{
     QuotaArgs, SessionArgs, TokenArgs, UsageArgs, UserArgs, WhoAmIArgs,
 };
 use backup::{BackupArgs, RestoreArgs};
+use bench::BenchArgs;
 use client::{PubArgs, SubArgs};
 use exit::{Exit, Failure};
 use output::{Output, remark};
@@ -59,6 +62,8 @@ pub enum Command {
     Pub(PubArgs),
     /// Subscribe, and print messages as they arrive
     Sub(SubArgs),
+    /// Measure a broker, and check that every message arrives
+    Bench(BenchArgs),
     /// Make, list and remove organizations
     Org(OrgArgs),
     /// Make, list and remove users
@@ -131,6 +136,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Serve(args) => run_broker(&args),
         Command::Pub(args) => block_on(client::publish(args)),
         Command::Sub(args) => block_on(client::subscribe(args)),
+        Command::Bench(args) => bench::bench(args),
         Command::Org(args) => manage(args.admin, args.action.order()),
         Command::User(args) => manage(args.admin, args.action.order(args.org)),
         Command::Member(args) => manage(args.admin, args.action.order(args.org)),
@@ -169,7 +175,7 @@ fn manage(admin: AdminArgs, order: Result<Order, Failure>) -> Result<(), Failure
 }
 
 /// Runs a command that waits for the network. One thread is enough for a client.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the system gives no event queue")?;
     let result = runtime.block_on(command);

@@ -1,6 +1,7 @@
 //! The program `cloudsignal` as a shell sees it: words in, lines and an exit code out.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod bench;
 mod foreign_broker;
 mod own_broker;
 mod process;
@@ -13,6 +14,7 @@ fn every_command_helps_by_example() {
         &["serve"][..],
         &["pub"],
         &["sub"],
+        &["bench"],
         &["org"],
         &["user"],
         &["key"],
@@ -41,6 +43,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["sub"], "--topic"),
         (&["sub", "-t", "a", "-q", "3"], "QoS is 0, 1 or 2"),
         (&["sub", "-t", "a", "--url", "http://localhost"], "mqtt://"),
+        (&["bench", "pairs", "--payload", "23"], "--payload"),
         (&["org", "delete", "org_x"], "--yes"),
         (&["acl", "set"], "FILE"),
     ];

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::process::{Running, cloudsignal, stderr, stdout};
 
 /// A broker of one test, on free ports of the loopback interface.
-struct Broker {
+pub(crate) struct Broker {
     process: Running,
     folder: TempDir,
     first: Value,
@@ -35,7 +35,7 @@ const FREE_PORTS: [&str; 14] = [
 ];
 
 impl Broker {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_on(tempfile::tempdir().unwrap(), &[])
     }
 
@@ -53,20 +53,25 @@ impl Broker {
         }
     }
 
-    fn data_dir(&self) -> &Path {
+    pub(crate) fn data_dir(&self) -> &Path {
         self.folder.path()
     }
 
-    fn first(&self, name: &str) -> &str {
+    pub(crate) fn first(&self, name: &str) -> &str {
         self.first[name].as_str().unwrap()
     }
 
-    fn url(&self, listener: &str) -> &str {
+    pub(crate) fn url(&self, listener: &str) -> &str {
         self.first["endpoints"][listener].as_str().unwrap()
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// `cloudsignal WORDS` that administrates this broker.
-    fn manage(&self, words: &[&str]) -> Output {
+    pub(crate) fn manage(&self, words: &[&str]) -> Output {
         let data_dir = self.data_dir().to_str().unwrap();
         cloudsignal(&[words, &["--data-dir", data_dir]].concat())
             .output()
@@ -74,7 +79,7 @@ impl Broker {
     }
 
     /// What it answers as JSON; it must succeed.
-    fn managed(&self, words: &[&str]) -> Value {
+    pub(crate) fn managed(&self, words: &[&str]) -> Value {
         let output = self.manage(&[words, &["--json"]].concat());
         assert!(output.status.success(), "{words:?}: {}", stderr(&output));
         serde_json::from_slice(&output.stdout).unwrap()

@@ -71,6 +71,11 @@ impl Running {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it is taken last").id()
+    }
+
     /// Asks it to stop, as a supervisor would.
     #[cfg(unix)]
     pub(crate) fn terminate(&self) {

@@ -36,6 +36,7 @@ fn order(words: &[&str]) -> Result<Order, Failure> {
         | Typed::Serve(_)
         | Typed::Pub(_)
         | Typed::Sub(_)
+        | Typed::Bench(_)
         | Typed::Quota(_)
         | Typed::Usage(_)
         | Typed::Store(_)

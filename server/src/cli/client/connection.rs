@@ -13,14 +13,14 @@ use cloudsignal_core::{Qos, Version};
 
 use super::message::Message;
 use super::options::ConnectArgs;
-use super::transport::Transport;
+use super::transport::{Route, Transport};
 use crate::cli::exit::{Exit, Failure};
 
 /// How long connecting may take from the first packet of TCP to the CONNACK, in seconds.
 const OPEN_SECS_MAX: u64 = 30;
 
 /// An open connection.
-pub(super) struct Connection {
+pub(in crate::cli) struct Connection {
     transport: Transport,
     decoder: Decoder,
     version: Version,
@@ -35,19 +35,19 @@ pub(super) struct Connection {
 
 /// What the broker said when it let us in.
 #[derive(Clone, Debug)]
-pub(super) struct Welcome {
-    pub(super) session_present: bool,
+pub(in crate::cli) struct Welcome {
+    pub(in crate::cli) session_present: bool,
     /// QoS 1 and 2 messages the broker takes at once.
-    pub(super) receive_max: u16,
+    pub(in crate::cli) receive_max: u16,
     /// Bytes of the largest packet it takes.
-    pub(super) packet_bytes_max: u32,
-    pub(super) qos_max: Qos,
-    pub(super) retain_available: bool,
+    pub(in crate::cli) packet_bytes_max: u32,
+    pub(in crate::cli) qos_max: Qos,
+    pub(in crate::cli) retain_available: bool,
 }
 
 /// Something the broker said.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(in crate::cli) enum Event {
     /// A message for us.
     Message(Message),
     /// An acknowledgement of something of ours.
@@ -71,7 +71,7 @@ struct KeepAlive {
 }
 
 /// What woke [`Connection::next`].
-pub(super) enum Wake {
+pub(in crate::cli) enum Wake {
     Event(Event),
     /// Time to call [`Connection::on_tick`].
     Tick,
@@ -83,24 +83,30 @@ impl Connection {
         args: &ConnectArgs,
         adjust: impl FnOnce(&mut Connect<'_>),
     ) -> Result<Self, Failure> {
-        let password = args.password()?;
+        let password = args.broker.password()?;
         let mut connect = args.connect(password.as_ref());
         adjust(&mut connect);
-        let opening = Self::log_in(args, &connect);
+        let route = Route::new(&args.broker.url, &args.broker.tls);
+        Self::open_on(&route.map_err(no_way)?, &connect).await
+    }
+
+    /// Connects over a route that is known, and logs in.
+    pub(in crate::cli) async fn open_on(route: &Route, connect: &Connect<'_>) -> Result<Self, Failure> {
+        let opening = Self::log_in(route, connect);
         match timeout(Duration::from_secs(OPEN_SECS_MAX), opening).await {
             // Before the broker has answered, a lost connection is one that never was.
             Ok(opened) => opened.map_err(|failure| failure.instead_of(Exit::Lost, Exit::Unreachable)),
             Err(_) => {
-                let text = format!("{} did not answer within {OPEN_SECS_MAX} s", args.url);
+                let text = format!("{} did not answer within {OPEN_SECS_MAX} s", route.url());
                 Err(Failure::because(Exit::Unreachable, text))
             }
         }
     }
 
-    async fn log_in(args: &ConnectArgs, connect: &Connect<'_>) -> Result<Self, Failure> {
-        let transport = Transport::open(&args.url, &args.tls).await;
+    async fn log_in(route: &Route, connect: &Connect<'_>) -> Result<Self, Failure> {
+        let transport = Transport::open(route).await;
         let mut connection = Self {
-            transport: transport.map_err(|error| Failure::new(Exit::Unreachable, error))?,
+            transport: transport.map_err(no_way)?,
             decoder: Decoder::with_version(connect.version, PACKET_BYTES_MAX),
             version: connect.version,
             inbox: Vec::new(),
@@ -123,7 +129,7 @@ impl Connection {
         else {
             return Err(Failure::because(
                 Exit::Unreachable,
-                format!("{} speaks no MQTT", args.url),
+                format!("{} speaks no MQTT", route.url()),
             ));
         };
         if connack.reason.is_error() {
@@ -140,12 +146,17 @@ impl Connection {
         Ok(connection)
     }
 
-    pub(super) fn welcome(&self) -> &Welcome {
+    /// The bytes' way from here on, for who has packets of its own to send, and what has arrived already.
+    pub(in crate::cli) fn into_transport(mut self) -> (Transport, Vec<u8>) {
+        (self.transport, self.inbox.split_off(self.consumed))
+    }
+
+    pub(in crate::cli) fn welcome(&self) -> &Welcome {
         &self.welcome
     }
 
     /// Puts a packet behind those that wait to leave. Larger than the broker takes: refused here.
-    pub(super) fn send(&mut self, packet: &Packet<'_>) -> Result<(), Failure> {
+    pub(in crate::cli) fn send(&mut self, packet: &Packet<'_>) -> Result<(), Failure> {
         let start = self.outbox.len();
         packet
             .encode(self.version, &mut self.outbox)
@@ -177,7 +188,7 @@ impl Connection {
     }
 
     /// Sends what waits. Not to be dropped half-way.
-    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn flush(&mut self) -> Result<(), Failure> {
         if !self.outbox.is_empty() {
             self.transport
                 .write(&self.outbox)
@@ -198,7 +209,7 @@ impl Connection {
     }
 
     /// Waits for the next event or tick. Nothing is lost when the future is dropped.
-    pub(super) async fn next(&mut self) -> Result<Wake, Failure> {
+    pub(in crate::cli) async fn next(&mut self) -> Result<Wake, Failure> {
         tokio::select! {
             biased;
             () = self.keep_alive.tick() => return Ok(Wake::Tick),
@@ -320,11 +331,15 @@ fn subscribed(suback: &SubAck<'_>) -> Event {
 }
 
 /// A reason for people: `not authorized (0x87): topic is not yours`.
-pub(super) fn with_text(reason: ReasonCode, text: Option<&str>) -> String {
+pub(in crate::cli) fn with_text(reason: ReasonCode, text: Option<&str>) -> String {
     match text {
         Some(text) if !text.is_empty() => format!("{reason} (0x{:02X}): {text}", reason.byte()),
         Some(_) | None => format!("{reason} (0x{:02X})", reason.byte()),
     }
+}
+
+fn no_way(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Unreachable, error)
 }
 
 fn lost(error: &io::Error) -> Failure {

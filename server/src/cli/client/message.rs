@@ -10,7 +10,7 @@ use cloudsignal_core::{EncodeError, Qos};
 
 /// A message, received or to be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
+pub(in crate::cli) struct Message {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) qos: Qos,

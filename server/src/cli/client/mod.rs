@@ -20,16 +20,18 @@ mod tls;
 mod transport;
 mod url;
 
-pub use options::{ConnectArgs, WillArgs};
+pub use options::{BrokerArgs, ConnectArgs, WillArgs};
 pub use publish::{PropertyArgs, PubArgs};
 pub use subscribe::SubArgs;
 pub use tls::TlsArgs;
 pub use url::{BrokerUrl, BrokerUrlError, Scheme};
 
+pub(super) use connection::{Connection, Event, Wake, with_text};
 pub(super) use input::whole;
+pub(super) use options::qos;
 pub(super) use publish::publish;
 pub(super) use subscribe::subscribe;
-pub(super) use transport::{ByteStream, open_stream};
+pub(super) use transport::{ByteStream, Route, Transport, open_stream};
 
 /// Waits for Ctrl-C or, where there are such signals, SIGTERM.
 async fn interrupted() {

@@ -1,4 +1,4 @@
-//! What `pub` and `sub` need to connect: where, as whom, and what to leave behind.
+//! What `pub`, `sub` and `bench` need to connect: where, as whom, and what to leave behind.
 
 use core::num::NonZeroU16;
 use std::fs;
@@ -15,10 +15,10 @@ use super::tls::TlsArgs;
 use super::url::BrokerUrl;
 use crate::accounts::Secret;
 
-/// Options of every connection.
+/// Which broker, and who we are.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
-pub struct ConnectArgs {
+pub struct BrokerArgs {
     /// The broker: mqtt://HOST, mqtts://HOST, ws://HOST/PATH or wss://HOST/PATH, with or without :PORT
     #[arg(
         long,
@@ -47,6 +47,27 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub password_file: Option<PathBuf>,
 
+    /// Speak MQTT 5 (the default)
+    #[arg(long, conflicts_with = "v311")]
+    pub v5: bool,
+
+    /// Speak MQTT 3.1.1
+    #[arg(long)]
+    pub v311: bool,
+
+    /// What the broker is told to trust, and shows
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// Options of every connection of one client.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectArgs {
+    /// Where and as whom
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+
     /// Client identifier; without it, the broker chooses one
     #[arg(
         short = 'i',
@@ -60,18 +81,6 @@ pub struct ConnectArgs {
     /// Seconds without traffic after which each side asks whether the other is there
     #[arg(long, value_name = "SECS", default_value = "60")]
     pub keep_alive: NonZeroU16,
-
-    /// Speak MQTT 5 (the default)
-    #[arg(long, conflicts_with = "v311")]
-    pub v5: bool,
-
-    /// Speak MQTT 3.1.1
-    #[arg(long)]
-    pub v311: bool,
-
-    /// What the broker is told to trust, and shows
-    #[command(flatten)]
-    pub tls: TlsArgs,
 
     /// What the broker publishes when we are gone
     #[command(flatten)]
@@ -111,7 +120,7 @@ pub struct WillArgs {
     pub will_delay: u32,
 }
 
-impl ConnectArgs {
+impl BrokerArgs {
     /// The protocol version asked for.
     #[must_use]
     pub const fn version(&self) -> Version {
@@ -128,15 +137,17 @@ impl ConnectArgs {
         ensure!(!line.is_empty(), "the first line of {} is empty", path.display());
         Ok(Some(Secret::new(line.to_owned())))
     }
+}
 
+impl ConnectArgs {
     /// The CONNECT that these options ask for: a clean start, which the caller may change.
     pub fn connect<'a>(&'a self, password: Option<&'a Secret>) -> Connect<'a> {
         Connect {
             keep_alive_secs: self.keep_alive.get(),
-            username: self.user.as_deref(),
+            username: self.broker.user.as_deref(),
             password: password.map(|secret| secret.expose().as_bytes()),
             will: self.will.will(),
-            ..Connect::new(self.version(), &self.client_id)
+            ..Connect::new(self.broker.version(), &self.client_id)
         }
     }
 }
@@ -168,7 +179,7 @@ fn secret(text: &str) -> Result<Secret, core::convert::Infallible> {
 }
 
 /// Reads a QoS.
-pub(super) fn qos(text: &str) -> Result<Qos, String> {
+pub(in crate::cli) fn qos(text: &str) -> Result<Qos, String> {
     let number = text.parse().ok();
     number
         .and_then(Qos::from_bits)
@@ -202,7 +213,7 @@ mod tests {
     #[test]
     fn the_connect_says_what_the_options_say() {
         let args = read(&["-u", "alice@org", "-P", "hidden", "-i", "me", "--keep-alive", "7"]);
-        let password = args.password().unwrap();
+        let password = args.broker.password().unwrap();
         let connect = args.connect(password.as_ref());
         assert_eq!(connect.version, Version::V5);
         assert_eq!((connect.client_id, connect.keep_alive_secs), ("me", 7));
@@ -231,7 +242,7 @@ mod tests {
             (will.topic.as_str(), will.payload, will.qos, will.retain),
             ("gone/me", &b"bye"[..], Qos::AtLeastOnce, true)
         );
-        assert_eq!(args.version(), Version::V311);
+        assert_eq!(args.broker.version(), Version::V311);
     }
 
     #[test]
@@ -246,11 +257,23 @@ mod tests {
         let path = folder.path().join("password");
         fs::write(&path, "first\nsecond\n").unwrap();
         let args = read(&["--password-file", path.to_str().unwrap()]);
-        assert_eq!(args.password().unwrap().unwrap().expose(), "first");
+        assert_eq!(args.broker.password().unwrap().unwrap().expose(), "first");
         fs::write(&path, "\n").unwrap();
-        assert!(args.password().unwrap_err().to_string().contains("is empty"));
+        assert!(
+            args.broker
+                .password()
+                .unwrap_err()
+                .to_string()
+                .contains("is empty")
+        );
         let gone = read(&["--password-file", "no/such/file"]);
-        assert!(gone.password().unwrap_err().to_string().contains("no/such/file"));
+        assert!(
+            gone.broker
+                .password()
+                .unwrap_err()
+                .to_string()
+                .contains("no/such/file")
+        );
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! A byte stream to the broker over TCP, TLS, WebSocket, or both.
 
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{Sink as _, SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
 use cloudsignal_core::codec::PACKET_BYTES_MAX;
 
@@ -21,7 +25,7 @@ use super::tls::TlsArgs;
 use super::url::BrokerUrl;
 
 /// An open connection that carries bytes both ways.
-pub(super) enum Transport {
+pub(in crate::cli) enum Transport {
     Stream(Box<dyn ByteStream>),
     WebSocket(Box<WebSocketStream<Box<dyn ByteStream>>>),
 }
@@ -34,11 +38,56 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// Room made for one read from a stream, in bytes.
 const READ_BYTES: usize = 64 * 1_024;
 
+/// The way to a broker: prepared once, for any number of connections.
+pub(in crate::cli) struct Route {
+    url: BrokerUrl,
+    /// Where the host is, when that was looked up before.
+    found: Vec<SocketAddr>,
+    tls: Option<TlsConnector>,
+}
+
+impl Route {
+    /// Reads the files that TLS needs, when it needs any.
+    pub(in crate::cli) fn new(url: &BrokerUrl, tls: &TlsArgs) -> Result<Self> {
+        let tls = url.scheme.is_encrypted().then(|| connector(tls)).transpose()?;
+        Ok(Self {
+            url: url.clone(),
+            found: Vec::new(),
+            tls,
+        })
+    }
+
+    /// Looks the host up now instead of once per connection.
+    pub(in crate::cli) async fn look_up(&mut self) -> Result<()> {
+        let host = (self.url.host.as_str(), self.url.port);
+        let found = lookup_host(host).await;
+        let found = found.with_context(|| format!("{} is not known", self.url.host))?;
+        self.found = found.collect();
+        Ok(())
+    }
+
+    /// Where it leads.
+    pub(in crate::cli) const fn url(&self) -> &BrokerUrl {
+        &self.url
+    }
+
+    async fn open_stream(&self) -> Result<Box<dyn ByteStream>> {
+        let (host, port) = (self.url.host.as_str(), self.url.port);
+        let tcp = if self.found.is_empty() {
+            TcpStream::connect((host, port)).await
+        } else {
+            TcpStream::connect(self.found.as_slice()).await
+        };
+        let tcp = tcp.with_context(|| format!("nobody answers at {host}:{port}"))?;
+        secured(tcp, host, self.tls.as_ref()).await
+    }
+}
+
 impl Transport {
     /// Connects, and does the handshakes that the address asks for.
-    pub(super) async fn open(url: &BrokerUrl, tls: &TlsArgs) -> Result<Self> {
-        let tls = url.scheme.is_encrypted().then_some(tls);
-        let stream = open_stream(&url.host, url.port, tls).await;
+    pub(super) async fn open(route: &Route) -> Result<Self> {
+        let url = route.url();
+        let stream = route.open_stream().await;
         let stream = stream.with_context(|| format!("no connection to {url}"))?;
         if !url.scheme.is_websocket() {
             return Ok(Self::Stream(stream));
@@ -48,7 +97,7 @@ impl Transport {
 
     /// Appends what has arrived to `buffer`; 0 means the broker closed the connection.
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub(in crate::cli) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Stream(stream) => {
                 buffer.reserve(READ_BYTES);
@@ -78,21 +127,46 @@ impl Transport {
     }
 
     /// Sends all of `bytes`, on a WebSocket as one frame.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::cli) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = poll_fn(|cx| self.poll_write(cx, bytes)).await?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Takes as many of `bytes` as it has room for, on a WebSocket all as one frame. They leave with the next flush at
+    /// the latest.
+    pub(in crate::cli) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Stream(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
+            Self::Stream(stream) => match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+                Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                result => Poll::Ready(result),
+            },
+            Self::WebSocket(socket) => {
+                let mut socket = Pin::new(socket);
+                let ready = ready!(socket.as_mut().poll_ready(cx));
+                let frame = Message::Binary(Bytes::copy_from_slice(bytes));
+                let sent = ready.and_then(|()| socket.start_send(frame));
+                Poll::Ready(sent.map(|()| bytes.len()).map_err(io::Error::other))
             }
-            Self::WebSocket(socket) => socket
-                .send(Message::binary(bytes.to_vec()))
-                .await
-                .map_err(io::Error::other),
+        }
+    }
+
+    /// Sees to it that what was taken leaves.
+    pub(in crate::cli) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
+            Self::WebSocket(socket) => Pin::new(socket).poll_flush(cx).map_err(io::Error::other),
         }
     }
 
     /// Says goodbye in the manner of the transport. What the other side thinks of it no longer matters.
-    pub(super) async fn close(&mut self) {
+    pub(in crate::cli) async fn close(&mut self) {
         let _ = match self {
             Self::Stream(stream) => stream.shutdown().await,
             Self::WebSocket(socket) => socket.close().await.map_err(io::Error::other),
@@ -109,6 +183,11 @@ pub(in crate::cli) async fn open_stream(
     let tcp = TcpStream::connect((host, port))
         .await
         .with_context(|| format!("nobody answers at {host}:{port}"))?;
+    secured(tcp, host, tls.map(connector).transpose()?.as_ref()).await
+}
+
+/// The connection, inside TLS when it is said how.
+async fn secured(tcp: TcpStream, host: &str, tls: Option<&TlsConnector>) -> Result<Box<dyn ByteStream>> {
     // Small packets leave at once. Where the system refuses, they merely leave a little later.
     let _ = tcp.set_nodelay(true);
     let Some(tls) = tls else {
@@ -116,9 +195,12 @@ pub(in crate::cli) async fn open_stream(
     };
     let name = ServerName::try_from(host.to_owned())
         .with_context(|| format!("{host} is no name that a certificate can have"))?;
-    let connector = TlsConnector::from(Arc::new(tls.client_config()?));
-    let encrypted = connector.connect(name, tcp).await;
+    let encrypted = tls.connect(name, tcp).await;
     Ok(Box::new(encrypted.context("the encryption failed")?))
+}
+
+fn connector(tls: &TlsArgs) -> Result<TlsConnector> {
+    Ok(TlsConnector::from(Arc::new(tls.client_config()?)))
 }
 
 /// How a WebSocket's reading ended.
