@@ -5,23 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Stdio;
 
 use cloudsignal::{Client, FileStore, Qos, Subscription};
 use cloudsignal_tests::broker::{Broker, BrokerOptions, Listener};
 use cloudsignal_tests::proxy::Proxy;
 use cloudsignal_tests::random::Random;
 use cloudsignal_tests::{ports, wait};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use serde_json::json;
+use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::child::{self, Task};
 use crate::client;
 
-/// What a child has to know, as JSON.
-const TASK: &str = "CS_TEST_SDK_TASK";
 /// The test by which a child comes to life.
 const CHILD: &str = "killed::a_child_that_is_killed";
 /// A child offers so many messages.
@@ -36,26 +33,24 @@ const END: &str = "end";
 #[tokio::test]
 #[ignore = "a child of the test below"]
 async fn a_child_that_is_killed() {
-    let task = std::env::var(TASK).expect("the parent says what to do");
-    let task: Value = serde_json::from_str(&task).expect("the parent speaks JSON");
-    let text = |field: &str| task[field].as_str().expect("the parent says it").to_owned();
-    let store = FileStore::open(text("store")).expect("it can be opened after every end");
-    let client = Client::builder(text("url"))
+    let task = Task::given();
+    let store = FileStore::open(task.text("store")).expect("it can be opened after every end");
+    let client = Client::builder(task.text("url"))
         .client_id("killed")
-        .password(text("username"), text("password"));
+        .password(task.text("username"), task.text("password"));
     let client = client.store(store).start().await.expect("the store can be read");
     let mut incoming = client
         .subscribe("to-killed")
         .begin()
         .await
         .expect("there is room");
-    if task["round"].is_null() {
+    let Some(round) = task.number("round") else {
         client.flush().await.expect("everything is answered");
         print_until_end(&mut incoming).await;
         client.close().await;
         return;
-    }
-    let first = task["round"].as_u64().expect("a number") * ROUND;
+    };
+    let first = round * ROUND;
     tokio::spawn(async move { print_until_end(&mut incoming).await });
     let mut storing = JoinSet::new();
     for number in first..first + OFFERED {
@@ -68,7 +63,7 @@ async fn a_child_that_is_killed() {
         let mut ticket = message.send().await.expect("there is room");
         storing.spawn(async move {
             ticket.stored().await.expect("it is stored");
-            println!("\nstored {number}");
+            child::tell(format_args!("stored {number}"));
         });
         if storing.len() >= UNDER_WAY {
             storing.join_next().await;
@@ -77,11 +72,10 @@ async fn a_child_that_is_killed() {
     std::future::pending::<()>().await;
 }
 
-#[expect(clippy::print_stdout, reason = "the parent listens")]
 async fn print_until_end(incoming: &mut Subscription) {
     while let Some(message) = incoming.recv().await {
         let text = message.text().expect("text");
-        println!("\ngot {text}");
+        child::tell(format_args!("got {text}"));
         if text == END {
             break;
         }
@@ -104,25 +98,10 @@ impl Said {
         }
     }
 
-    /// Listens until so many more messages are stored, kills, and hears what was said meanwhile.
-    async fn kill_after(&mut self, mut child: Child, stored: usize) {
-        let enough = self.stored.len() + stored;
-        let stdout = child.stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        while self.stored.len() < enough {
-            let line = timeout(wait::DEADLINE, lines.next_line())
-                .await
-                .expect("it goes on");
-            let line = line.expect("text").expect("a child lives until it is killed");
-            self.note(&line);
-        }
-        child.kill().await.expect("our own child can be killed");
-        let mut rest = Vec::new();
-        while let Ok(Some(line)) = lines.next_line().await {
-            rest.push(line);
-        }
-        rest.pop(); // It may be cut off.
-        for line in rest {
+    /// Kills it once so many more messages are stored.
+    async fn kill_after(&mut self, child: Child, stored: usize) {
+        let is_stored = |line: &str| line.starts_with("stored ");
+        for line in child::kill_after(child, stored, is_stored).await {
             self.note(&line);
         }
     }
@@ -147,15 +126,7 @@ fn start(broker: &Broker, proxy: &Proxy, store: &Path, round: Option<u64>) -> Ch
         "store": store,
         "round": round,
     });
-    let this = std::env::current_exe().expect("a running program has a path");
-    let mut command = Command::new(this);
-    command
-        .args(["--ignored", "--exact", CHILD, "--nocapture"])
-        .env(TASK, task.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    command.spawn().expect("this program can be started again")
+    child::start(CHILD, &task)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,14 +3,18 @@
 //! | file | holds |
 //! |---|---|
 //! | [`transports`] | TCP, TLS, WebSocket, and both; whom to trust |
+//! | [`adopted`] | a process without a store, and the one after it |
 //! | [`exchange`] | publishing and subscribing |
 //! | [`offline`] | what is published while there is no connection |
 //! | [`requests`] | questions and answers |
+//! | [`child`] | processes that can be killed |
 //! | [`killed`] | a process with a file store, killed again and again |
 //! | [`loss`] | resets, restarts and renewals under traffic |
 //! | [`stuck`] | a message that ends every connection |
 //! | [`tokens`] | tokens: made by a server, used by a client |
 
+mod adopted;
+mod child;
 mod exchange;
 mod killed;
 mod loss;

@@ -128,6 +128,7 @@ impl Client {
         sink.output(Output::Connected { continuity });
         if continuity == Continuity::Adopted {
             self.subscriptions.adopt();
+            self.outbound.adopt();
         }
         // To wake up for nothing, once, costs less than to find out whether anything waits for it.
         if self.unclaimed_at.is_none() {

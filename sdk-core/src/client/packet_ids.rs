@@ -19,28 +19,34 @@ pub(super) enum Use {
 pub(super) struct PacketIds {
     /// The use of identifier `index + 1`.
     uses: Vec<Option<Use>>,
-    free: Vec<PacketId>,
+    /// All below this index are in use.
+    full_below: usize,
 }
 
 impl PacketIds {
-    /// An identifier that is not in use; `None` when all 65 535 are.
+    /// The lowest identifier that is not in use; `None` when all 65 535 are.
     pub(super) fn take(&mut self, purpose: Use) -> Option<PacketId> {
-        let id = match self.free.pop() {
-            Some(id) => id,
-            None => PacketId::new(u16::try_from(self.uses.len() + 1).ok()?)?,
-        };
+        self.take_up_to(u16::MAX, purpose)
+    }
+
+    /// The same, and none above `highest`.
+    pub(super) fn take_up_to(&mut self, highest: u16, purpose: Use) -> Option<PacketId> {
+        while self.uses.get(self.full_below).is_some_and(Option::is_some) {
+            self.full_below += 1;
+        }
+        let number = u16::try_from(self.full_below + 1).ok()?;
+        let id = PacketId::new(number).filter(|id| id.get() <= highest)?;
         self.set(id, purpose);
         Some(id)
     }
 
     /// One that an earlier process used; `false` when it is in use already.
     pub(super) fn reserve(&mut self, id: PacketId, purpose: Use) -> bool {
-        if self.get(id).is_some() {
-            return false;
+        let is_free = self.get(id).is_none();
+        if is_free {
+            self.set(id, purpose);
         }
-        self.free.retain(|free| *free != id);
-        self.set(id, purpose);
-        true
+        is_free
     }
 
     pub(super) fn get(&self, id: PacketId) -> Option<Use> {
@@ -48,30 +54,27 @@ impl PacketIds {
     }
 
     pub(super) fn give_back(&mut self, id: PacketId) {
-        if let Some(slot) = self.uses.get_mut(usize::from(id.get()) - 1) {
-            if slot.take().is_some() {
-                self.free.push(id);
-            }
+        let index = usize::from(id.get()) - 1;
+        if let Some(slot) = self.uses.get_mut(index) {
+            *slot = None;
+            self.full_below = self.full_below.min(index);
         }
     }
 
     /// A connection has ended: its requests, unlike its messages, will never be answered.
     pub(super) fn end_requests(&mut self) {
-        for number in 1..=u16::try_from(self.uses.len()).unwrap_or(u16::MAX) {
-            let Some(id) = PacketId::new(number) else { continue };
-            match self.get(id) {
-                Some(Use::Subscribe(_) | Use::Unsubscribe(_)) => self.give_back(id),
-                Some(Use::Publish(_)) | None => {}
+        for slot in &mut self.uses {
+            if let Some(Use::Subscribe(_) | Use::Unsubscribe(_)) = slot {
+                *slot = None;
             }
         }
+        self.full_below = 0;
     }
 
     fn set(&mut self, id: PacketId, purpose: Use) {
         let index = usize::from(id.get()) - 1;
         while self.uses.len() <= index {
             self.uses.push(None);
-            let added = u16::try_from(self.uses.len()).ok().and_then(PacketId::new);
-            self.free.extend(added.filter(|added| *added != id));
         }
         self.uses[index] = Some(purpose);
     }
@@ -95,6 +98,21 @@ mod tests {
         assert_eq!(ids.get(id(1)), None);
         assert_eq!(ids.take(Use::Subscribe(SubscriptionId(9))), Some(id(1)));
         assert_eq!(ids.take(Use::Publish(3)), Some(id(3)));
+    }
+
+    #[test]
+    fn low_ones_can_be_asked_for() {
+        let mut ids = PacketIds::default();
+        let low: Vec<_> = (1..=4)
+            .map(|order| ids.take_up_to(3, Use::Publish(order)))
+            .collect();
+        assert_eq!(low, [Some(id(1)), Some(id(2)), Some(id(3)), None]);
+        assert_eq!(ids.take(Use::Publish(4)), Some(id(4)));
+        ids.give_back(id(1));
+        ids.give_back(id(4));
+        assert_eq!(ids.take_up_to(3, Use::Publish(5)), Some(id(1)));
+        assert_eq!(ids.take_up_to(3, Use::Publish(6)), None);
+        assert_eq!(ids.take(Use::Publish(6)), Some(id(4)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl<'a> TopicFilter<'a> {
     /// Whether it can match more than one name.
     #[must_use]
     pub fn has_wildcard(self) -> bool {
-        self.path().contains(['+', '#'])
+        has_wildcard(self.path())
     }
 
     /// Whether a message published to `name` is wanted. This is the definition; indexes only speed it up.
@@ -161,12 +161,16 @@ impl fmt::Display for TopicFilter<'_> {
     }
 }
 
+fn has_wildcard(path: &str) -> bool {
+    path.bytes().any(|byte| matches!(byte, b'+' | b'#'))
+}
+
 /// Checks what follows `$share/` and returns the filter after the group's name [MQTT-4.8.2-1, MQTT-4.8.2-2].
 fn check_share(shared: &str) -> Result<&str, TopicError> {
     let (group, path) = shared.split_once('/').unwrap_or((shared, ""));
     if group.is_empty() {
         Err(TopicError::EmptyShareName)
-    } else if group.contains(['+', '#']) {
+    } else if has_wildcard(group) {
         Err(TopicError::WildcardInShareName)
     } else if path.is_empty() {
         Err(TopicError::EmptySharedFilter)
@@ -182,7 +186,7 @@ fn check_wildcards(path: &str) -> Result<(), TopicError> {
         let well_placed = match level {
             "+" => true,
             "#" => levels.peek().is_none(),
-            literal => !literal.contains(['+', '#']),
+            literal => !has_wildcard(literal),
         };
         if !well_placed {
             return Err(TopicError::MisplacedWildcard);

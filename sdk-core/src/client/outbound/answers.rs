@@ -91,7 +91,7 @@ impl Outbound {
     }
 
     /// A PUBREC for what is forgotten is answered, so that the server forgets it too (section 4.3.3).
-    fn unknown_ack(&self, kind: AckKind, id: PacketId, lane: &mut Lane<'_>) -> Result<(), UnexpectedAck> {
+    fn unknown_ack(&mut self, kind: AckKind, id: PacketId, lane: &mut Lane<'_>) -> Result<(), UnexpectedAck> {
         match kind {
             AckKind::PubRec => {
                 release(
@@ -102,7 +102,10 @@ impl Outbound {
                 );
                 Ok(())
             }
-            AckKind::PubComp => Ok(()),
+            AckKind::PubComp => {
+                self.leftovers.answered();
+                Ok(())
+            }
             AckKind::PubAck | AckKind::PubRel => Err(UnexpectedAck),
         }
     }

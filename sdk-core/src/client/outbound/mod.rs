@@ -5,9 +5,11 @@
 //! | here | the queue, and what becomes of it when a connection or a session ends |
 //! | `sending` | what leaves next |
 //! | `answers` | what the server says to it |
+//! | `leftovers` | identifiers that an earlier process may have left with the server |
 //! | `stuck` | a message that ends every connection |
 
 mod answers;
+mod leftovers;
 mod sending;
 mod stuck;
 
@@ -23,6 +25,7 @@ use super::record;
 use crate::time::Instant;
 use crate::{PacketId, Qos, ReasonCode};
 
+use leftovers::Leftovers;
 use stuck::Stuck;
 
 /// How far a message is.
@@ -92,6 +95,7 @@ pub(super) struct Outbound {
     safe: u64,
     /// Entries from this order on have not been reported as stored.
     told: u64,
+    leftovers: Leftovers,
     stuck: Stuck,
 }
 
@@ -113,6 +117,7 @@ impl Outbound {
             reserved_at: Ticket(0),
             safe: 0,
             told: 0,
+            leftovers: Leftovers::NONE,
             stuck: Stuck::new(),
         }
     }
@@ -220,6 +225,7 @@ impl Outbound {
         let is_sent = |it: &&Entry| matches!(it.stage, Stage::Sent(_));
         let oldest = self.entries.iter().find(is_sent).map(|it| it.order);
         self.stuck.ended(oldest);
+        self.leftovers.rewind();
         self.cursor = 0;
         self.in_flight = 0;
         self.releasing.clear();
@@ -241,6 +247,7 @@ impl Outbound {
     /// what the server had taken is done, and what it may have taken is given up.
     pub(super) fn forget_session(&mut self, ids: &mut PacketIds, journal: &mut Journal, sink: &mut dyn Sink) {
         self.rewind();
+        self.leftovers = Leftovers::NONE;
         for index in 0..self.entries.len() {
             let entry = &mut self.entries[index];
             let outcome = match entry.stage {

@@ -6,7 +6,7 @@ use crate::client::frame::Form;
 use crate::client::journal::Journal;
 use crate::client::message::Outcome;
 use crate::client::output::{Sink, Ticket};
-use crate::client::packet_ids::{PacketIds, Use};
+use crate::client::packet_ids::PacketIds;
 use crate::{PacketId, Qos, ReasonCode};
 
 impl Outbound {
@@ -59,7 +59,7 @@ impl Outbound {
         let (packet_id, dup) = match stage {
             Stage::Waiting if qos == Qos::AtMostOnce => (None, false),
             Stage::Waiting => {
-                let Some(id) = ids.take(Use::Publish(order)) else {
+                let Some(id) = self.take_id(order, qos, lane, ids) else {
                     return false;
                 };
                 if qos == Qos::ExactlyOnce && journal.is_durable() {

@@ -34,7 +34,7 @@ fn qos_1_and_2_end_with_the_word_of_the_server() {
     assert_eq!(rig.take(), [acknowledged(one), acknowledged(two)]);
     assert_eq!((rig.client.queued_messages(), rig.client.queued_bytes()), (0, 0));
     let refused = rig.queue("three", QOS_1);
-    rig.ack(AckKind::PubAck, 2, ReasonCode::QuotaExceeded);
+    rig.ack(AckKind::PubAck, 1, ReasonCode::QuotaExceeded);
     assert_eq!(
         rig.take(),
         [Seen::Published(
@@ -109,6 +109,47 @@ fn without_its_session_the_server_gets_qos_1_anew_and_qos_2_is_not_made_two() {
             .any(|it| matches!(it, Seen::Published(of, _) if *of == id))
     };
     assert!(!about(one) && !about(four));
+}
+
+/// A session of an earlier process, with one message of each QoS in the queue.
+fn adopted() -> Rig {
+    let mut rig = Rig::new(Options::default());
+    rig.connect();
+    rig.accept(true);
+    rig.take();
+    rig.queue("a", QOS_1);
+    rig.queue("b", QOS_2);
+    rig
+}
+
+#[test]
+fn in_an_adopted_session_qos_2_begins_when_the_server_has_let_go_of_what_it_may_have() {
+    let mut rig = adopted();
+    assert_eq!(rig.sent(), ["PUBLISH 1 t=a"]);
+    rig.ack(AckKind::PubAck, 1, OK);
+    let asked: Vec<_> = (1..=256).map(|id| std::format!("PUBREL {id} 0x00")).collect();
+    assert_eq!(rig.sent(), asked);
+    rig.ack(AckKind::PubComp, 1, OK);
+    rig.cut();
+    rig.reconnect(true);
+    assert_eq!(rig.sent()[1..], asked, "all of them, as none was used");
+    for id in 1..=256 {
+        assert!(rig.sent().is_empty());
+        rig.ack(AckKind::PubComp, id, ReasonCode::PacketIdentifierNotFound);
+    }
+    rig.queue("c", QOS_2);
+    assert_eq!(rig.sent(), ["PUBLISH 1 t=b", "PUBLISH 2 t=c"]);
+    rig.cut();
+    rig.reconnect(true);
+    assert_eq!(rig.sent()[1..], ["PUBLISH 1 dup t=b", "PUBLISH 2 dup t=c"]);
+}
+
+#[test]
+fn a_session_that_is_lost_leaves_nothing_to_let_go_of() {
+    let mut rig = adopted();
+    rig.cut();
+    rig.reconnect(false);
+    assert_eq!(rig.sent()[1..], ["PUBLISH 1 t=a", "PUBLISH 2 t=b"]);
 }
 
 #[test]

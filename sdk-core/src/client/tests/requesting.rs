@@ -52,7 +52,7 @@ fn where_nobody_listens_the_question_ends_at_once() {
             .contains(&Seen::Failed(request, Unanswered::NobodyListens))
     );
     let refused = rig.ask("two");
-    rig.ack(AckKind::PubAck, 2, ReasonCode::NotAuthorized);
+    rig.ack(AckKind::PubAck, 1, ReasonCode::NotAuthorized);
     let why = Unanswered::Refused(ReasonCode::NotAuthorized);
     assert!(rig.take().contains(&Seen::Failed(refused, why)));
 }
