@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod bench;
 mod check;
 mod example;
 mod ffi;
@@ -49,6 +50,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--seeds N [--from S] | --seed S]",
         summary: "simulate more seeds, or replay one with its events",
         run: sim::sim,
+    },
+    Command {
+        name: "bench",
+        arguments: "[--only ROWS] [--runs N] [--flashmq NAME=PROGRAM] …",
+        summary: "measure our broker beside others on this machine; --help shows everything, --list the rows",
+        run: bench::bench,
     },
     Command {
         name: "wasm",

@@ -165,18 +165,21 @@ mod tests {
     #[test]
     fn a_pure_crate_sees_std_in_tests_only() {
         let good = "#![no_std]\n#![forbid(unsafe_code)]\n#[cfg(test)]\nextern crate std;\n";
-        assert_eq!(lines_found("sdk-core/src/lib.rs", good), []);
+        assert_eq!(lines_found("sdk-core/src/lib.rs", good), [] as [usize; 0]);
         let bad = "#![no_std]\n#![forbid(unsafe_code)]\nextern crate std;\n";
         assert_eq!(lines_found("sdk-core/src/lib.rs", bad), [3]);
         assert_eq!(lines_found("server/broker/src/lib.rs", "pub mod a;\n"), [0, 0]);
-        assert_eq!(lines_found("server/src/net.rs", "extern crate std;\n"), []);
+        assert_eq!(
+            lines_found("server/src/net.rs", "extern crate std;\n"),
+            [] as [usize; 0]
+        );
     }
 
     #[test]
     fn the_broker_never_uses_the_client_machine() {
         assert_eq!(
             lines_found("server/broker/src/a.rs", "use cloudsignal_core::codec;\n"),
-            []
+            [] as [usize; 0]
         );
         assert_eq!(
             lines_found(
@@ -219,7 +222,7 @@ mod tests {
     fn every_crate_takes_the_workspace_lints() {
         assert_eq!(
             lines_found("a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"),
-            []
+            [] as [usize; 0]
         );
         assert_eq!(lines_found("a/Cargo.toml", "[package]\n"), [0]);
     }

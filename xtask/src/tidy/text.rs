@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn white_space_at_ends_is_found() {
-        assert_eq!(found("a.md", "good\n"), []);
+        assert_eq!(found("a.md", "good\n"), [] as [usize; 0]);
         assert_eq!(found("a.md", "bad \ngood\nbad\r\n"), [1, 3]);
         assert_eq!(found("a.md", "no end"), [0]);
         assert_eq!(found("a.md", "two ends\n\n"), [0]);
@@ -159,19 +159,19 @@ mod tests {
         let root = |rest: &str| format!("cd {}{rest}\n", '/');
         assert_eq!(found("a.md", &root("work/main")), [1]);
         assert_eq!(found("a.md", &root("home/me/x")), [1]);
-        assert_eq!(found("a.md", "see docs/work/x and a/tmp/b\n"), []);
+        assert_eq!(found("a.md", "see docs/work/x and a/tmp/b\n"), [] as [usize; 0]);
     }
 
     #[test]
     fn package_hosts_are_found_except_in_lock_files() {
         let text = format!("x = \"https://{}/a\"\n", PACKAGE_HOSTS[0]);
         assert_eq!(found("a.json", &text), [1]);
-        assert_eq!(found("js/package-lock.json", &text), []);
+        assert_eq!(found("js/package-lock.json", &text), [] as [usize; 0]);
     }
 
     #[test]
     fn long_rust_files_are_found() {
-        assert_eq!(found("a.rs", &"x;\n".repeat(RUST_LINES_MAX)), []);
+        assert_eq!(found("a.rs", &"x;\n".repeat(RUST_LINES_MAX)), [] as [usize; 0]);
         assert_eq!(found("a.rs", &"x;\n".repeat(RUST_LINES_MAX + 1)), [0]);
     }
 }

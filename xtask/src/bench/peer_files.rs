@@ -1,0 +1,65 @@
+//! The other brokers' configuration: nobody has to log in, nothing is stored, nothing is logged, no message waits for
+//! more (`TCP_NODELAY`), and queues hold whatever a row puts into them. Faster than their users run them.
+
+use super::stage::{Place, Ports};
+
+/// Mosquitto 2.0 and 2.1.
+pub(super) fn mosquitto(place: &Place) -> String {
+    let Ports { mqtt, mqtts, ws } = place.ports;
+    let (cert, key, user) = (place.certificate.display(), place.key.display(), &place.user);
+    // Started by root it would become a user who cannot read the key.
+    format!(
+        "user {user}
+allow_anonymous true
+persistence false
+log_type none
+set_tcp_nodelay true
+max_queued_messages 0
+listener {mqtt} 127.0.0.1
+listener {mqtts} 127.0.0.1
+certfile {cert}
+keyfile {key}
+listener {ws} 127.0.0.1
+protocol websockets
+"
+    )
+}
+
+/// Messages that FlashMQ keeps for one client: the most that it can.
+const FLASHMQ_PENDING_MAX: u32 = 65_535;
+/// Bytes of them.
+const FLASHMQ_PENDING_BYTES_MAX: u32 = 1_000_000_000;
+
+/// FlashMQ 1.26, with one thread for each core that it has.
+pub(super) fn flashmq(place: &Place) -> String {
+    let Ports { mqtt, mqtts, ws } = place.ports;
+    let tls = format!(
+        "  fullchain {}\n  privkey {}\n",
+        place.certificate.display(),
+        place.key.display()
+    );
+    format!(
+        "allow_anonymous true
+log_level none
+thread_count {}
+max_qos_msg_pending_per_client {FLASHMQ_PENDING_MAX}
+max_qos_bytes_pending_per_client {FLASHMQ_PENDING_BYTES_MAX}
+",
+        place.cores
+    ) + &flashmq_listener(mqtt, "mqtt", "")
+        + &flashmq_listener(mqtts, "mqtt", &tls)
+        + &flashmq_listener(ws, "websockets", "")
+}
+
+fn flashmq_listener(port: u16, protocol: &str, tls: &str) -> String {
+    format!(
+        "listen {{
+  port {port}
+  protocol {protocol}
+  inet_protocol ip4
+  inet4_bind_address 127.0.0.1
+  tcp_nodelay true
+{tls}}}
+"
+    )
+}
