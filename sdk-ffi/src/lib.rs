@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `client` | [`NativeClient`]: every call |
 //! | `options` | [`ClientOptions`]: how a client is made |
+//! | `secret` | [`Secret`]: what no log shows |
 //! | `message` | messages that go out and come in |
 //! | `event` | [`Event`]: everything that a listener hears, and in which words |
 //! | `error` | what can go wrong, sorted by who is to blame |
@@ -38,6 +39,7 @@ mod listener;
 mod message;
 mod options;
 mod receiving;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub use event::{
 pub use listener::Listener;
 pub use message::{Message, Publication, QosLevel, RetainHandling, SubscribeOptions, UserProperty};
 pub use options::{ClientCertificate, ClientOptions, Login, ProtocolVersion, Token, TokenFailure, Will};
+pub use secret::Secret;
 pub use store::{RecordStore, StoreError, StoredRecord};
 
 uniffi::setup_scaffolding!("cloudsignal");

@@ -1,11 +1,13 @@
 //! How a client is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloudsignal::{Builder, Client, FileStore, Reconnect};
 
 use crate::error::ClientError;
 use crate::message::QosLevel;
+use crate::secret::Secret;
 
 /// How a client behaves. What is `None` has the default that is named; together they lose nothing: the session outlives
 /// a connection for a day, what is published offline waits, and a lost connection is made again.
@@ -24,6 +26,10 @@ pub struct ClientOptions {
     /// trusts.
     #[uniffi(default = None)]
     pub ca_pem: Option<Vec<u8>>,
+    /// Whom the system trusts, certificates in DER, where the library cannot ask the system itself; those that cannot be
+    /// read are left out. Of no effect beside `ca_pem`. Default: the library asks.
+    #[uniffi(default = None)]
+    pub system_roots_der: Option<Vec<Vec<u8>>>,
     /// The certificate by which the broker knows the client. Default: none.
     #[uniffi(default = None)]
     pub certificate: Option<ClientCertificate>,
@@ -68,54 +74,35 @@ pub struct ClientOptions {
 }
 
 /// How the client logs in.
-#[derive(Clone, uniffi::Enum)]
+#[derive(Clone, Debug, uniffi::Enum)]
 pub enum Login {
     /// By what does not change.
     Password {
         /// User name.
         username: String,
         /// Password.
-        password: Vec<u8>,
+        password: Arc<Secret>,
     },
     /// By tokens, which the event `TokenWanted` asks for, and which are renewed before they end.
     Tokens,
 }
 
-impl std::fmt::Debug for Login {
-    /// Never the password.
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Password { .. } => "Password",
-            Self::Tokens => "Tokens",
-        })
-    }
-}
-
 /// What the client logs in with, for a while.
-#[derive(Clone, uniffi::Record)]
+#[derive(Clone, Debug, uniffi::Record)]
 pub struct Token {
     /// User name. Default: the token says who it is for.
     #[uniffi(default = None)]
     pub username: Option<String>,
     /// The token.
-    pub password: Vec<u8>,
+    pub password: Arc<Secret>,
     /// How long it is valid from now on, milliseconds: it is renewed before. Default: for ever, as far as anybody knows.
     #[uniffi(default = None)]
     pub lifetime_ms: Option<u64>,
 }
 
-impl std::fmt::Debug for Token {
-    /// Never the token.
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Token")
-            .field("lifetime_ms", &self.lifetime_ms)
-            .finish_non_exhaustive()
-    }
-}
-
 impl From<Token> for cloudsignal::Token {
     fn from(token: Token) -> Self {
-        let mut made = Self::new(token.password);
+        let mut made = Self::new(token.password.to_bytes());
         if let Some(username) = token.username {
             made = made.username(username);
         }
@@ -136,19 +123,12 @@ pub enum TokenFailure {
 }
 
 /// A certificate and its key, both in PEM.
-#[derive(Clone, uniffi::Record)]
+#[derive(Clone, Debug, uniffi::Record)]
 pub struct ClientCertificate {
     /// The certificate, and those between it and the authority.
     pub chain_pem: Vec<u8>,
     /// The private key.
-    pub key_pem: Vec<u8>,
-}
-
-impl std::fmt::Debug for ClientCertificate {
-    /// Never the key.
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("ClientCertificate").finish_non_exhaustive()
-    }
+    pub key_pem: Arc<Secret>,
 }
 
 /// A version of MQTT.
@@ -182,16 +162,19 @@ impl ClientOptions {
     pub(crate) fn builder(self) -> Result<Builder, ClientError> {
         let mut builder = self.limit(Client::builder(self.url.as_str()));
         if let Some(Login::Password { username, password }) = self.login {
-            builder = builder.password(username, password);
+            builder = builder.password(username, password.to_bytes());
         }
         if let Some(client_id) = self.client_id {
             builder = builder.client_id(client_id);
+        }
+        if let Some(roots) = self.system_roots_der {
+            builder = builder.system_roots(roots);
         }
         if let Some(pem) = self.ca_pem {
             builder = builder.ca_pem(pem);
         }
         if let Some(certificate) = self.certificate {
-            builder = builder.certificate_pem(certificate.chain_pem, certificate.key_pem);
+            builder = builder.certificate_pem(certificate.chain_pem, certificate.key_pem.to_bytes());
         }
         if let Some(folder) = self.store_folder {
             let store = FileStore::open(folder).map_err(|error| ClientError::Storage {

@@ -107,6 +107,13 @@ impl Builder {
         self
     }
 
+    /// Whom the system trusts, for where this library cannot ask it: certificates in DER. Those that it cannot read are left
+    /// out.
+    pub fn system_roots(mut self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.trust = Trust::told(roots);
+        self
+    }
+
     /// Shows the server a certificate; files in PEM.
     pub fn certificate_files(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.identity = Some(Identity {

@@ -6,7 +6,7 @@ use std::path::Path;
 use cloudsignal_tests::{kotlin, programs};
 
 /// Fewer means that some did not run.
-const SCENARIOS: usize = 11;
+const SCENARIOS: usize = 13;
 
 #[test]
 fn kotlin_on_the_jvm() {

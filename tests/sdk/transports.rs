@@ -5,6 +5,8 @@ use std::time::Duration;
 use cloudsignal::{Client, Closed, ConnectError, Continuity, Event, Outcome, Qos, ReasonCode, State};
 use cloudsignal_tests::broker::{BrokerOptions, Listener};
 use cloudsignal_tests::wait;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::time::timeout;
 
 use crate::client;
@@ -71,6 +73,21 @@ async fn a_server_that_is_not_trusted_is_not_spoken_to() {
         panic!("{told:?}");
     };
     assert!(problem.contains("certificate"), "{problem}");
+}
+
+#[tokio::test]
+async fn whom_the_system_trusts_can_be_told() {
+    let broker = BrokerOptions::default().start();
+    let first_run = broker.first_run();
+    let authority = CertificateDer::from_pem_file(&first_run.ca_file).unwrap();
+    let unreadable = b"no certificate".to_vec();
+    let client = Client::builder(broker.url(Listener::Mqtts))
+        .password(first_run.username, first_run.password)
+        .system_roots([unreadable, authority.to_vec()]);
+    timeout(wait::DEADLINE, client.connect())
+        .await
+        .expect("an answer")
+        .expect("the authority is known");
 }
 
 #[tokio::test]

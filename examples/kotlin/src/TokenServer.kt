@@ -1,3 +1,4 @@
+import io.cloudsignal.ffi.Secret
 import io.cloudsignal.ffi.Token
 import java.io.File
 import java.net.URI
@@ -34,7 +35,7 @@ class TokenServer {
         check(answer.statusCode() == 200) { "no token: ${answer.statusCode()} ${answer.body()}" }
         // A real application has a JSON library.
         val field = { name: String -> Regex("\"$name\":\"([^\"]*)\"").find(answer.body())!!.groupValues[1] }
-        Token(field("username"), field("password").encodeToByteArray(), LIFETIME_SECS * 1_000uL)
+        Token(field("username"), Secret.ofText(field("password")), LIFETIME_SECS * 1_000uL)
     }
 
     private fun trusting(file: File): SSLContext {

@@ -82,6 +82,7 @@ fn options(url: &str) -> ClientOptions {
         login: None,
         client_id: Some("one".into()),
         ca_pem: None,
+        system_roots_der: None,
         certificate: None,
         store_folder: None,
         protocol_version: None,

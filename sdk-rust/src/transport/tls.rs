@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
+#[cfg(any(target_vendor = "apple", windows))]
+use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::error::ConnectError;
 
@@ -17,12 +19,24 @@ pub(crate) enum Pem {
 }
 
 /// Whose signature makes a server's certificate a good one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Trust {
-    /// Whom the system trusts.
+    /// Whom the system trusts, as it says itself.
     Platform,
+    /// Whom the system trusts, as somebody else has asked it.
+    Told(RootCertStore),
     /// These only.
     Only(Pem),
+}
+
+impl Trust {
+    /// Certificates in DER. What cannot be used of the system's is none of ours; that there is nothing at all shows in the
+    /// handshake.
+    pub(crate) fn told(roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.into_iter().map(CertificateDer::from));
+        Self::Told(store)
+    }
 }
 
 /// A client certificate and its key.
@@ -75,8 +89,8 @@ pub(crate) fn client_config(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Pem::Text(Vec::new()).fault("TLS", &error))?
-        .with_root_certificates(roots(trust)?);
+        .map_err(|error| fault_of_tls(&error))?;
+    let builder = trusting(builder, trust)?;
     let config = match identity {
         None => builder.with_no_client_auth(),
         Some(Identity { chain, key }) => {
@@ -93,20 +107,46 @@ pub(crate) fn client_config(
     Ok(Arc::new(config))
 }
 
-fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {
-    let mut roots = RootCertStore::empty();
+/// Knows versions, and whose signature is good.
+type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+fn trusting(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    trust: &Trust,
+) -> Result<Trusting, ConnectError> {
     match trust {
-        Trust::Platform => {
-            // What cannot be used of the system's is none of ours; that there is nothing at all shows in the handshake.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
+        Trust::Platform => as_platform(builder),
+        Trust::Told(roots) => Ok(builder.with_root_certificates(roots.clone())),
         Trust::Only(pem) => {
+            let mut roots = RootCertStore::empty();
             for certificate in pem.certificates("CA certificate")? {
                 roots
                     .add(certificate)
                     .map_err(|error| pem.fault("CA certificate", &error))?;
             }
+            Ok(builder.with_root_certificates(roots))
         }
     }
-    Ok(roots)
+}
+
+/// The system judges each certificate itself, by its settings and by those of the device's owner. On iOS there is no other
+/// way to ask it.
+#[cfg(any(target_vendor = "apple", windows))]
+fn as_platform(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> Result<Trusting, ConnectError> {
+    builder
+        .with_platform_verifier()
+        .map_err(|error| fault_of_tls(&error))
+}
+
+/// The system says whom it trusts.
+#[cfg(not(any(target_vendor = "apple", windows)))]
+fn as_platform(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> Result<Trusting, ConnectError> {
+    let known = rustls_native_certs::load_native_certs().certs;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(known);
+    Ok(builder.with_root_certificates(roots))
+}
+
+fn fault_of_tls(error: &rustls::Error) -> ConnectError {
+    Pem::Text(Vec::new()).fault("TLS", error)
 }

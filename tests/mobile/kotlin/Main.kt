@@ -17,6 +17,8 @@ private val SCENARIOS: Map<String, suspend () -> String?> = mapOf(
     "questions_are_answered" to { questionsAreAnswered(); null },
     "tokens_come_from_a_server" to { tokensComeFromAServer(); null },
     "errors_say_who_is_to_blame" to { errorsSayWhoIsToBlame(); null },
+    "the_platform_says_whom_to_trust" to { thePlatformSaysWhomToTrust(); null },
+    "what_is_printed_tells_no_secret" to { whatIsPrintedTellsNoSecret(); null },
     "starts_and_ends_leave_no_thread" to ::startsAndEndsLeaveNoThread,
     "calls_cost_little" to ::callsCostLittle,
 )

@@ -5,15 +5,20 @@ import io.cloudsignal.CloudSignalException
 import io.cloudsignal.State
 import io.cloudsignal.TokenRefusedException
 import io.cloudsignal.ffi.Blame
+import io.cloudsignal.ffi.ClientCertificate
 import io.cloudsignal.ffi.CloseReason
+import io.cloudsignal.ffi.Event
 import io.cloudsignal.ffi.Login
 import io.cloudsignal.ffi.Publication
 import io.cloudsignal.ffi.PublishOutcome
 import io.cloudsignal.ffi.QosLevel
+import io.cloudsignal.ffi.Secret
 import io.cloudsignal.ffi.SubscribeOptions
+import io.cloudsignal.ffi.Token
 import io.cloudsignal.ffi.TokenReason
 import io.cloudsignal.ffi.UserProperty
 import kotlin.io.path.createTempDirectory
+import kotlin.io.path.createTempFile
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.async
@@ -217,11 +222,12 @@ suspend fun tokensComeFromAServer() {
     same(refused.close(), closed.ending, "its end once more")
 }
 
+private suspend fun blame(what: String, wanted: Blame, call: suspend () -> Unit) {
+    val error = runCatching { call() }.exceptionOrNull()
+    check(error is CloudSignalException && error.blame == wanted && !error.message.isNullOrEmpty()) { "$what: $error" }
+}
+
 suspend fun errorsSayWhoIsToBlame() {
-    suspend fun blame(what: String, wanted: Blame, call: suspend () -> Unit) {
-        val error = runCatching { call() }.exceptionOrNull()
-        check(error is CloudSignalException && error.blame == wanted && !error.message.isNullOrEmpty()) { "$what: $error" }
-    }
     val client = World.connected()
     blame("a topic with a wildcard", Blame.USAGE) { client.publish("mobile/#", "") }
     blame("a filter that is none", Blame.USAGE) { client.messages("mobile/#/more").first() }
@@ -238,8 +244,41 @@ suspend fun errorsSayWhoIsToBlame() {
     blame("a closed client", Blame.CLOSED) { client.publish("mobile/late", "") }
     blame("a subscription of a closed client", Blame.CLOSED) { client.messages("mobile/late").first() }
     blame("foreground of a closed client", Blame.CLOSED) { client.foreground() }
-    val stranger = World.options(login = Login.Password("nobody", "wrong".encodeToByteArray()))
+    val stranger = World.options(login = Login.Password("nobody", Secret.ofText("wrong")))
     val refused = CloudSignal.open(stranger)
     blame("a login that is wrong", Blame.CLOSED) { refused.awaitConnected() }
     same(refused.close().why, CloseReason.REFUSED, "its end")
+}
+
+fun whatIsPrintedTellsNoSecret() {
+    val text = "s3cret"
+    val secret = Secret.ofText(text)
+    val options = World.options(login = Login.Password("me", secret))
+        .copy(certificate = ClientCertificate(ByteArray(0), Secret(text.encodeToByteArray())))
+    val told = "$options ${Token(password = secret)}"
+    for (form in listOf(text, text.encodeToByteArray().joinToString())) {
+        check(form !in told) { told }
+    }
+}
+
+private const val TRUST_STORE = "javax.net.ssl.trustStore"
+
+/** Nothing pinned: the broker's authority is nobody to this virtual machine, until it stands in its trust store. */
+suspend fun thePlatformSaysWhomToTrust() {
+    val options = World.options().copy(caPem = null)
+    val stranger = CloudSignal.open(options)
+    val told = stranger.events.first { it is Event.Unreachable } as Event.Unreachable
+    check("certificate" in told.detail) { told.detail }
+    stranger.close()
+    val file = createTempFile("trust", ".jks").toFile()
+    try {
+        file.outputStream().use { World.trusted().store(it, CharArray(0)) }
+        System.setProperty(TRUST_STORE, file.path)
+        World.connected(options).close()
+        file.writeText("no store")
+        blame("a trust store that is none", Blame.STORAGE) { CloudSignal.open(options) }
+    } finally {
+        System.clearProperty(TRUST_STORE)
+        file.delete()
+    }
 }

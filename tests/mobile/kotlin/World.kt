@@ -3,6 +3,7 @@ package io.cloudsignal.tests
 import io.cloudsignal.CloudSignal
 import io.cloudsignal.ffi.ClientOptions
 import io.cloudsignal.ffi.Login
+import io.cloudsignal.ffi.Secret
 import io.cloudsignal.ffi.Token
 import java.io.File
 import java.net.URI
@@ -21,8 +22,8 @@ object World {
     private val api = wanted("CS_TEST_API")
     private val secretKey = wanted("CS_TEST_SECRET_KEY")
     private val caFile = File(wanted("CS_TEST_CA_FILE"))
-    private val http = HttpClient.newBuilder().sslContext(trusting(caFile)).build()
-    val login = Login.Password(wanted("CS_TEST_USERNAME"), wanted("CS_TEST_PASSWORD").encodeToByteArray())
+    private val http = HttpClient.newBuilder().sslContext(trusting(trusted())).build()
+    val login = Login.Password(wanted("CS_TEST_USERNAME"), Secret.ofText(wanted("CS_TEST_PASSWORD")))
 
     private fun wanted(name: String): String = checkNotNull(System.getenv(name)) { "$name is not set" }
 
@@ -44,7 +45,7 @@ object World {
         val body = """{"user_email":"$email","ttl":3600}"""
         val text = send("POST", "/v2/tokens/create", body)
         val field = { name: String -> checkNotNull(Regex("\"$name\":\"([^\"]*)\"").find(text)) { text }.groupValues[1] }
-        return Token(field("username"), field("password").encodeToByteArray(), 3_600_000uL)
+        return Token(field("username"), Secret.ofText(field("password")), 3_600_000uL)
     }
 
     private fun send(method: String, path: String, body: String?): String {
@@ -58,12 +59,16 @@ object World {
         return answer.body()
     }
 
-    private fun trusting(caFile: File): SSLContext {
+    /** A trust store with the broker's authority, and nobody else; of a kind that is read without a password. */
+    fun trusted(): KeyStore {
         val authority = caFile.inputStream().use { CertificateFactory.getInstance("X.509").generateCertificate(it) }
-        val store = KeyStore.getInstance(KeyStore.getDefaultType()).apply {
+        return KeyStore.getInstance("JKS").apply {
             load(null, null)
             setCertificateEntry("broker", authority)
         }
+    }
+
+    private fun trusting(store: KeyStore): SSLContext {
         val managers = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm()).apply { init(store) }
         return SSLContext.getInstance("TLS").apply { init(null, managers.trustManagers, null) }
     }

@@ -31,7 +31,7 @@ struct TokenServer: Sendable {
         let login = try JSONDecoder().decode(Answer.self, from: data).mqtt_credentials
         return Token(
             username: login.username,
-            password: Data(login.password.utf8),
+            password: Secret.ofText(text: login.password),
             lifetimeMs: Self.lifetimeSecs * 1_000
         )
     }

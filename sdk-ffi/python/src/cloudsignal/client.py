@@ -12,7 +12,7 @@ from . import _native as native
 from . import errors
 from .inbox import Inbox, TokenProvider
 from .messages import Message, Outcome, Sending
-from .options import QOS, Certificate, ForeignStore, Qos, RecordStore, Will, payload_bytes
+from .options import QOS, Certificate, ForeignStore, Qos, RecordStore, Will, payload_bytes, secret
 from .state import Event, State
 from .subscription import Subscription
 
@@ -80,7 +80,7 @@ class Client:
         if token is not None:
             login = native.Login.TOKENS()
         elif username is not None:
-            login = native.Login.PASSWORD(username=username, password=payload_bytes(password or b""))
+            login = native.Login.PASSWORD(username=username, password=secret(password or b""))
         self._provider = token
         self._store = store
         self._ca = ca

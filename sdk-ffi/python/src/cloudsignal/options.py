@@ -22,6 +22,11 @@ def payload_bytes(payload: str | bytes | bytearray | memoryview) -> bytes:
     return payload.encode() if isinstance(payload, str) else bytes(payload)
 
 
+def secret(text: str | bytes) -> native.Secret:
+    """What the library takes as a secret, and nobody prints."""
+    return native.Secret(payload_bytes(text))
+
+
 @dataclass(frozen=True)
 class Token:
     """What a client logs in with, for a while."""
@@ -34,9 +39,7 @@ class Token:
 
     def _to_native(self) -> native.Token:
         lifetime_ms = None if self.lifetime is None else max(0, round(self.lifetime * 1_000))
-        return native.Token(
-            username=self.username, password=payload_bytes(self.password), lifetime_ms=lifetime_ms
-        )
+        return native.Token(username=self.username, password=secret(self.password), lifetime_ms=lifetime_ms)
 
 
 class TokenRefused(Exception):
@@ -72,7 +75,7 @@ class Certificate:
     key: str | bytes = field(repr=False)
 
     def _to_native(self) -> native.ClientCertificate:
-        return native.ClientCertificate(chain_pem=payload_bytes(self.chain), key_pem=payload_bytes(self.key))
+        return native.ClientCertificate(chain_pem=payload_bytes(self.chain), key_pem=secret(self.key))
 
 
 class RecordStore(Protocol):

@@ -9,7 +9,7 @@ final class CloudSignalTests: XCTestCase {
     }
 
     private func options() throws -> ClientOptions {
-        let password = Data(try wanted("CS_TEST_PASSWORD").utf8)
+        let password = Secret.ofText(text: try wanted("CS_TEST_PASSWORD"))
         return ClientOptions(
             url: try wanted("CS_TEST_URL"),
             login: .password(username: try wanted("CS_TEST_USERNAME"), password: password),
@@ -90,6 +90,20 @@ final class CloudSignalTests: XCTestCase {
             XCTFail("a client that is closed")
         } catch let error as CloudSignalError {
             XCTAssertEqual(error.blame, .closed)
+        }
+    }
+
+    func testWhatIsPrintedTellsNoSecret() {
+        let secret = Secret.ofText(text: "s3cret")
+        let options = ClientOptions(
+            url: "mqtts://localhost",
+            login: .password(username: "me", password: secret),
+            certificate: ClientCertificate(chainPem: Data(), keyPem: secret)
+        )
+        var told = String(describing: options) + String(reflecting: Token(password: secret))
+        dump(options, to: &told)
+        for text in ["s3cret", Array("s3cret".utf8).map(String.init).joined(separator: ", ")] {
+            XCTAssertFalse(told.contains(text), told)
         }
     }
 

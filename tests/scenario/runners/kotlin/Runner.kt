@@ -5,6 +5,7 @@ import io.cloudsignal.ffi.ClientOptions
 import io.cloudsignal.ffi.Event
 import io.cloudsignal.ffi.PublishOutcome
 import io.cloudsignal.ffi.QosLevel
+import io.cloudsignal.ffi.Secret
 import io.cloudsignal.ffi.Token
 import io.cloudsignal.ffi.TokenReason
 import io.cloudsignal.ffi.Will
@@ -66,7 +67,7 @@ private class Runner(private val scope: CoroutineScope) {
     private suspend fun token(reason: TokenReason): Token {
         tell("token_wanted", "reason" to reason.name.lowercase())
         val command = tokens.receive()
-        return Token(null, command.text("password").encodeToByteArray(), command.number("lifetime_ms").toULong())
+        return Token(null, Secret.ofText(command.text("password")), command.number("lifetime_ms").toULong())
     }
 
     private fun tellSession(event: Event) {

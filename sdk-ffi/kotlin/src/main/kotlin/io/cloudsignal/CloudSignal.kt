@@ -272,8 +272,12 @@ public class CloudSignal private constructor(
         ): CloudSignal = withContext(Dispatchers.IO) {
             val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
             val hearing = Hearing(scope, tokens)
+            val complete = options.copy(
+                login = if (tokens == null) options.login else Login.Tokens,
+                systemRootsDer = options.systemRootsDer ?: if (options.caPem == null) systemRoots() else null,
+            )
             val native = try {
-                NativeClient.open(if (tokens == null) options else options.copy(login = Login.Tokens), hearing, store)
+                NativeClient.open(complete, hearing, store)
             } catch (error: ClientException) {
                 throw CloudSignalException(error)
             }

@@ -31,6 +31,9 @@ public class CloudSignalException private constructor(
 
         internal fun usage(detail: String) = CloudSignalException(Blame.USAGE, null, detail, null)
 
+        internal fun storage(detail: String, cause: Throwable) =
+            CloudSignalException(Blame.STORAGE, null, detail, cause)
+
         internal fun closed(cause: Throwable) =
             CloudSignalException(Blame.CLOSED, null, "the client is closed", cause)
     }
