@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::bless::Bless;
 use crate::steps::{Steps, run_command};
 use crate::workspace::Workspace;
 use crate::{ffi, kotlin, wasm};
@@ -39,14 +40,14 @@ pub(crate) fn example(workspace: &Workspace, arguments: &[String]) -> Result<()>
     let is_python = workspace.path(FOLDER).join(name).join("demo.py").is_file();
     if is_python {
         if !ffi::is_built(workspace) {
-            ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+            ffi::ffi_steps(workspace, &mut steps, Bless::No)?;
         }
         steps.run("Python environment for the example", || install_wheel(workspace))?;
     }
     let mut program = Vec::new();
     if name == "kotlin" {
         if !kotlin::is_built(workspace) {
-            ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+            ffi::ffi_steps(workspace, &mut steps, Bless::No)?;
             kotlin::kotlin_steps(workspace, &mut steps)?;
         }
         steps.run("compile the example", || {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
+use crate::bless::Bless;
 use crate::setup;
 use crate::steps::{Steps, run_command, shown};
 use crate::workspace::Workspace;
@@ -26,22 +27,11 @@ const SURFACE: &str = "sdk-ffi/surface.txt";
 const LIBRARY_BYTES_MAX: u64 = 2_800_000;
 
 pub(crate) fn ffi(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let bless = match arguments {
-        [] => Bless::No,
-        [one] if one == "--bless" => Bless::Yes,
-        _ => bail!("`cargo xtask ffi` takes --bless or nothing"),
-    };
+    let bless = Bless::from_arguments("ffi", arguments)?;
     let mut steps = Steps::new();
     ffi_steps(workspace, &mut steps, bless)?;
     steps.print_times();
     Ok(())
-}
-
-/// Whether what is there now is what was wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bless {
-    No,
-    Yes,
 }
 
 /// Whether there is a library with its code, of whatever age.

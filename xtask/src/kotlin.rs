@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::bless::Bless;
 use crate::steps::{Steps, run_command};
 use crate::workspace::Workspace;
 use crate::{expect_no_arguments, ffi, setup};
@@ -27,7 +28,7 @@ const JVM_TARGET: &str = "17";
 pub(crate) fn kotlin(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     expect_no_arguments("kotlin", arguments)?;
     let mut steps = Steps::new();
-    ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+    ffi::ffi_steps(workspace, &mut steps, Bless::No)?;
     kotlin_steps(workspace, &mut steps)?;
     steps.print_times();
     Ok(())

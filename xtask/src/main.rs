@@ -3,9 +3,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod bench;
+mod bless;
 mod check;
 mod example;
 mod ffi;
+mod instructions;
 mod kotlin;
 mod run;
 mod setup;
@@ -56,6 +58,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--only ROWS] [--runs N] [--flashmq NAME=PROGRAM] …",
         summary: "measure our broker beside others on this machine; --help shows everything, --list the rows",
         run: bench::bench,
+    },
+    Command {
+        name: "instructions",
+        arguments: "[--bless]",
+        summary: "count the instructions of the hot path, and compare; --bless: they may change",
+        run: instructions::instructions,
     },
     Command {
         name: "wasm",

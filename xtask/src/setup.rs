@@ -66,6 +66,11 @@ const PROGRAMS: &[Program] = &[
         homebrew: "strace",
     },
     Program {
+        name: "valgrind",
+        debian: &["valgrind"],
+        homebrew: "valgrind",
+    },
+    Program {
         name: "python3",
         debian: &["python3", "python3-venv"],
         homebrew: "python",

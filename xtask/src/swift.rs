@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
+use crate::bless::Bless;
 use crate::steps::{Steps, run_command};
 use crate::workspace::Workspace;
 use crate::{expect_no_arguments, ffi};
@@ -23,7 +24,7 @@ const SOURCES: &[(&str, &str)] = &[
 pub(crate) fn swift(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     expect_no_arguments("swift", arguments)?;
     let mut steps = Steps::new();
-    ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+    ffi::ffi_steps(workspace, &mut steps, Bless::No)?;
     steps.run("library for Swift", || build(workspace))?;
     steps.run("sources for Swift", || place(workspace))?;
     steps.print_times();

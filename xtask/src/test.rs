@@ -4,9 +4,10 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::bless::Bless;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{check, ffi, kotlin, setup, wasm};
+use crate::{check, ffi, instructions, kotlin, setup, wasm};
 
 /// Installs, checks and tests. With a filter: only the tests whose names match.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -19,10 +20,13 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
         wasm::wasm_steps(workspace, &mut steps)?;
     }
     if filter.is_empty() || !ffi::is_built(workspace) {
-        ffi::ffi_steps(workspace, &mut steps, ffi::Bless::No)?;
+        ffi::ffi_steps(workspace, &mut steps, Bless::No)?;
     }
     if filter.is_empty() || !kotlin::is_built(workspace) {
         kotlin::kotlin_steps(workspace, &mut steps)?;
+    }
+    if filter.is_empty() {
+        instructions::instructions_steps(workspace, &mut steps, Bless::No)?;
     }
     // The tests at the greatest distance start the broker as its users do: as a program.
     let build = [
