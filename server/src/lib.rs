@@ -15,6 +15,7 @@
 //! | [`logging`] | what is written to standard error |
 //! | `metrics` | what Prometheus sees |
 //! | `net` | sockets: listeners, TLS, WebSocket, the loop of a connection |
+//! | `open_files` | how many files the process may have open |
 //! | `orgs` | the organizations of the process, and who holds them |
 //! | [`serve`] | from the flags to the end of the process |
 //! | [`server`] | a running broker: start, addresses, stop |
@@ -35,6 +36,7 @@ pub mod identity;
 pub mod logging;
 mod metrics;
 mod net;
+mod open_files;
 mod orgs;
 pub mod serve;
 pub mod server;

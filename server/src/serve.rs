@@ -1,16 +1,13 @@
 //! `cloudsignal serve`: from the flags to the end of the process.
 
 use anyhow::Context as _;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::serve::ServeArgs;
 use crate::config::Config;
 use crate::logging;
+use crate::open_files;
 use crate::server::Server;
 use crate::shutdown::{Signals, Wish};
-
-/// Files that the process has open beside its connections.
-const OTHER_FILES: u64 = 256;
 
 /// Runs the broker until it is told to stop. `print` shows a text to whoever started it.
 ///
@@ -53,22 +50,10 @@ async fn told_again(signals: &mut Signals) {
 
 /// Every connection is an open file: asks the system for as many as it allows, and says so if they are too few.
 fn raise_file_limit(connections_max: u64) {
-    let mut limit = getrlimit(Resource::Nofile);
-    let needed = connections_max + OTHER_FILES;
-    let wanted = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(wanted);
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, wanted, "the limit of open files cannot be raised");
-        }
-    }
-    if let Some(files) = getrlimit(Resource::Nofile)
-        .current
-        .filter(|files| *files < needed)
-    {
+    if let Err(files) = open_files::make_room(connections_max) {
         tracing::warn!(
             files,
-            needed,
+            connections_max,
             "the system allows fewer open files than connections.total_max needs (ulimit -n)"
         );
     }

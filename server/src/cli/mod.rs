@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`serve`] | `serve`: run the broker |
 //! | [`client`] | `pub`, `sub`: a real MQTT client |
-//! | [`bench`] | `bench`: how fast a broker is |
+//! | [`mod@bench`] | `bench`: how fast a broker is |
 //! | [`admin`] | `org`, `user`, `member`, `key`, `token`, `provider`, `acl`, …: administration of a running broker |
 //! | [`backup`] | `backup`, `restore`: everything that is stored, in one file, and back |
 //! | [`store`] | `store`: the data folder of a broker that does not run |

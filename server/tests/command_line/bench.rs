@@ -59,6 +59,161 @@ fn pairs_are_measured_with_every_qos_version_and_transport() {
 }
 
 #[test]
+fn messages_to_many_to_groups_and_past_many_filters_are_all_counted() {
+    let broker = Broker::start();
+    let out = ["fan-out", "--publishers", "2", "--subscribers", "7", "--qos", "1"];
+    let out = measured(&broker, "mqtt", &[&out, &SHORT[..]].concat());
+    assert_eq!(out["clients"], 9);
+
+    let into = [
+        "fan-in",
+        "--publishers",
+        "20",
+        "--groups",
+        "2",
+        "--members",
+        "3",
+        "--qos",
+        "1",
+    ];
+    let into = measured(&broker, "mqtt", &[&into, &SHORT[..]].concat());
+    assert_eq!(
+        (&into["publishers"], &into["subscribers"]),
+        (&json!(20), &json!(6))
+    );
+
+    let wild = [
+        "wildcards",
+        "--filters",
+        "500",
+        "--topics",
+        "50",
+        "--publishers",
+        "4",
+        "--subscribers",
+        "5",
+    ];
+    let wild = measured(&broker, "mqtt", &[&wild, &SHORT[..]].concat());
+    assert_eq!(
+        (&wild["scenario"], &wild["clients"]),
+        (&json!("wildcards"), &json!(9))
+    );
+}
+
+#[test]
+fn what_is_kept_for_later_comes_back_whole() {
+    let broker = Broker::start();
+    for version in ["--v5", "--v311"] {
+        for (scenario, qos) in [
+            ("retained", "0"),
+            ("retained", "1"),
+            ("queue", "1"),
+            ("queue", "2"),
+        ] {
+            let words = [scenario, "--messages", "500", "--qos", qos, version, "--json"];
+            let output = bench(&broker, "mqtt", &words);
+            let said = stdout(&output);
+            assert!(output.status.success(), "{words:?}: {said}{}", stderr(&output));
+            let result: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(
+                (&result["scenario"], &result["messages"]),
+                (&json!(scenario), &json!(500))
+            );
+            assert_eq!(
+                (&result["fill"]["count"], &result["drain"]["count"]),
+                (&json!(500), &json!(500))
+            );
+            assert_eq!((&result["lost"], &result["repeated"]), (&json!(0), &json!(0)));
+        }
+    }
+    // Nothing stays behind.
+    let mut login = vec![
+        "sub",
+        "-t",
+        "bench/#",
+        "-C",
+        "1",
+        "-W",
+        "1",
+        "--url",
+        broker.url("mqtt"),
+    ];
+    login.extend(["-u", broker.first("username"), "-P", broker.first("password")]);
+    assert_eq!(cloudsignal(&login).output().unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn a_queue_of_messages_that_nobody_keeps_makes_no_sense() {
+    let output = cloudsignal(&["bench", "queue", "--qos", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--qos 1"), "{}", stderr(&output));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn connections_without_messages_are_measured() {
+    let broker = Broker::start();
+    let pid = broker.pid().to_string();
+    let common = [
+        "--seconds",
+        "1",
+        "--from",
+        "127.0.0.1",
+        "--from",
+        "127.0.0.2",
+        "--json",
+    ];
+    let result = |words: &[&str]| -> Value {
+        let output = bench(&broker, "mqtt", &[words, &common].concat());
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    let connect = result(&["connect", "--at-once", "3", "--warm-up", "0"]);
+    assert!(connect["connections"].as_u64() > Some(0), "{connect}");
+    assert_eq!(connect["connections"], connect["count"]);
+    assert!(connect["latency_us"]["p50"].as_u64() > Some(0), "{connect}");
+
+    let idle = result(&[
+        "idle",
+        "--connections",
+        "20",
+        "--subscriptions",
+        "2",
+        "--pid",
+        &pid,
+    ]);
+    assert_eq!(
+        (&idle["connections"], &idle["open"]["count"]),
+        (&json!(20), &json!(20))
+    );
+    assert!(idle["resident_bytes_open"].as_u64() >= Some(1), "{idle}");
+    assert!(idle["bytes_per_connection"].is_number(), "{idle}");
+}
+
+#[test]
+fn a_rate_is_kept_and_never_exceeded() {
+    let broker = Broker::start();
+    let words = [
+        "pairs",
+        "--pairs",
+        "10",
+        "--rate",
+        "200",
+        "--qos",
+        "1",
+        "--seconds",
+        "2",
+        "--warm-up",
+        "0",
+    ];
+    let result = measured(&broker, "mqtt", &words);
+    assert_eq!(result["rate"], 200);
+    let rate = result["per_second"].as_f64().unwrap();
+    // How much less depends on how busy the machine is.
+    assert!(rate <= 201.0, "{result}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_process_that_is_named_is_measured_too() {
     let broker = Broker::start();

@@ -7,8 +7,9 @@ use cloudsignal_core::topic::TopicFilter;
 use cloudsignal_core::{Packet, Qos, Version};
 use tokio::time::timeout;
 
+use super::options::CommonArgs;
 use crate::accounts::Secret;
-use crate::cli::client::{BrokerArgs, BrokerUrl, Connection, Event, Route, Wake, with_text};
+use crate::cli::client::{BrokerUrl, Connection, Event, Route, Wake, with_text};
 use crate::cli::exit::{Exit, Failure};
 
 /// Stands for the number of the client in a user name.
@@ -30,10 +31,13 @@ pub(super) struct Access {
 
 impl Access {
     /// Reads the files and finds the host, once for all clients. An address after the scenario counts more than `--url`.
-    pub(super) async fn new(args: &BrokerArgs, url: Option<&BrokerUrl>) -> Result<Self, Failure> {
+    pub(super) async fn new(common: &CommonArgs) -> Result<Self, Failure> {
         let unreachable = |error| Failure::new(Exit::Unreachable, error);
-        let mut route = Route::new(url.unwrap_or(&args.url), &args.tls).map_err(unreachable)?;
+        let args = &common.broker;
+        let url = common.broker_url.as_ref().unwrap_or(&args.url);
+        let mut route = Route::new(url, &args.tls).map_err(unreachable)?;
         route.look_up().await.map_err(unreachable)?;
+        route.leave_from(&common.from);
         Ok(Self {
             route,
             user: args.user.clone(),

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use cloudsignal_core::Instant;
 
+use super::judge::Judge;
 use super::lane::Lane;
 use super::latencies::Latencies;
+use super::schedule::Schedule;
 use crate::clock::Clock;
 
 /// One thread's publishers, and what came of their messages.
@@ -19,6 +21,10 @@ pub(super) struct Floor {
     /// Number of the first publisher here.
     pub(super) first_publisher: u32,
     pub(super) lanes: Vec<Lane>,
+    /// What came to each group of subscribers that share messages: one judge for each publisher.
+    pub(super) groups: Vec<RefCell<Vec<Judge>>>,
+    /// When messages are due, once the run has begun, if that is to be regular.
+    pub(super) schedule: Cell<Option<Schedule>>,
     /// Room for what one connection reads.
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) score: RefCell<Score>,
@@ -49,13 +55,17 @@ impl Floor {
         run: u32,
         first_publisher: u32,
         lanes: Vec<Lane>,
+        groups: usize,
         progress: Arc<AtomicU64>,
     ) -> Self {
+        let group = RefCell::new(vec![Judge::default(); lanes.len()]);
         Self {
             clock,
             run,
             first_publisher,
             lanes,
+            groups: vec![group; groups],
+            schedule: Cell::new(None),
             scratch: RefCell::default(),
             score: RefCell::default(),
             progress,
@@ -89,11 +99,16 @@ impl Floor {
         }
     }
 
-    /// Publishes nothing new, and waits for what is on its way.
-    pub(super) async fn drain(&self) {
+    /// Publishes nothing new.
+    pub(super) fn close(&self) {
         self.is_closing.set(true);
+        self.on_change();
+    }
+
+    /// Waits until nothing new is published and nothing is on its way.
+    pub(super) async fn drained(&self) {
         core::future::poll_fn(|cx| {
-            if self.is_idle() {
+            if self.is_closing.get() && self.is_idle() {
                 return Poll::Ready(());
             }
             *self.drained.borrow_mut() = Some(cx.waker().clone());

@@ -55,8 +55,10 @@ impl Lane {
         if slot.get() != 0 {
             return None;
         }
-        slot.set(self.awaited);
-        self.free.set(self.free.get() - 1);
+        if self.awaited != 0 {
+            slot.set(self.awaited);
+            self.free.set(self.free.get() - 1);
+        }
         self.sent.set(sequence + 1);
         let packet_id = PacketId::new(index as u16 + 1);
         Some((sequence, packet_id.expect("invariant: a slot has an identifier")))
@@ -110,6 +112,13 @@ impl Lane {
         }
     }
 
+    /// Wakes the task, if it waits.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     fn index(&self, sequence: u64) -> usize {
         (sequence % self.slots.len() as u64) as usize
     }
@@ -119,10 +128,8 @@ impl Lane {
             return;
         }
         self.free.set(self.free.get() + 1);
-        if self.has_room()
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake();
+        if self.has_room() {
+            self.wake();
         }
     }
 }
@@ -160,6 +167,14 @@ mod tests {
         lane.on_delivery(1);
         assert_eq!(lane.take(), Some((3, id(2))));
         assert_eq!((lane.sent(), lane.is_idle()), (4, false));
+    }
+
+    #[test]
+    fn a_message_that_waits_for_nothing_takes_no_slot() {
+        let lane = Lane::new(1, 1, 0, false);
+        assert_eq!(lane.take(), Some((0, id(1))));
+        assert_eq!(lane.take(), Some((1, id(1))));
+        assert!(lane.is_idle() && lane.has_room());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct Link {
     decoder: Decoder,
     /// The beginning of a packet that has not arrived whole.
     tail: Vec<u8>,
+    /// Whether whole packets may already be there.
+    is_fresh: bool,
     outbox: Outbox,
     written: usize,
     is_flushed: bool,
@@ -54,6 +56,7 @@ impl Link {
         Self {
             transport,
             decoder: Decoder::with_version(version, PACKET_BYTES_MAX),
+            is_fresh: !tail.is_empty(),
             tail,
             outbox: Outbox {
                 bytes: Vec::new(),
@@ -79,11 +82,13 @@ impl Link {
             scratch.extend_from_slice(&self.tail);
             &mut *scratch
         };
-        let read = pin!(self.transport.read(inbox)).poll(cx);
-        match ready!(read) {
-            Ok(0) => return Poll::Ready(Err(closed())),
-            Ok(_) => {}
-            Err(error) => return Poll::Ready(Err(lost(&error))),
+        if !core::mem::take(&mut self.is_fresh) {
+            let read = pin!(self.transport.read(inbox)).poll(cx);
+            match ready!(read) {
+                Ok(0) => return Poll::Ready(Err(closed())),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(lost(&error))),
+            }
         }
         let mut at = 0;
         loop {

@@ -5,13 +5,31 @@ use core::ops::Range;
 use cloudsignal_core::Qos;
 
 use super::access::Access;
-use super::options::{CommonArgs, PairsArgs, TrafficArgs};
+use super::cast::Cast;
+use super::options::{CommonArgs, FanInArgs, FanOutArgs, PairsArgs, TrafficArgs, WildcardsArgs};
 use crate::cli::exit::{Exit, Failure};
 
-/// Window of a publisher at QoS 0, in messages.
-const WINDOW_MESSAGES: u32 = 64;
-/// The same above QoS 0, where each needs an answer.
-const WINDOW_MESSAGES_ACKED: u32 = 16;
+/// Windows where nobody asks for one, in messages of one publisher: at QoS 0, and above it, where each needs an answer.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    unacked: u32,
+    acked: u32,
+}
+
+const ALONE: Windows = Windows {
+    unacked: 64,
+    acked: 16,
+};
+const TO_MANY: Windows = Windows {
+    unacked: 16,
+    acked: 16,
+};
+const TOGETHER: Windows = Windows { unacked: 8, acked: 4 };
+/// With a rate, what waits for its turn should not wait for others.
+const AT_RATE: Windows = Windows {
+    unacked: 1_024,
+    acked: 16,
+};
 
 /// A run with messages.
 pub(super) struct Plan {
@@ -22,6 +40,8 @@ pub(super) struct Plan {
     pub(super) qos: Qos,
     pub(super) payload_bytes: u32,
     pub(super) window: u32,
+    /// Messages per second of all publishers together; without it, as fast as the windows allow.
+    pub(super) rate: Option<u32>,
     pub(super) seconds: u32,
     pub(super) warm_up_secs: u32,
     /// The broker's process.
@@ -30,79 +50,71 @@ pub(super) struct Plan {
     pub(super) casts: Vec<Cast>,
 }
 
-/// The clients of one thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cast {
-    /// Number of its first publisher in the run.
-    pub(super) first_publisher: u32,
-    /// Number of its first subscriber among the subscribers of the run.
-    pub(super) first_subscriber: u32,
-    pub(super) publishers: Vec<PublisherPart>,
-    pub(super) subscribers: Vec<SubscriberPart>,
-}
-
-/// What one publisher does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PublisherPart {
-    /// They take turns.
-    pub(super) topics: Vec<String>,
-    /// Subscribers that each message comes to.
-    pub(super) copies: u32,
-}
-
-/// What one subscriber does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SubscriberPart {
-    pub(super) filters: Vec<String>,
-    /// Places of the publishers that it hears.
-    pub(super) hears: Range<usize>,
-}
-
 impl Plan {
     /// Point to point.
     pub(super) async fn pairs(args: &PairsArgs) -> Result<Self, Failure> {
-        let mut plan = Self::new("pairs", &args.traffic, &args.common).await?;
-        let prefix = plan.prefix(&args.common);
         let threads = args.threads.min(args.pairs);
-        let shares = (0..threads).map(|thread| share(args.pairs, threads, thread));
-        plan.casts = shares.map(|pairs| Cast::of_pairs(&prefix, pairs)).collect();
-        Ok(plan)
+        let casts = |prefix: &str| {
+            let shares = (0..threads).map(|thread| share(args.pairs, threads, thread));
+            shares.map(|pairs| Cast::pairs(prefix, pairs)).collect()
+        };
+        Self::new("pairs", &args.traffic, &args.common, ALONE, casts).await
+    }
+
+    /// Everybody hears every publisher.
+    pub(super) async fn fan_out(args: &FanOutArgs) -> Result<Self, Failure> {
+        let casts = |prefix: &str| vec![Cast::fan_out(prefix, args.publishers, args.subscribers)];
+        Self::new("fan-out", &args.traffic, &args.common, TO_MANY, casts).await
+    }
+
+    /// Each message comes to one member of every group.
+    pub(super) async fn fan_in(args: &FanInArgs) -> Result<Self, Failure> {
+        let casts = |prefix: &str| vec![Cast::fan_in(prefix, args.publishers, args.groups, args.members)];
+        Self::new("fan-in", &args.traffic, &args.common, TOGETHER, casts).await
+    }
+
+    /// Many filters, of which a message matches one.
+    pub(super) async fn wildcards(args: &WildcardsArgs) -> Result<Self, Failure> {
+        let (publishers, subscribers) = (args.publishers, args.subscribers);
+        let casts = |prefix: &str| {
+            vec![Cast::wildcards(
+                prefix,
+                publishers,
+                subscribers,
+                args.filters,
+                args.topics,
+            )]
+        };
+        Self::new("wildcards", &args.traffic, &args.common, ALONE, casts).await
     }
 
     async fn new(
         scenario: &'static str,
         traffic: &TrafficArgs,
         common: &CommonArgs,
+        windows: Windows,
+        casts: impl FnOnce(&str) -> Vec<Cast>,
     ) -> Result<Self, Failure> {
-        let mut run = [0; 4];
-        getrandom::fill(&mut run).map_err(|error| {
-            Failure::because(
-                Exit::Failed,
-                format!("the system gives no random numbers: {error}"),
-            )
-        })?;
+        let run = run_number()?;
+        let windows = if traffic.rate.is_some() { AT_RATE } else { windows };
         let window = if traffic.qos == Qos::AtMostOnce {
-            WINDOW_MESSAGES
+            windows.unacked
         } else {
-            WINDOW_MESSAGES_ACKED
+            windows.acked
         };
         Ok(Self {
             scenario,
-            access: Access::new(&common.broker, common.broker_url.as_ref()).await?,
-            run: u32::from_be_bytes(run),
+            access: Access::new(common).await?,
+            run,
             qos: traffic.qos,
             payload_bytes: traffic.payload,
             window: traffic.window.unwrap_or(window),
+            rate: traffic.rate,
             seconds: traffic.seconds,
             warm_up_secs: traffic.warm_up,
             pid: common.pid,
-            casts: Vec::new(),
+            casts: casts(&format!("{}/{run:08x}", common.topic)),
         })
-    }
-
-    /// Begin of all topics of this run.
-    fn prefix(&self, common: &CommonArgs) -> String {
-        format!("{}/{:08x}", common.topic, self.run)
     }
 
     /// Publishers of all threads.
@@ -114,32 +126,23 @@ impl Plan {
     pub(super) fn subscribers(&self) -> usize {
         self.casts.iter().map(|cast| cast.subscribers.len()).sum()
     }
+
+    /// What a thread with this cast sends per second, if a rate is asked for.
+    pub(super) fn rate_of(&self, cast: &Cast) -> Option<f64> {
+        let share = cast.publishers.len() as f64 / self.publishers() as f64;
+        self.rate.map(|rate| f64::from(rate) * share)
+    }
 }
 
-impl Cast {
-    fn of_pairs(prefix: &str, pairs: Range<u32>) -> Self {
-        let topics = pairs.clone().map(|pair| format!("{prefix}/{pair}"));
-        let (publishers, subscribers) = topics
-            .enumerate()
-            .map(|(place, topic)| {
-                let publisher = PublisherPart {
-                    topics: vec![topic.clone()],
-                    copies: 1,
-                };
-                let subscriber = SubscriberPart {
-                    filters: vec![topic],
-                    hears: place..place + 1,
-                };
-                (publisher, subscriber)
-            })
-            .unzip();
-        Self {
-            first_publisher: pairs.start,
-            first_subscriber: pairs.start,
-            publishers,
-            subscribers,
-        }
-    }
+/// A number for a run, which tells its topics, clients and messages from those of others.
+pub(super) fn run_number() -> Result<u32, Failure> {
+    let mut run = [0; 4];
+    let filled = getrandom::fill(&mut run);
+    filled.map_err(|error| {
+        let text = format!("the system gives no random numbers: {error}");
+        Failure::because(Exit::Failed, text)
+    })?;
+    Ok(u32::from_be_bytes(run))
 }
 
 /// What one thread of so many gets.
@@ -157,14 +160,5 @@ mod tests {
         let shares: Vec<_> = (0..3).map(|thread| share(50, 3, thread)).collect();
         assert_eq!(shares, [0..16, 16..33, 33..50]);
         assert_eq!(share(1_000_000, 64, 63).end, 1_000_000);
-    }
-
-    #[test]
-    fn a_pair_has_a_topic_of_its_own() {
-        let cast = Cast::of_pairs("bench/1", 7..9);
-        assert_eq!((cast.first_publisher, cast.first_subscriber), (7, 7));
-        assert_eq!(cast.publishers[1].topics, ["bench/1/8"]);
-        assert_eq!(cast.subscribers[1].filters, ["bench/1/8"]);
-        assert_eq!(cast.subscribers[1].hears, 1..2);
     }
 }

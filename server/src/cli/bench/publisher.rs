@@ -14,6 +14,9 @@ use super::template::Template;
 use crate::cli::client::with_text;
 use crate::cli::exit::{Exit, Failure};
 
+/// The same in every version.
+const PINGREQ: &[u8] = &[0xC0, 0];
+
 /// Reads that one turn does before others have theirs.
 pub(super) const READS_PER_TURN_MAX: usize = 4;
 
@@ -22,10 +25,19 @@ pub(super) struct Publisher<'a> {
     pub(super) link: Link,
     floor: &'a Floor,
     lane: &'a Lane,
-    /// Its number in the run.
+    /// Its place on the floor, and its number in the run.
+    place: usize,
     number: u32,
     /// One for each of its topics; they take turns.
     templates: Vec<Template>,
+    end: Option<End>,
+}
+
+/// The end of a publisher that has a certain number of messages.
+struct End {
+    messages: u64,
+    /// The broker has seen all of them when it has answered a question that follows them.
+    is_asked: bool,
 }
 
 impl<'a> Publisher<'a> {
@@ -35,9 +47,18 @@ impl<'a> Publisher<'a> {
             link,
             floor,
             lane: &floor.lanes[place],
+            place,
             number: floor.first_publisher + place as u32,
             templates,
+            end: None,
         }
+    }
+
+    /// Publishes so many messages, then closes the floor.
+    pub(super) fn only(mut self, messages: u64) -> Self {
+        let is_asked = false;
+        self.end = Some(End { messages, is_asked });
+        self
     }
 
     /// Does what there is to do.
@@ -59,10 +80,14 @@ impl<'a> Publisher<'a> {
     }
 
     fn poll_acks(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let (lane, mut scratch) = (self.lane, self.floor.scratch.borrow_mut());
-        let read = self
-            .link
-            .poll_packets(cx, &mut scratch, |packet, outbox| on_packet(packet, lane, outbox));
+        let (lane, floor) = (self.lane, self.floor);
+        let mut scratch = floor.scratch.borrow_mut();
+        let read = self.link.poll_packets(cx, &mut scratch, |packet, outbox| {
+            if matches!(packet, Packet::PingResp) {
+                floor.close();
+            }
+            on_packet(packet, lane, outbox)
+        });
         ready!(read)?;
         self.floor.on_change();
         Poll::Ready(Ok(()))
@@ -73,16 +98,29 @@ impl<'a> Publisher<'a> {
         if self.floor.is_closing() || !self.lane.has_room() {
             return false;
         }
-        let (now, outbox) = (self.floor.now(), self.link.outbox());
+        let (now, schedule) = (self.floor.now(), self.floor.schedule.get());
+        let outbox = self.link.outbox();
         let before = outbox.bytes.len();
-        while outbox.has_room()
-            && let Some((sequence, packet_id)) = self.lane.take()
-        {
+        while outbox.has_room() {
+            if let Some(end) = self.end.as_mut().filter(|end| end.messages <= self.lane.sent()) {
+                if !core::mem::replace(&mut end.is_asked, true) {
+                    outbox.bytes.extend_from_slice(PINGREQ);
+                }
+                break;
+            }
+            let due = schedule.map(|schedule| schedule.due(self.place, self.lane.sent()));
+            let sent_at = due.unwrap_or(now);
+            if sent_at > now {
+                break;
+            }
+            let Some((sequence, packet_id)) = self.lane.take() else {
+                break;
+            };
             let stamp = Stamp {
                 run: self.floor.run,
                 publisher: self.number,
                 sequence,
-                sent_at: now,
+                sent_at,
             };
             let turn = sequence % self.templates.len() as u64;
             self.templates[turn as usize].push(packet_id, &stamp, &mut outbox.bytes);

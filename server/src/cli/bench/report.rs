@@ -6,15 +6,14 @@ use cloudsignal_core::{Qos, Version};
 use serde::Serialize;
 
 use super::latencies::Latencies;
+use super::phase::Phase;
 use super::plan::Plan;
-use super::usage::Usage;
+use super::run::Finished;
+use super::usage::{Generator, Spent, rounded};
 use super::worker::Outcome;
 use crate::cli::client::Scheme;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
-
-/// From this share of its cores on, in percent, the generator may be what bounds the result.
-const BUSY_PERCENT: f64 = 95.0;
 
 /// The result of a run; its JSON is documented in `docs/bench.md`.
 #[derive(Clone, Debug, Serialize)]
@@ -29,7 +28,11 @@ pub(super) struct Report {
     subscribers: usize,
     payload_bytes: u32,
     window: u32,
+    /// Messages per second that were asked for.
+    rate: Option<u32>,
     threads: usize,
+    /// Until all clients were connected and subscribed.
+    setup_seconds: f64,
     /// Delivered while it was measured.
     messages: u64,
     seconds: f64,
@@ -40,12 +43,12 @@ pub(super) struct Report {
     foreign: u64,
     latency_us: LatencyReport,
     broker: Option<BrokerReport>,
-    generator: Option<GeneratorReport>,
+    generator: Option<Generator>,
 }
 
 /// Microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct LatencyReport {
+pub(super) struct LatencyReport {
     p50: u64,
     p99: u64,
     p999: u64,
@@ -54,55 +57,37 @@ struct LatencyReport {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct BrokerReport {
-    cpu_seconds: f64,
-    /// Absent when nothing was delivered.
-    cpu_seconds_per_million: Option<f64>,
-    core_percent: f64,
+    #[serde(flatten)]
+    spent: Spent,
     /// Before the first connection.
     resident_bytes_before: u64,
-    /// At the end of the measurement.
+    /// At the begin of the measurement.
+    resident_bytes_ready: u64,
+    /// At its end.
     resident_bytes_after: u64,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct GeneratorReport {
-    cpu_seconds: f64,
-    core_percent: f64,
-    /// Whether it was so busy that the broker may be faster than this.
-    is_bound: bool,
 }
 
 impl Report {
     /// Puts together what the threads tell.
-    pub(super) fn new(plan: &Plan, outcomes: Vec<Outcome>, resident_bytes_before: Option<u64>) -> Self {
+    pub(super) fn new(plan: &Plan, finished: Finished, resident_bytes_before: Option<u64>) -> Self {
         let (mut all, mut per_second, mut seconds) = (Outcome::default(), 0.0, 0.0_f64);
-        for outcome in outcomes {
+        for outcome in finished.outcomes {
             let secs = outcome.measured.as_secs_f64();
             per_second += outcome.messages as f64 / secs;
             seconds = seconds.max(secs);
             all.add(outcome);
         }
-        let used = |(before, after): (Usage, Usage)| after.cpu_secs - before.cpu_secs;
-        let broker = all
-            .broker
-            .zip(resident_bytes_before)
-            .map(|(broker, before)| BrokerReport {
-                cpu_seconds: rounded(used(broker)),
-                cpu_seconds_per_million: (all.messages > 0)
-                    .then(|| rounded(used(broker) * 1e6 / all.messages as f64)),
-                core_percent: rounded(100.0 * used(broker) / seconds),
-                resident_bytes_before: before,
-                resident_bytes_after: broker.1.resident_bytes,
-            });
-        let threads = plan.casts.len();
-        let generator = all.generator.map(|generator| {
-            let percent = 100.0 * used(generator) / seconds;
-            GeneratorReport {
-                cpu_seconds: rounded(used(generator)),
-                core_percent: rounded(percent),
-                is_bound: percent >= BUSY_PERCENT * threads as f64,
-            }
+        let broker = all.broker.zip(resident_bytes_before);
+        let broker = broker.map(|((begin, end), before)| BrokerReport {
+            spent: Spent::between(begin, end, seconds, all.messages),
+            resident_bytes_before: before,
+            resident_bytes_ready: begin.resident_bytes,
+            resident_bytes_after: end.resident_bytes,
         });
+        let threads = plan.casts.len();
+        let generator = all
+            .generator
+            .map(|(begin, end)| Generator::between(begin, end, seconds, all.messages, threads));
         let (publishers, subscribers) = (plan.publishers(), plan.subscribers());
         Self {
             scenario: plan.scenario,
@@ -115,7 +100,9 @@ impl Report {
             subscribers,
             payload_bytes: plan.payload_bytes,
             window: plan.window,
+            rate: plan.rate,
             threads,
+            setup_seconds: rounded(finished.setup.as_secs_f64()),
             messages: all.messages,
             seconds: rounded(seconds),
             per_second: rounded(per_second),
@@ -131,47 +118,17 @@ impl Report {
 
     /// Prints it on standard output.
     pub(super) fn print(&self, as_json: bool) -> Result<(), Failure> {
-        let mut output = Output::stdout();
-        if as_json {
-            let json = serde_json::to_vec(self).expect("invariant: numbers and text become JSON");
-            output.line(&json)?;
-        } else {
-            output.write(self.text().as_bytes())?;
-        }
-        output.flush()
+        print(self, as_json, |out| self.write(out))
     }
 
     /// A failure when a message did not come as it should.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
-        let faults = [
-            (self.lost, "lost"),
-            (self.repeated, "repeated"),
-            (self.out_of_order, "out of order"),
-            (self.foreign, "not of this run"),
-        ];
-        let said: Vec<_> = faults
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, name)| format!("{count} {name}"))
-            .collect();
-        if said.is_empty() {
-            return Ok(());
-        }
         let hint = if self.qos == Qos::AtMostOnce.bits() && self.lost > 0 {
             " (at QoS 0 a broker may drop what a subscriber does not take: try a smaller --window)"
         } else {
             ""
         };
-        Err(Failure::because(
-            Exit::Failed,
-            format!("messages were {}{hint}", said.join(", ")),
-        ))
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text).expect("invariant: text takes text");
-        text
+        verdict([self.lost, self.repeated, self.out_of_order, self.foreign], hint)
     }
 
     fn write(&self, out: &mut String) -> core::fmt::Result {
@@ -200,11 +157,7 @@ impl Report {
             "  delivered  {rate} messages/s ({messages} in {:.1} s)",
             self.seconds
         )?;
-        let LatencyReport { p50, p99, p999, max } = self.latency_us;
-        writeln!(
-            out,
-            "  latency    p50 {p50} µs, p99 {p99} µs, p99.9 {p999} µs, longest {max} µs"
-        )?;
+        self.latency_us.write(out)?;
         let Self {
             lost,
             repeated,
@@ -220,37 +173,90 @@ impl Report {
 
     fn write_processes(&self, out: &mut String) -> core::fmt::Result {
         if let Some(broker) = &self.broker {
-            let per_million = broker.cpu_seconds_per_million.unwrap_or_default();
-            let (before, after) = (
-                broker.resident_bytes_before >> 10,
-                broker.resident_bytes_after >> 10,
-            );
-            let percent = broker.core_percent;
-            writeln!(
-                out,
-                "  broker     {per_million:.2} CPU-seconds per million messages, {percent:.0} % of a core"
-            )?;
-            writeln!(
-                out,
-                "  memory     {} KiB before, {} KiB at the end",
-                grouped(before),
-                grouped(after)
-            )?;
+            write_broker(out, &broker.spent, "messages")?;
+            let (before, after) = (broker.resident_bytes_before, broker.resident_bytes_after);
+            let (before, after) = (grouped(before >> 10), grouped(after >> 10));
+            writeln!(out, "  memory     {before} KiB before, {after} KiB at the end")?;
         }
-        if let Some(generator) = &self.generator {
-            let bound = if generator.is_bound {
-                ": it bounds the result"
-            } else {
-                ""
-            };
-            writeln!(
-                out,
-                "  generator  {:.0} % of a core{bound}",
-                generator.core_percent
-            )?;
-        }
-        Ok(())
+        self.generator
+            .as_ref()
+            .map_or(Ok(()), |generator| write_generator(out, generator))
     }
+}
+
+/// What a part of a run came to.
+pub(super) fn write_phase(out: &mut String, name: &str, phase: &Phase, things: &str) -> core::fmt::Result {
+    let (count, rate) = (grouped(phase.count), grouped(phase.per_second as u64));
+    writeln!(
+        out,
+        "  {name:<9}  {rate} {things}/s ({count} in {:.2} s)",
+        phase.seconds
+    )?;
+    if let Some(broker) = &phase.broker {
+        write_broker(out, &broker.spent, things)?;
+    }
+    phase
+        .generator
+        .as_ref()
+        .map_or(Ok(()), |generator| write_generator(out, generator))
+}
+
+/// A line about the broker's CPU time.
+pub(super) fn write_broker(out: &mut String, spent: &Spent, things: &str) -> core::fmt::Result {
+    let per_million = spent.cpu_seconds_per_million.unwrap_or_default();
+    let percent = spent.core_percent;
+    writeln!(
+        out,
+        "  broker     {per_million:.2} CPU-seconds per million {things}, {percent:.0} % of a core"
+    )
+}
+
+/// A line about our own.
+pub(super) fn write_generator(out: &mut String, generator: &Generator) -> core::fmt::Result {
+    let bound = if generator.is_bound {
+        ": it bounds the result"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "  generator  {:.0} % of a core{bound}",
+        generator.spent.core_percent
+    )
+}
+
+/// A failure when any of these counts is above zero: lost, repeated, out of order, of another run.
+pub(super) fn verdict(faults: [u64; 4], hint: &str) -> Result<(), Failure> {
+    let names = ["lost", "repeated", "out of order", "not of this run"];
+    let said: Vec<_> = faults
+        .iter()
+        .zip(names)
+        .filter(|(count, _)| **count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    let text = format!("messages were {}{hint}", said.join(", "));
+    Err(Failure::because(Exit::Failed, text))
+}
+
+/// Prints a result as one line of JSON, or as text.
+pub(super) fn print(
+    result: &impl Serialize,
+    as_json: bool,
+    write: impl FnOnce(&mut String) -> core::fmt::Result,
+) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if as_json {
+        let json = serde_json::to_vec(result).expect("invariant: numbers and text become JSON");
+        output.line(&json)?;
+    } else {
+        let mut text = String::new();
+        write(&mut text).expect("invariant: text takes text");
+        output.write(text.as_bytes())?;
+    }
+    output.flush()
 }
 
 impl Outcome {
@@ -268,7 +274,16 @@ impl Outcome {
 }
 
 impl LatencyReport {
-    fn new(mut latencies: Latencies) -> Self {
+    /// A line about it.
+    pub(super) fn write(&self, out: &mut String) -> core::fmt::Result {
+        let Self { p50, p99, p999, max } = self;
+        writeln!(
+            out,
+            "  latency    p50 {p50} µs, p99 {p99} µs, p99.9 {p999} µs, longest {max} µs"
+        )
+    }
+
+    pub(super) fn new(mut latencies: Latencies) -> Self {
         Self {
             p50: latencies.micros_at(0.5),
             p99: latencies.micros_at(0.99),
@@ -278,7 +293,7 @@ impl LatencyReport {
     }
 }
 
-fn transport(scheme: Scheme) -> &'static str {
+pub(super) fn transport(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Mqtt => "tcp",
         Scheme::Mqtts => "tls",
@@ -287,7 +302,7 @@ fn transport(scheme: Scheme) -> &'static str {
     }
 }
 
-fn version(version: Version) -> &'static str {
+pub(super) fn version(version: Version) -> &'static str {
     match version {
         Version::V31 => "3.1",
         Version::V311 => "3.1.1",
@@ -295,13 +310,8 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// Three digits after the point: more than any of it is exact to.
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
-}
-
 /// `1234567` → `1 234 567`.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -311,4 +321,23 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_easy_to_read() {
+        let texts = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1 000", "1 234 567"]);
+    }
+
+    #[test]
+    fn any_fault_is_a_failure_and_names_itself() {
+        assert!(verdict([0; 4], "").is_ok());
+        let failure = verdict([2, 0, 1, 0], "!").unwrap_err();
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert_eq!(failure.to_string(), "messages were 2 lost, 1 out of order!");
+    }
 }

@@ -3,9 +3,10 @@
 use core::convert::Infallible;
 use core::task::{Context, Poll, ready};
 
-use cloudsignal_core::codec::{AckKind, PacketId, Publish};
+use cloudsignal_core::codec::{AckKind, Publish};
 use cloudsignal_core::{Instant, Packet, Qos};
 
+use super::cast::SubscriberPart;
 use super::floor::{Floor, Score};
 use super::judge::{Judge, Verdict};
 use super::link::{Link, Outbox};
@@ -17,21 +18,28 @@ use crate::cli::exit::{Exit, Failure};
 pub(super) struct Subscriber<'a> {
     pub(super) link: Link,
     floor: &'a Floor,
+    ear: Ear,
+}
+
+/// What a subscriber knows of what it heard.
+struct Ear {
     /// Place of the first publisher that it hears.
     first_heard: usize,
     /// One for each publisher that it hears.
     judges: Vec<Judge>,
+    /// The group with which it shares them.
+    group: Option<usize>,
 }
 
 impl<'a> Subscriber<'a> {
-    /// A subscriber that hears the publishers at these places.
-    pub(super) fn new(link: Link, floor: &'a Floor, heard: core::ops::Range<usize>) -> Self {
-        Self {
-            link,
-            floor,
-            first_heard: heard.start,
-            judges: vec![Judge::default(); heard.len()],
-        }
+    /// A subscriber that hears these publishers.
+    pub(super) fn new(link: Link, floor: &'a Floor, part: &SubscriberPart) -> Self {
+        let ear = Ear {
+            first_heard: part.hears.start,
+            judges: vec![Judge::default(); part.hears.len()],
+            group: part.group,
+        };
+        Self { link, floor, ear }
     }
 
     /// Does what there is to do.
@@ -50,18 +58,14 @@ impl<'a> Subscriber<'a> {
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let floor = self.floor;
         let (mut scratch, mut score) = (floor.scratch.borrow_mut(), floor.score.borrow_mut());
-        let (first_heard, judges) = (self.first_heard, &mut self.judges);
+        let ear = &mut self.ear;
         let mut now = None;
         let read = self.link.poll_packets(cx, &mut scratch, |packet, outbox| {
             if let Packet::Publish(publish) = packet {
                 let now = *now.get_or_insert_with(|| floor.now());
-                receive(publish, now, floor, first_heard, judges, &mut score);
-                acknowledge(publish, outbox)
-            } else if let Packet::PubRel(ack) = packet {
-                acknowledged(outbox, AckKind::PubComp, ack.packet_id)
-            } else {
-                Ok(())
+                ear.hear(publish, now, floor, &mut score);
             }
+            answer(packet, outbox)
         });
         ready!(read)?;
         floor.show(score.delivered);
@@ -70,45 +74,48 @@ impl<'a> Subscriber<'a> {
     }
 }
 
-/// Counts a message.
-fn receive(
-    publish: &Publish<'_>,
-    now: Instant,
-    floor: &Floor,
-    first_heard: usize,
-    judges: &mut [Judge],
-    score: &mut Score,
-) {
-    let stamp = Stamp::read(publish.payload).filter(|stamp| stamp.run == floor.run);
-    let place =
-        stamp.and_then(|stamp| (stamp.publisher as usize).checked_sub(floor.first_publisher as usize));
-    let judge = place.and_then(|place| judges.get_mut(place.checked_sub(first_heard)?));
-    let (Some(stamp), Some(place), Some(judge)) = (stamp, place, judge) else {
-        score.foreign += 1;
-        return;
-    };
-    score.delivered += 1;
-    score.latencies.note(stamp.age(now));
-    match judge.judge(stamp.sequence) {
-        Verdict::InOrder => {}
-        Verdict::Late => score.out_of_order += 1,
-        Verdict::Repeated => {
+impl Ear {
+    /// Counts a message.
+    fn hear(&mut self, publish: &Publish<'_>, now: Instant, floor: &Floor, score: &mut Score) {
+        let stamp = Stamp::read(publish.payload).filter(|stamp| stamp.run == floor.run);
+        let place = stamp.and_then(|stamp| stamp.publisher.checked_sub(floor.first_publisher));
+        let place = place.map(|place| place as usize);
+        let judge = place.and_then(|place| self.judges.get_mut(place.checked_sub(self.first_heard)?));
+        let (Some(stamp), Some(place), Some(judge)) = (stamp, place, judge) else {
+            score.foreign += 1;
+            return;
+        };
+        score.delivered += 1;
+        score.latencies.note(stamp.age(now));
+        let verdict = judge.judge(stamp.sequence);
+        // In a group, the others may have got it before. What they got later says nothing about the order.
+        let group = self
+            .group
+            .map(|group| floor.groups[group].borrow_mut()[place].judge(stamp.sequence));
+        if verdict == Verdict::Repeated || group == Some(Verdict::Repeated) {
             score.repeated += 1;
             return;
         }
-    }
-    floor.lanes[place].on_delivery(stamp.sequence);
-}
-
-fn acknowledge(publish: &Publish<'_>, outbox: &mut Outbox) -> Result<(), Failure> {
-    match (publish.qos, publish.packet_id) {
-        (Qos::AtLeastOnce, Some(id)) => acknowledged(outbox, AckKind::PubAck, id),
-        (Qos::ExactlyOnce, Some(id)) => acknowledged(outbox, AckKind::PubRec, id),
-        (Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce, _) => Ok(()),
+        if verdict == Verdict::Late {
+            score.out_of_order += 1;
+        }
+        floor.lanes[place].on_delivery(stamp.sequence);
     }
 }
 
-fn acknowledged(outbox: &mut Outbox, kind: AckKind, packet_id: PacketId) -> Result<(), Failure> {
+/// Answers what wants an answer of a subscriber.
+pub(super) fn answer(packet: &Packet<'_>, outbox: &mut Outbox) -> Result<(), Failure> {
+    let (kind, packet_id) = if let Packet::Publish(publish) = packet {
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtLeastOnce, Some(id)) => (AckKind::PubAck, id),
+            (Qos::ExactlyOnce, Some(id)) => (AckKind::PubRec, id),
+            (Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce, _) => return Ok(()),
+        }
+    } else if let Packet::PubRel(ack) = packet {
+        (AckKind::PubComp, ack.packet_id)
+    } else {
+        return Ok(());
+    };
     outbox
         .ack(kind, packet_id)
         .map_err(|error| Failure::new(Exit::Failed, error))

@@ -21,14 +21,35 @@ impl Template {
         payload_bytes: usize,
         version: Version,
     ) -> Result<Self, Failure> {
+        let payload = vec![b'.'; payload_bytes.max(STAMP_BYTES)];
+        Self::with_payload(topic, qos, &payload, false, version)
+    }
+
+    /// A retained message for this topic, with a payload of so many bytes, or none: that clears the topic.
+    pub(super) fn retained(
+        topic: &str,
+        qos: Qos,
+        payload_bytes: usize,
+        version: Version,
+    ) -> Result<Self, Failure> {
+        Self::with_payload(topic, qos, &vec![b'.'; payload_bytes], true, version)
+    }
+
+    fn with_payload(
+        topic: &str,
+        qos: Qos,
+        payload: &[u8],
+        retain: bool,
+        version: Version,
+    ) -> Result<Self, Failure> {
         let wrong =
             |error: &dyn core::fmt::Display| Failure::because(Exit::Failed, format!("{topic} {error}"));
         let topic = TopicName::parse(topic).map_err(|error| wrong(&error))?;
-        let payload = vec![b'.'; payload_bytes.max(STAMP_BYTES)];
         let publish = Publish {
             qos,
+            retain,
             packet_id: (qos > Qos::AtMostOnce).then_some(PacketId::MIN),
-            ..Publish::new(topic, &payload)
+            ..Publish::new(topic, payload)
         };
         let mut packet = Vec::new();
         let layout = publish
@@ -50,7 +71,10 @@ impl Template {
         if let Some(at) = self.layout.packet_id_at {
             packet[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
         }
-        stamp.write(&mut packet[self.layout.payload_at..]);
+        let payload = &mut packet[self.layout.payload_at..];
+        if !payload.is_empty() {
+            stamp.write(payload);
+        }
     }
 }
 
@@ -87,6 +111,20 @@ mod tests {
             assert_eq!(publish.packet_id, (qos > Qos::AtMostOnce).then_some(packet_id));
             assert_eq!(Stamp::read(publish.payload), Some(stamp));
         }
+    }
+
+    #[test]
+    fn what_clears_a_topic_has_no_payload() {
+        let template = Template::retained("bench/1", Qos::AtMostOnce, 0, Version::V5).unwrap();
+        let stamp = Stamp {
+            run: 1,
+            publisher: 0,
+            sequence: 0,
+            sent_at: Instant::ZERO,
+        };
+        let mut out = Vec::new();
+        template.push(PacketId::MIN, &stamp, &mut out);
+        assert_eq!(out, b"\x31\x0A\0\x07bench/1\0");
     }
 
     #[test]

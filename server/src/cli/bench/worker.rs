@@ -15,12 +15,15 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::access::subscribe;
 use super::actor::Actor;
+use super::alarm::Alarm;
+use super::cast::{Cast, PublisherPart, SubscriberPart};
 use super::floor::{Floor, Score};
 use super::lane::Lane;
 use super::latencies::Latencies;
 use super::link::Link;
-use super::plan::{Cast, Plan, PublisherPart, SubscriberPart};
+use super::plan::Plan;
 use super::publisher::Publisher;
+use super::schedule::Schedule;
 use super::subscriber::Subscriber;
 use super::template::Template;
 use super::usage::Usage;
@@ -28,7 +31,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::clock::Clock;
 
 /// Connections of one thread that are being opened at once.
-const OPENING_CONNECTIONS_MAX: usize = 32;
+pub(super) const OPENING_CONNECTIONS_MAX: usize = 32;
 
 /// How long messages on their way are waited for at the end, in seconds.
 const DRAIN_SECS_MAX: u64 = 5;
@@ -38,7 +41,7 @@ const DRAIN_SECS_MAX: u64 = 5;
 const PATIENCE_SECS: u64 = 2;
 
 /// How long all connections of a thread may take to say goodbye, in seconds.
-const GOODBYE_SECS_MAX: u64 = 5;
+pub(super) const GOODBYE_SECS_MAX: u64 = 5;
 
 /// A thread's part of the run.
 pub(super) struct Worker {
@@ -96,11 +99,15 @@ impl Worker {
             pid: self.plan.pid.filter(|_| self.thread == 0),
             is_first: self.thread == 0,
         };
+        let rate = self.plan.rate_of(self.cast());
+        let schedule = rate.map(|rate| Schedule::new(rate, floor.lanes.len(), floor.now()));
+        floor.schedule.set(schedule);
         let outcome = unconstrained(async {
             tokio::select! {
                 biased;
                 failure = first_failure(&mut actors) => Err(failure),
                 outcome = conductor.conduct() => outcome,
+                failure = conductor.beat(schedule) => Err(failure),
                 () = conductor.watch() => Err(Failure::because(Exit::Failed, "the watch ended")),
             }
         })
@@ -120,7 +127,8 @@ impl Worker {
 
     fn floor(&self) -> Floor {
         let (plan, cast) = (&self.plan, self.cast());
-        let batch = plan.window.div_ceil(2);
+        // At full speed half a window leaves at once; at a rate each message alone.
+        let batch = plan.rate.map_or(plan.window.div_ceil(2), |_| 1);
         let is_acked = plan.qos > Qos::AtMostOnce;
         let lanes = cast
             .publishers
@@ -131,6 +139,7 @@ impl Worker {
             plan.run,
             cast.first_publisher,
             lanes.collect(),
+            cast.groups,
             Arc::clone(&self.progress),
         )
     }
@@ -167,11 +176,7 @@ impl Worker {
         let mut connection = access.open(count, &client_id, |_| {}).await?;
         subscribe(&mut connection, &part.filters, self.plan.qos).await?;
         let link = Link::new(connection, access.version());
-        Ok(Actor::Subscriber(Subscriber::new(
-            link,
-            floor,
-            part.hears.clone(),
-        )))
+        Ok(Actor::Subscriber(Subscriber::new(link, floor, part)))
     }
 
     async fn publisher<'f>(
@@ -206,7 +211,7 @@ impl Worker {
 }
 
 /// Waits until a client fails.
-async fn first_failure(actors: &mut FuturesUnordered<Actor<'_>>) -> Failure {
+pub(super) async fn first_failure(actors: &mut FuturesUnordered<Actor<'_>>) -> Failure {
     match actors.next().await {
         Some(Err(failure)) => failure,
         Some(Ok(never)) => {
@@ -246,7 +251,8 @@ impl Conductor<'_> {
         };
         let (broker_after, generator_after) = self.usage()?;
         // What has not come by then counts as lost.
-        let _ = timeout(Duration::from_secs(DRAIN_SECS_MAX), floor.drain()).await;
+        floor.close();
+        let _ = timeout(Duration::from_secs(DRAIN_SECS_MAX), floor.drained()).await;
         let parts = floor.lanes.iter().zip(&self.cast.publishers);
         Ok(Outcome {
             expected: parts
@@ -259,6 +265,31 @@ impl Conductor<'_> {
             broker: broker.zip(broker_after),
             generator: generator.zip(generator_after),
         })
+    }
+
+    /// Wakes publishers when a message of theirs is due.
+    async fn beat(&self, schedule: Option<Schedule>) -> Failure {
+        let no_timer = |error| Failure::because(Exit::Failed, format!("the system gives no timer: {error}"));
+        let (Some(schedule), lanes) = (schedule, &self.floor.lanes) else {
+            return core::future::pending().await;
+        };
+        let mut alarm = match Alarm::new() {
+            Ok(alarm) => alarm,
+            Err(error) => return no_timer(error),
+        };
+        let mut woken = 0;
+        loop {
+            let now = self.floor.now();
+            let next = schedule.turn_after(now);
+            // Who has missed several turns needs to be woken only once.
+            for turn in next.saturating_sub(lanes.len() as u64).max(woken)..next {
+                lanes[schedule.place_of(turn)].wake();
+            }
+            woken = next;
+            if let Err(error) = alarm.sleep(schedule.turn_at(next).since(now)).await {
+                return no_timer(error);
+            }
+        }
     }
 
     fn usage(&self) -> Result<(Option<Usage>, Option<Usage>), Failure> {

@@ -233,7 +233,7 @@ impl Connection {
     }
 
     /// Says goodbye, so that no will is published.
-    pub(super) async fn close(mut self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn close(mut self) -> Result<(), Failure> {
         self.send(&Packet::Disconnect(Disconnect::default()))?;
         self.flush().await?;
         self.transport.close().await;

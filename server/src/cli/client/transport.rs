@@ -2,16 +2,18 @@
 
 use core::future::poll_fn;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{Sink as _, SinkExt as _, StreamExt as _};
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -43,6 +45,9 @@ pub(in crate::cli) struct Route {
     url: BrokerUrl,
     /// Where the host is, when that was looked up before.
     found: Vec<SocketAddr>,
+    /// Local addresses that connections leave from, by turns; the system's choice when there is none.
+    sources: Vec<IpAddr>,
+    next_source: AtomicUsize,
     tls: Option<TlsConnector>,
 }
 
@@ -53,6 +58,8 @@ impl Route {
         Ok(Self {
             url: url.clone(),
             found: Vec::new(),
+            sources: Vec::new(),
+            next_source: AtomicUsize::new(0),
             tls,
         })
     }
@@ -66,21 +73,46 @@ impl Route {
         Ok(())
     }
 
+    /// Takes these local addresses from now on.
+    pub(in crate::cli) fn leave_from(&mut self, sources: &[IpAddr]) {
+        self.sources = sources.to_vec();
+    }
+
     /// Where it leads.
     pub(in crate::cli) const fn url(&self) -> &BrokerUrl {
         &self.url
     }
 
+    fn source(&self) -> Option<IpAddr> {
+        let turn = self.next_source.fetch_add(1, Ordering::Relaxed);
+        self.sources.get(turn.checked_rem(self.sources.len())?).copied()
+    }
+
     async fn open_stream(&self) -> Result<Box<dyn ByteStream>> {
         let (host, port) = (self.url.host.as_str(), self.url.port);
-        let tcp = if self.found.is_empty() {
-            TcpStream::connect((host, port)).await
-        } else {
-            TcpStream::connect(self.found.as_slice()).await
+        let tcp = match (self.source(), self.found.as_slice()) {
+            (_, []) => TcpStream::connect((host, port)).await,
+            (None, found) => TcpStream::connect(found).await,
+            (Some(source), found) => connect_from(source, found).await,
         };
         let tcp = tcp.with_context(|| format!("nobody answers at {host}:{port}"))?;
         secured(tcp, host, self.tls.as_ref()).await
     }
+}
+
+/// Connects to the first of these addresses that is of the same kind as ours.
+async fn connect_from(source: IpAddr, found: &[SocketAddr]) -> io::Result<TcpStream> {
+    let Some(there) = found.iter().find(|there| there.is_ipv4() == source.is_ipv4()) else {
+        let text = format!("no address of the broker can be reached from {source}");
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+    };
+    let socket = if source.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(*there).await
 }
 
 impl Transport {
@@ -200,7 +232,10 @@ async fn secured(tcp: TcpStream, host: &str, tls: Option<&TlsConnector>) -> Resu
 }
 
 fn connector(tls: &TlsArgs) -> Result<TlsConnector> {
-    Ok(TlsConnector::from(Arc::new(tls.client_config()?)))
+    let mut config = tls.client_config()?;
+    // Who opens many connections wants to know what a whole handshake costs; who opens one has nothing to resume.
+    config.resumption = Resumption::disabled();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// How a WebSocket's reading ended.
