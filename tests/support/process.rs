@@ -25,16 +25,3 @@ pub fn cpu_secs(pid: u32) -> Result<f64> {
         .sum::<Result<u64, _>>()?;
     Ok(ticks as f64 / TICKS_PER_SEC)
 }
-
-/// Resident memory in KiB.
-///
-/// # Errors
-/// When there is no such process.
-pub fn resident_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}

@@ -61,9 +61,20 @@ fn pairs_are_measured_with_every_qos_version_and_transport() {
 #[test]
 fn messages_to_many_to_groups_and_past_many_filters_are_all_counted() {
     let broker = Broker::start();
-    let out = ["fan-out", "--publishers", "2", "--subscribers", "7", "--qos", "1"];
+    let out = [
+        "fan-out",
+        "--publishers",
+        "2",
+        "--subscribers",
+        "7",
+        "--qos",
+        "1",
+        "--persistent",
+    ];
     let out = measured(&broker, "mqtt", &[&out, &SHORT[..]].concat());
-    assert_eq!(out["clients"], 9);
+    assert_eq!((&out["clients"], &out["persistent"]), (&json!(9), &json!(true)));
+    let sessions = broker.managed(&["session", "list"]);
+    assert_eq!(sessions["sessions"], json!([]), "the sessions end with the run");
 
     let into = [
         "fan-in",

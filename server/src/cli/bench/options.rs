@@ -265,6 +265,10 @@ pub struct TrafficArgs {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(WINDOW_MESSAGES_MAX)))]
     pub window: Option<u32>,
 
+    /// Sessions of subscribers outlive their connections, until the end of the run: the broker has to store messages
+    #[arg(long)]
+    pub persistent: bool,
+
     /// Seconds of the measurement
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub seconds: u32,

@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) qos: Qos,
     pub(super) payload_bytes: u32,
     pub(super) window: u32,
+    /// Whether the subscribers' sessions outlive their connections.
+    pub(super) is_persistent: bool,
     /// Messages per second of all publishers together; without it, as fast as the windows allow.
     pub(super) rate: Option<u32>,
     pub(super) seconds: u32,
@@ -109,6 +111,7 @@ impl Plan {
             qos: traffic.qos,
             payload_bytes: traffic.payload,
             window: traffic.window.unwrap_or(window),
+            is_persistent: traffic.persistent,
             rate: traffic.rate,
             seconds: traffic.seconds,
             warm_up_secs: traffic.warm_up,

@@ -28,6 +28,7 @@ pub(super) struct Report {
     subscribers: usize,
     payload_bytes: u32,
     window: u32,
+    persistent: bool,
     /// Messages per second that were asked for.
     rate: Option<u32>,
     threads: usize,
@@ -100,6 +101,7 @@ impl Report {
             subscribers,
             payload_bytes: plan.payload_bytes,
             window: plan.window,
+            persistent: plan.is_persistent,
             rate: plan.rate,
             threads,
             setup_seconds: rounded(finished.setup.as_secs_f64()),

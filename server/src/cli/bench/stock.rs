@@ -23,14 +23,11 @@ use super::plan::run_number;
 use super::publisher::Publisher;
 use super::report::{print, transport, verdict, version, write_phase};
 use super::template::Template;
-use super::worker::first_failure;
+use super::worker::{SESSION_EXPIRY_SECS, first_failure};
 use crate::cli::exit::{Exit, Failure};
 
 /// How long a broker may take to accept another message, in seconds.
 const PATIENCE_SECS: u64 = 10;
-
-/// How long a session is kept after a run that failed, in seconds.
-const SESSION_EXPIRY_SECS: u32 = 3_600;
 
 /// What came of it; its JSON is documented in `docs/bench.md`.
 #[derive(Debug, Serialize)]

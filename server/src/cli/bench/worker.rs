@@ -40,6 +40,9 @@ const DRAIN_SECS_MAX: u64 = 5;
 /// rest of the run must not wait for them.
 const PATIENCE_SECS: u64 = 2;
 
+/// How long a session is kept after a run that failed, in seconds.
+pub(super) const SESSION_EXPIRY_SECS: u32 = 3_600;
+
 /// How long all connections of a thread may take to say goodbye, in seconds.
 pub(super) const GOODBYE_SECS_MAX: u64 = 5;
 
@@ -118,6 +121,9 @@ impl Worker {
             goodbyes.collect::<Vec<()>>(),
         )
         .await;
+        if self.plan.is_persistent {
+            self.end_sessions().await?;
+        }
         Ok(outcome)
     }
 
@@ -169,14 +175,39 @@ impl Worker {
         place: usize,
         part: &SubscriberPart,
     ) -> Result<Actor<'f>, Failure> {
-        let number = self.cast().first_subscriber + place as u32;
-        let client_id = format!("bench-{:08x}-s{number}", self.plan.run);
+        let (count, client_id) = self.subscriber_named(place);
         let access = &self.plan.access;
-        let count = self.plan.publishers() as u32 + number + 1;
-        let mut connection = access.open(count, &client_id, |_| {}).await?;
+        let opened = access.open(count, &client_id, |connect| {
+            if self.plan.is_persistent {
+                connect.clean_start = false;
+                connect.session_expiry_secs = Some(SESSION_EXPIRY_SECS);
+            }
+        });
+        let mut connection = opened.await?;
         subscribe(&mut connection, &part.filters, self.plan.qos).await?;
         let link = Link::new(connection, access.version());
         Ok(Actor::Subscriber(Subscriber::new(link, floor, part)))
+    }
+
+    /// The number among the clients, and the client identifier, of the subscriber at this place.
+    fn subscriber_named(&self, place: usize) -> (u32, String) {
+        let number = self.cast().first_subscriber + place as u32;
+        let client_id = format!("bench-{:08x}-s{number}", self.plan.run);
+        (self.plan.publishers() as u32 + number + 1, client_id)
+    }
+
+    /// Ends sessions that would outlive the run, in the one way that every version knows.
+    async fn end_sessions(&self) -> Result<(), Failure> {
+        let ending = iter((0..self.cast().subscribers.len()).map(async |place| {
+            let (count, client_id) = self.subscriber_named(place);
+            let connection = self.plan.access.open(count, &client_id, |_| {}).await?;
+            connection.close().await
+        }));
+        let mut ending = ending.buffer_unordered(OPENING_CONNECTIONS_MAX);
+        while let Some(ended) = ending.next().await {
+            ended?;
+        }
+        Ok(())
     }
 
     async fn publisher<'f>(
