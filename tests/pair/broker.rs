@@ -114,12 +114,15 @@ impl Broker {
             let Decoded::Packet { packet, bytes } = decoded else {
                 break;
             };
-            rest = &rest[bytes..];
+            let (frame, behind) = rest.split_at(bytes);
+            rest = behind;
             let conn = wire.conn;
             match (conn, &packet) {
                 (None, Packet::Connect(connect)) => self.admit(key, connect, now, wires),
                 (None, other) => panic!("{:?} before CONNECT", other.packet_type()),
-                (Some(conn), packet) => self.org.handle_packet(conn, packet, now, &mut self.tape),
+                (Some(conn), packet) => {
+                    self.org.handle_framed(conn, packet, frame, now, &mut self.tape);
+                }
             }
             self.carry(now, wires);
         }

@@ -28,8 +28,9 @@ impl Host {
         loop {
             match decoder.decode(&inbox[read..]) {
                 Ok(Decoded::Packet { packet, bytes }) => {
+                    let frame = &inbox[read..read + bytes];
                     read += bytes;
-                    self.packet(number, &packet, links, scene);
+                    self.packet(number, &packet, frame, links, scene);
                 }
                 Ok(Decoded::Incomplete { .. }) => break,
                 Err(error) => {
@@ -47,7 +48,14 @@ impl Host {
         }
     }
 
-    fn packet(&mut self, number: u32, packet: &Packet<'_>, links: &mut Links, scene: &mut Scene) {
+    fn packet(
+        &mut self,
+        number: u32,
+        packet: &Packet<'_>,
+        frame: &[u8],
+        links: &mut Links,
+        scene: &mut Scene,
+    ) {
         let Some(link) = links.get_mut(&number) else {
             return;
         };
@@ -67,7 +75,7 @@ impl Host {
                     .verdict
                     .fail(|| format!("codec: link {number}: {} came first", packet.name())),
             },
-            Phase::Open => self.open_packet(number, packet, publication, links, scene),
+            Phase::Open => self.open_packet(number, packet, frame, publication, links, scene),
             Phase::Closing(_) => self.late_packet(number, packet, links, scene),
             Phase::Gone => {}
         }
@@ -140,13 +148,14 @@ impl Host {
         &mut self,
         number: u32,
         packet: &Packet<'_>,
+        frame: &[u8],
         publication: Option<usize>,
         links: &mut Links,
         scene: &mut Scene,
     ) {
         let conn = links[&number].conn;
         let now = scene.now;
-        let called = self.call(|org, sink| org.handle_packet(conn, packet, now, sink));
+        let called = self.call(|org, sink| org.handle_framed(conn, packet, frame, now, sink));
         if let Some(session) = self.model.session_of_mut(conn)
             && let Some(open) = &mut session.conn
         {

@@ -15,6 +15,7 @@
 //! | `router` | the subscription tree, shared groups, retained messages |
 //! | `session` | what lives with a session, and what lives with a connection |
 //! | [`message`] | the immutable thing that is routed |
+//! | `wire` | a PUBLISH as its bytes came, which is how most leave |
 //! | [`change`], [`restore`] | what must be stored before an acknowledgement may leave, and how it comes back |
 //! | [`fetch`] | queues that the store keeps |
 //! | [`spare`] | when a list that was long gives its memory back |
@@ -47,6 +48,7 @@ pub mod sink;
 pub mod spare;
 mod timers;
 mod turn;
+mod wire;
 
 pub use change::Storage;
 pub use fetch::{Fetch, Fetched, StoredDelivery, Unreadable};

@@ -8,6 +8,8 @@ use cloudsignal_core::codec::{Malformed, PublishProperties, UserProperties};
 use cloudsignal_core::topic::{TopicName, TopicNameBuf};
 use cloudsignal_core::{Instant, Qos};
 
+use crate::wire::Wire;
+
 /// Bytes that every kept message is charged beside its topic, properties and payload.
 const OVERHEAD_BYTES: usize = 128;
 
@@ -188,6 +190,7 @@ impl Message {
             expires_at: self.expires_at,
             publisher: self.publisher,
             is_numbered: false,
+            wire: None,
         }
     }
 }
@@ -253,6 +256,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) publisher: u64,
     /// Whether its publisher will not publish it again once it is stored.
     pub(crate) is_numbered: bool,
+    /// The bytes it came as, if they may leave again.
+    pub(crate) wire: Option<Wire<'a>>,
 }
 
 impl Publication<'_> {

@@ -28,6 +28,13 @@ pub(crate) struct Unreadable {
     pub(crate) version: Option<Version>,
 }
 
+/// A packet, and the bytes that it was decoded from.
+#[derive(Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) packet: Packet<'a>,
+    pub(crate) frame: &'a [u8],
+}
+
 /// The packets of one read, in order.
 #[derive(Debug)]
 pub(crate) struct Packets<'a> {
@@ -145,7 +152,7 @@ impl Inbox {
 
 impl<'a> Packets<'a> {
     /// The next whole packet. `None`: the rest is the beginning of one. After an error there is no next one.
-    pub(crate) fn next(&mut self) -> Option<Result<Packet<'a>, DecodeError>> {
+    pub(crate) fn next(&mut self) -> Option<Result<Arrived<'a>, DecodeError>> {
         let from_first = !self.first.is_empty();
         let bytes = if from_first { self.first } else { self.rest };
         if bytes.is_empty() {
@@ -153,13 +160,13 @@ impl<'a> Packets<'a> {
         }
         match self.decoder.decode(bytes) {
             Ok(Decoded::Packet { packet, bytes: used }) => {
-                let left = bytes.get(used..).unwrap_or_default();
+                let (frame, left) = bytes.split_at_checked(used).unwrap_or_default();
                 if from_first {
                     self.first = left;
                 } else {
                     self.rest = left;
                 }
-                Some(Ok(packet))
+                Some(Ok(Arrived { packet, frame }))
             }
             Ok(Decoded::Incomplete { .. }) => None,
             Err(error) => {
@@ -204,10 +211,11 @@ mod tests {
         let payloads = inbox.read(bytes, |packets| {
             let mut payloads = Vec::new();
             while let Some(packet) = packets.next() {
-                payloads.push(packet.map(|packet| {
+                payloads.push(packet.map(|Arrived { packet, frame }| {
                     let Packet::Publish(publish) = packet else {
                         panic!("{packet:?}")
                     };
+                    assert_eq!(frame, self::publish(publish.payload));
                     publish.payload.to_vec()
                 }));
             }

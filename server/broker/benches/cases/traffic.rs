@@ -186,7 +186,7 @@ fn handle_all(org: &mut Org, bytes: &[u8], sink: &mut BenchSink) {
     let mut decoder = Decoder::with_version(Version::V5, PACKET_BYTES_MAX);
     let mut at = 0;
     while let Decoded::Packet { packet, bytes: taken } = decoder.decode(&bytes[at..]).expect("a packet") {
-        org.handle_packet(PUBLISHER, &packet, NOW, sink);
+        org.handle_framed(PUBLISHER, &packet, &bytes[at..at + taken], NOW, sink);
         at += taken;
     }
 }

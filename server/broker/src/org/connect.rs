@@ -506,6 +506,7 @@ fn keep_will(will: &cloudsignal_core::codec::Will<'_>, publisher: u64, number: u
         expires_at: None,
         publisher,
         is_numbered: false,
+        wire: None,
     };
     Will {
         message: publication.keep(number),

@@ -35,13 +35,26 @@ impl Org {
     /// One packet of an open connection, in the order received. Packets of a connection that the
     /// machine has closed are ignored.
     pub fn handle_packet(&mut self, conn: ConnId, packet: &Packet<'_>, now: Instant, sink: &mut impl Sink) {
+        self.handle_framed(conn, packet, &[], now, sink);
+    }
+
+    /// As [`handle_packet`](Self::handle_packet), for a caller who has the bytes that the packet was decoded from: all
+    /// of them, and no others. A PUBLISH that leaves as it came is then copied and not encoded.
+    pub fn handle_framed(
+        &mut self,
+        conn: ConnId,
+        packet: &Packet<'_>,
+        frame: &[u8],
+        now: Instant,
+        sink: &mut impl Sink,
+    ) {
         let Some(place) = self.place_of(conn) else { return };
         self.desk.changed = false;
         if let Some(conn) = self.sessions[place as usize].conn.as_deref_mut() {
             conn.heard_at = now;
         }
         let handled = match packet {
-            Packet::Publish(publish) => self.on_publish(place, publish, now, sink),
+            Packet::Publish(publish) => self.on_publish(place, publish, frame, now, sink),
             Packet::PubAck(ack) => self.on_puback(place, ack, now, sink),
             Packet::PubRec(ack) => self.on_pubrec(place, ack, now, sink),
             Packet::PubRel(ack) => self.on_pubrel(place, ack, now, sink),

@@ -20,6 +20,7 @@ use crate::session::connection::Completes;
 use crate::session::{Connection, Delivered, Delivery, FanOut, Session, accepts};
 use crate::sink::{DropReason, Report, Sink, Ticket};
 use crate::turn::{Desk, Room, Turn};
+use crate::wire::Wire;
 
 /// A message that does not go on, and what its publisher is told.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,7 @@ impl Org {
         &mut self,
         place: u32,
         publish: &Publish<'_>,
+        frame: &[u8],
         now: Instant,
         sink: &mut impl Sink,
     ) -> Result<(), Fault> {
@@ -119,7 +121,9 @@ impl Org {
             ));
         };
         let mut publication = publication_of(publish, topic, session.serial, now);
-        if sequence.is_some() {
+        if sequence.is_none() {
+            publication.wire = Wire::of(publish, conn.version, frame);
+        } else {
             publication.properties.user_properties =
                 UserProperties::from_wire(&others).expect("invariant: decoded and written again");
             publication.is_numbered = true;
@@ -549,6 +553,7 @@ fn publication_of<'a>(
         expires_at: expiry_secs.map(|secs| now.after_secs(secs)),
         publisher,
         is_numbered: false,
+        wire: None,
     }
 }
 

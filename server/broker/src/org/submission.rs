@@ -158,6 +158,7 @@ impl Org {
             expires_at: expiry_secs.map(|secs| now.after_secs(secs)),
             publisher: 0,
             is_numbered: false,
+            wire: None,
         };
         self.check_levels(&publication)?;
         let permit = self.permit_submission(identity, &publication, sink)?;

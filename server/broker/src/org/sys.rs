@@ -66,6 +66,7 @@ impl Org {
             expires_at: None,
             publisher: 0,
             is_numbered: false,
+            wire: None,
         };
         self.route(&permit, &publication, None, now, sink);
     }

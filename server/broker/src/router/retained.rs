@@ -313,6 +313,7 @@ mod tests {
             expires_at,
             publisher: 0,
             is_numbered: false,
+            wire: None,
         }
         .keep(number)
     }

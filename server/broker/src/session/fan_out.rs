@@ -122,8 +122,14 @@ impl<'p> FanOut<'p> {
         if let Some((_, layout)) = self.shapes.iter().find(|(known, _)| *known == shape) {
             return Some(*layout);
         }
-        let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
-        let layout = encode(&packet, version, self.shares_payload, desk)?;
+        let wire = self.publication.wire.filter(|_| !self.shares_payload);
+        let copied = wire.and_then(|wire| wire.copy(version, shape.qos, shape.retain, &mut desk.scratch));
+        let layout = if let Some(layout) = copied {
+            layout
+        } else {
+            let packet = publish(self.publication, delivery, PacketId::MIN, self.expiry_secs);
+            encode(&packet, version, self.shares_payload, desk)?
+        };
         self.shapes.push((shape, layout));
         Some(layout)
     }

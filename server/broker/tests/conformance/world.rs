@@ -398,8 +398,9 @@ impl Inner {
             let mut decoder = self.tape.lines[line].server;
             match decoder.decode(bytes) {
                 Ok(Decoded::Packet { packet, bytes: taken }) => {
-                    self.org.handle_packet(conn, &packet, now, &mut self.tape);
-                    bytes = bytes.get(taken..).expect("a packet ends within the bytes");
+                    let (frame, rest) = bytes.split_at(taken);
+                    self.org.handle_framed(conn, &packet, frame, now, &mut self.tape);
+                    bytes = rest;
                 }
                 Ok(Decoded::Incomplete { .. }) => panic!("half a packet"),
                 Err(error) => {

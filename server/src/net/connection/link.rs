@@ -14,14 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use cloudsignal_broker::CloseCause;
 use cloudsignal_core::Instant;
-use cloudsignal_core::codec::Packet;
 
 use super::Peer;
 use super::portion::{Portion, READ_BYTES_MAX};
 use super::serving::Checking;
 use super::writing::Writing;
 use crate::metrics::TransportMetrics;
-use crate::net::inbox::Inbox;
+use crate::net::inbox::{Arrived, Inbox};
 use crate::net::outbox::Outbox;
 use crate::net::shell::Shell;
 use crate::net::transport::Transport;
@@ -79,7 +78,7 @@ pub(super) struct Frames {
 pub(super) struct Scratch {
     raw: Box<[u8]>,
     plain: Vec<u8>,
-    pub(super) packets: Vec<Packet<'static>>,
+    pub(super) packets: Vec<Arrived<'static>>,
     pub(super) turns: u32,
 }
 
@@ -200,7 +199,7 @@ impl Link {
     pub(super) fn read(
         &mut self,
         cx: &mut Context<'_>,
-        handle: impl FnOnce(&mut Self, &[u8], &mut Vec<Packet<'static>>, &mut u32),
+        handle: impl FnOnce(&mut Self, &[u8], &mut Vec<Arrived<'static>>, &mut u32),
     ) -> io::Result<Filled> {
         Scratch::lend(|scratch| {
             let Scratch {

@@ -10,13 +10,13 @@ use tokio::time::sleep;
 
 use cloudsignal_broker::{CloseCause, ConnId, Org};
 use cloudsignal_core::Instant;
-use cloudsignal_core::codec::{DecodeError, Packet};
+use cloudsignal_core::codec::DecodeError;
 
 use super::Round;
 use super::link::{Filled, Link, Scratch};
 use super::portion::{PACKET_WORK, Portion};
 use crate::accounts::Secret;
-use crate::net::inbox::Packets;
+use crate::net::inbox::{Arrived, Packets};
 use crate::net::shell::Answer;
 use crate::orgs::cell::{Handover, OrgCell, SENDS_PER_HOLD_MAX};
 use crate::orgs::sink::Effects;
@@ -143,7 +143,7 @@ impl Link {
         cell: &OrgCell,
         conn: ConnId,
         bytes: &[u8],
-        scratch: &mut Vec<Packet<'static>>,
+        scratch: &mut Vec<Arrived<'static>>,
     ) -> Turn {
         let mut turn = Turn {
             began: self.shell.clock.now(),
@@ -168,7 +168,7 @@ impl Link {
 }
 
 /// Decodes until there are enough packets for one hold, or no more. Answers what is wrong with the next one.
-fn decode_some<'a>(stream: &mut Packets<'a>, packets: &mut Vec<Packet<'a>>) -> Option<DecodeError> {
+fn decode_some<'a>(stream: &mut Packets<'a>, packets: &mut Vec<Arrived<'a>>) -> Option<DecodeError> {
     while packets.len() < PACKETS_PER_HOLD_MAX {
         match stream.next()? {
             Ok(packet) => packets.push(packet),
@@ -182,7 +182,7 @@ fn decode_some<'a>(stream: &mut Packets<'a>, packets: &mut Vec<Packet<'a>>) -> O
 fn hand_over(
     cell: &OrgCell,
     conn: ConnId,
-    packets: &[Packet<'_>],
+    packets: &[Arrived<'_>],
     error: Option<DecodeError>,
     turn: &mut Turn,
 ) -> Option<()> {
@@ -209,12 +209,12 @@ fn hand_over(
 fn hand_some(
     org: &mut Org,
     conn: ConnId,
-    left: &mut slice::Iter<'_, Packet<'_>>,
+    left: &mut slice::Iter<'_, Arrived<'_>>,
     now: Instant,
     effects: &mut Effects<'_>,
 ) -> Handover {
-    for packet in left {
-        org.handle_packet(conn, packet, now, effects);
+    for Arrived { packet, frame } in left {
+        org.handle_framed(conn, packet, frame, now, effects);
         if effects.sends() >= SENDS_PER_HOLD_MAX {
             return Handover::Fair;
         }
@@ -223,7 +223,7 @@ fn hand_some(
 }
 
 /// An empty list with the memory of another one, whose packets borrowed from something else.
-fn recycle<'b>(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'b>> {
+fn recycle<'b>(mut packets: Vec<Arrived<'_>>) -> Vec<Arrived<'b>> {
     packets.clear();
     packets
         .into_iter()
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_recycled_list_keeps_its_memory() {
-        let packets: Vec<Packet<'static>> = Vec::with_capacity(PACKETS_PER_HOLD_MAX);
+        let packets: Vec<Arrived<'static>> = Vec::with_capacity(PACKETS_PER_HOLD_MAX);
         let (at, capacity) = (packets.as_ptr() as usize, packets.capacity());
         let again = recycle(packets);
         assert_eq!((again.as_ptr() as usize, again.capacity()), (at, capacity));
