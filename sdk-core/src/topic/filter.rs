@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::borrow::Borrow;
 use core::fmt;
 
-use super::{TOPIC_BYTES_MAX, TopicError, TopicName};
+use super::{Levels, TOPIC_BYTES_MAX, TopicError, TopicName};
 
 /// What a shared subscription's filter begins with.
 const SHARE: &str = "$share/";
@@ -57,7 +57,7 @@ impl<'a> TopicFilter<'a> {
 
     /// The levels of [`path`](Self::path); at least one, each possibly empty.
     pub fn levels(self) -> impl Iterator<Item = &'a str> {
-        self.path().split('/')
+        Levels::of(self.path())
     }
 
     /// How many [`levels`](Self::levels) there are; faster than counting those.
@@ -84,7 +84,7 @@ impl<'a> TopicFilter<'a> {
             return false;
         }
         let mut levels = name.levels();
-        for wanted in path.split('/') {
+        for wanted in Levels::of(path) {
             match (wanted, levels.next()) {
                 ("#", _) => return true,
                 ("+", Some(_)) => {}
@@ -181,7 +181,7 @@ fn check_share(shared: &str) -> Result<&str, TopicError> {
 
 /// `#` fills the last level, `+` fills its level, and neither appears elsewhere [MQTT-4.7.1-1, MQTT-4.7.1-2].
 fn check_wildcards(path: &str) -> Result<(), TopicError> {
-    let mut levels = path.split('/').peekable();
+    let mut levels = Levels::of(path).peekable();
     while let Some(level) = levels.next() {
         let well_placed = match level {
             "+" => true,
@@ -212,7 +212,7 @@ fn level_patterns(path: &str) -> impl Iterator<Item = LevelPattern<'_>> {
         "/#" => "/+/#",
         other => other,
     };
-    path.split('/').map(|level| match level {
+    Levels::of(path).map(|level| match level {
         "+" => LevelPattern::Any,
         "#" => LevelPattern::Rest,
         literal => LevelPattern::Literal(literal),

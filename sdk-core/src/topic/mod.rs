@@ -7,15 +7,18 @@
 //! |---|---|
 //! | [`TopicName`], [`TopicNameBuf`] | a validated name, borrowed or owned |
 //! | [`TopicFilter`], [`TopicFilterBuf`] | a validated filter, borrowed or owned |
+//! | [`Levels`] | the levels of a path |
 //! | [`TopicFilter::matches`] | whether a filter wants a name; everything else in the project asks this |
 //! | [`TopicFilter::covers`] | whether a filter wants all that another one wants, for access rules |
 
 mod filter;
+mod levels;
 mod name;
 #[cfg(test)]
 mod tests;
 
 pub use filter::{TopicFilter, TopicFilterBuf};
+pub use levels::Levels;
 pub use name::{TopicName, TopicNameBuf};
 
 /// Longest topic name or filter, in bytes of UTF-8: its length travels in two bytes [MQTT-4.7.3-3].

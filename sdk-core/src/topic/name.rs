@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::borrow::Borrow;
 use core::fmt;
 
-use super::{TOPIC_BYTES_MAX, TopicError};
+use super::{Levels, TOPIC_BYTES_MAX, TopicError};
 
 /// A valid topic name: not empty, at most [`TOPIC_BYTES_MAX`] bytes, no U+0000, no wildcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ impl<'a> TopicName<'a> {
 
     /// The levels between the slashes; at least one, each possibly empty.
     pub fn levels(self) -> impl Iterator<Item = &'a str> {
-        self.0.split('/')
+        Levels::of(self.0)
     }
 
     /// How many [`levels`](Self::levels) there are; faster than counting those.

@@ -250,7 +250,11 @@ impl<'a> Grants<'a> {
         decided.unwrap_or_else(|| self.default())
     }
 
-    fn find<T>(&self, asked: Asked, each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>) -> Option<T> {
+    fn find<T>(
+        &self,
+        asked: Asked<'_>,
+        each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>,
+    ) -> Option<T> {
         self.policy?.find(self.identity, self.client_id, asked, each)
     }
 

@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use cloudsignal_core::topic::{TopicFilterBuf, TopicName};
+use cloudsignal_core::topic::{Levels, TopicFilterBuf, TopicName};
 use cloudsignal_core::{Qos, TopicFilter};
 
 use crate::identity::Identity;
@@ -32,8 +32,17 @@ pub(super) struct CompiledRule {
     pub(super) rule: Rule,
     /// Its place in the policy.
     pub(super) index: u32,
-    /// Its pattern, when that is the same for everybody.
-    filter: Option<TopicFilterBuf>,
+    pattern: Pattern,
+}
+
+/// The topics that a rule is about, as far as they are known without its session.
+#[derive(Debug)]
+enum Pattern {
+    /// The same for everybody.
+    Same(TopicFilterBuf),
+    /// With `+` for each level that has a binding, so that most topics are told apart before anything is replaced.
+    /// `None`: the first level has one, and might become a `$` that `+` does not match.
+    Bound(Option<TopicFilterBuf>),
 }
 
 /// What is looked at first of a rule.
@@ -102,7 +111,7 @@ impl CompiledPolicy {
         &self,
         identity: &Identity,
         client_id: &str,
-        asked: Asked,
+        asked: Asked<'_>,
         mut each: impl FnMut(&CompiledRule, Reach<'_>) -> Option<T>,
     ) -> Option<T> {
         let may_speak = |candidate: &&Candidate| asked.may_be_about(candidate);
@@ -122,9 +131,10 @@ impl CompiledPolicy {
             if !compiled.rule.user.matches(&identity.username) {
                 continue;
             }
-            let answer = match &compiled.filter {
-                Some(filter) => each(compiled, Reach(filter.as_ref())),
-                None => filter_for(&compiled.rule, identity, client_id)
+            let answer = match &compiled.pattern {
+                Pattern::Same(filter) => each(compiled, Reach(filter.as_ref())),
+                Pattern::Bound(Some(outline)) if asked.is_outside(outline.as_ref()) => None,
+                Pattern::Bound(_) => filter_for(&compiled.rule, identity, client_id)
                     .and_then(|filter| each(compiled, Reach(filter.as_ref()))),
             };
             if answer.is_some() {
@@ -136,12 +146,12 @@ impl CompiledPolicy {
 
 impl CompiledRule {
     fn new((index, rule): (u32, Rule)) -> Option<Self> {
-        let filter = if rule.pattern.contains('{') {
-            None
+        let pattern = if rule.pattern.contains('{') {
+            Pattern::Bound(outline(&rule.pattern))
         } else {
-            Some(parse(&rule.pattern)?)
+            Pattern::Same(parse(&rule.pattern)?)
         };
-        Some(Self { rule, index, filter })
+        Some(Self { rule, index, pattern })
     }
 
     /// Whether an allow rule is within its limits; a deny rule has none.
@@ -155,9 +165,11 @@ impl CompiledRule {
 
 /// What is asked about, as far as rules are passed over for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     print: Print,
     action: Action,
+    /// `None`: a filter is asked about.
+    topic: Option<TopicName<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,18 +180,20 @@ enum Action {
     Subscribe,
 }
 
-impl Asked {
-    pub(super) fn publish(topic: TopicName<'_>) -> Self {
+impl<'a> Asked<'a> {
+    pub(super) fn publish(topic: TopicName<'a>) -> Self {
         Self {
             print: Print::of(topic.as_str()),
             action: Action::Publish,
+            topic: Some(topic),
         }
     }
 
-    pub(super) fn receive(topic: TopicName<'_>) -> Self {
+    pub(super) fn receive(topic: TopicName<'a>) -> Self {
         Self {
             print: Print::of(topic.as_str()),
             action: Action::Receive,
+            topic: Some(topic),
         }
     }
 
@@ -187,6 +201,7 @@ impl Asked {
         Self {
             print: Print::of(filter.path()),
             action: Action::Subscribe,
+            topic: None,
         }
     }
 
@@ -196,6 +211,11 @@ impl Asked {
             Action::Receive | Action::Subscribe => candidate.actions.subscribe,
         };
         is_action && self.print.may_share(candidate.print)
+    }
+
+    /// Whether it is a topic that a filter does not match.
+    fn is_outside(self, filter: TopicFilter<'_>) -> bool {
+        self.topic.is_some_and(|topic| !filter.matches(topic))
     }
 }
 
@@ -210,7 +230,7 @@ impl Print {
     const NONE: u32 = 1;
 
     fn of(path: &str) -> Self {
-        let mut levels = path.split('/');
+        let mut levels = Levels::of(path);
         let first = levels.next().map_or(Self::NONE, Self::of_level);
         let second = match levels.next() {
             // `#` is its parent too, and what is below.
@@ -271,6 +291,17 @@ fn parse(text: &str) -> Option<TopicFilterBuf> {
     (!text.starts_with("$share/")).then(|| filter.to_owned())
 }
 
+/// What a pattern with bindings matches at most; see [`Pattern::Bound`].
+fn outline(pattern: &str) -> Option<TopicFilterBuf> {
+    let mut levels = Levels::of(pattern);
+    let mut outline = String::from(levels.next().filter(|first| !first.contains('{'))?);
+    for level in levels {
+        outline.push('/');
+        outline.push_str(if level.contains('{') { "+" } else { level });
+    }
+    parse(&outline)
+}
+
 /// The topics that a rule is about for one identity; `None` when it says nothing to it.
 pub(super) fn filter_for(rule: &Rule, identity: &Identity, client_id: &str) -> Option<TopicFilterBuf> {
     parse(&expand(rule, identity, client_id)?)
@@ -278,8 +309,8 @@ pub(super) fn filter_for(rule: &Rule, identity: &Identity, client_id: &str) -> O
 
 /// The rule's pattern with every binding replaced; `None` when the rule says nothing to this session.
 fn expand(rule: &Rule, identity: &Identity, client_id: &str) -> Option<String> {
-    let mut out = String::new();
-    for (at, level) in rule.pattern.split('/').enumerate() {
+    let mut out = String::with_capacity(2 * rule.pattern.len());
+    for (at, level) in Levels::of(&rule.pattern).enumerate() {
         if at > 0 {
             out.push('/');
         }

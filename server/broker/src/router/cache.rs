@@ -5,10 +5,12 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use smallvec::SmallVec;
 
 use cloudsignal_core::{Qos, TopicName};
 
@@ -17,10 +19,16 @@ use super::subscribers::Direct;
 use super::trie::Trie;
 
 /// Topics remembered at once; when there are more, the next question empties the memory.
-const TOPICS_MAX: usize = 4_096;
+const TOPICS_MAX: usize = 16_384;
 /// Bytes of topics and answers remembered at once; when there are more, the next question empties the
 /// memory. An answer that is larger is remembered alone.
 const BYTES_MAX: usize = 32 * 1_048_576;
+/// What remembering an answer costs beside its topic and its lists, in bytes.
+const ANSWER_BYTES: usize = 128;
+/// Up to so many topics, every one is remembered; after that only one that was asked about before.
+const WELCOME_TOPICS_MAX: usize = 256;
+/// Topics that were asked about lately, one byte each.
+const DOOR_LEN: usize = TOPICS_MAX;
 /// Subscription identifiers of overlapping subscriptions that one delivery names; the rest are left out.
 const IDS_MAX: usize = u16::MAX as usize;
 
@@ -76,15 +84,17 @@ impl Matches {
 
     /// What remembering it costs, its topic included.
     fn bytes(&self, topic: &str) -> usize {
-        topic.len() + size_of_val(&*self.sessions) + size_of_val(&*self.groups) + size_of_val(&*self.ids)
+        let lists = size_of_val(&*self.sessions) + size_of_val(&*self.groups) + size_of_val(&*self.ids);
+        ANSWER_BYTES + topic.len() + lists
     }
 
     fn find(trie: &Trie, topic: TopicName<'_>, allowed: impl Fn(u32) -> bool) -> Self {
-        let (mut found, mut groups): (Vec<Direct>, Vec<GroupKey>) = (Vec::new(), Vec::new());
+        let mut found: SmallVec<[Direct; 16]> = SmallVec::new();
+        let mut groups = Vec::new();
         trie.matches(topic, |direct| found.push(*direct), |group| groups.push(group));
         found.retain(|direct| direct.covered || allowed(direct.session));
         found.sort_by_key(|direct| (direct.session, direct.id));
-        let (mut sessions, mut ids) = (Vec::new(), Vec::new());
+        let (mut sessions, mut ids) = (Vec::with_capacity(found.len()), Vec::new());
         for same in found.chunk_by_mut(|a, b| a.session == b.session) {
             Match::merge_audiences(same, &mut sessions, &mut ids);
         }
@@ -136,15 +146,28 @@ impl Match {
 /// topic → matches.
 #[derive(Debug)]
 pub(crate) struct MatchCache {
-    answers: HashMap<Box<str>, Matches, FixedState>,
+    answers: HashTable<Answer>,
     bytes: usize,
+    hasher: FixedState,
+    door: Door,
+    /// The last answer that is not remembered.
+    passing: Matches,
+}
+
+#[derive(Debug)]
+struct Answer {
+    topic: Box<str>,
+    matches: Matches,
 }
 
 impl MatchCache {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            answers: HashMap::with_hasher(FixedState::with_seed(seed)),
+            answers: HashTable::new(),
             bytes: 0,
+            hasher: FixedState::with_seed(seed),
+            door: Door::default(),
+            passing: Matches::default(),
         }
     }
 
@@ -167,14 +190,44 @@ impl MatchCache {
         if self.answers.len() > TOPICS_MAX || self.bytes > BYTES_MAX {
             self.forget();
         }
-        match self.answers.entry_ref(topic.as_str()) {
-            EntryRef::Occupied(known) => known.into_mut(),
-            EntryRef::Vacant(unknown) => {
-                let found = Matches::find(trie, topic, allowed);
-                self.bytes += found.bytes(topic.as_str());
-                unknown.insert_with_key(topic.as_str().into(), found)
+        let is_few = self.answers.len() < WELCOME_TOPICS_MAX;
+        let name = topic.as_str();
+        let hash = self.hasher.hash_one(name);
+        let hash_of = |answer: &Answer| self.hasher.hash_one(&*answer.topic);
+        match self.answers.entry(hash, |answer| *answer.topic == *name, hash_of) {
+            Entry::Occupied(known) => &known.into_mut().matches,
+            Entry::Vacant(unknown) => {
+                let matches = Matches::find(trie, topic, allowed);
+                if !is_few && !self.door.was_here(hash) {
+                    self.passing = matches;
+                    return &self.passing;
+                }
+                self.bytes += matches.bytes(name);
+                let topic = name.into();
+                &unknown.insert(Answer { topic, matches }).into_mut().matches
             }
         }
+    }
+}
+
+/// Who was here lately, roughly: topics that never come again do not drive out those that do.
+#[derive(Debug, Default)]
+struct Door {
+    /// One part of a hash at the place that another part of it says; no memory until it is needed.
+    marks: Box<[u8]>,
+}
+
+impl Door {
+    /// Whether it was, as far as known. From now on it was.
+    fn was_here(&mut self, hash: u64) -> bool {
+        if self.marks.is_empty() {
+            self.marks = alloc::vec![0; DOOR_LEN].into_boxed_slice();
+        }
+        let [mark, place @ ..] = hash.to_le_bytes();
+        let place = u32::from_le_bytes([place[0], place[1], place[2], place[3]]) as usize % DOOR_LEN;
+        // Zero is for nobody.
+        let mark = mark.max(1);
+        core::mem::replace(&mut self.marks[place], mark) == mark
     }
 }
 
@@ -262,6 +315,33 @@ mod tests {
     }
 
     #[test]
+    fn topics_that_come_once_do_not_drive_out_the_others() {
+        let (mut cache, trie) = (MatchCache::new(1), trie());
+        let mut ask = |name: &str| {
+            let topic = TopicName::parse(name).expect("a topic");
+            assert_eq!(cache.lookup(&trie, topic, |_| true).sessions.len(), 1, "{name}");
+            cache.answers.len()
+        };
+        for n in 0..WELCOME_TOPICS_MAX {
+            ask(&alloc::format!("usual/{n}"));
+        }
+        for n in 0..10 * TOPICS_MAX {
+            ask(&alloc::format!("once/{n}"));
+        }
+        let known = ask("usual/0");
+        assert!(known < WELCOME_TOPICS_MAX + TOPICS_MAX / 4, "{known}");
+        let again = (0..100).map(|n| alloc::format!("twice/{n}"));
+        for name in again.clone() {
+            ask(&name);
+        }
+        let before = ask("usual/1");
+        for name in again {
+            ask(&name);
+        }
+        assert!(ask("usual/2") > before + 90, "what comes again is remembered");
+    }
+
+    #[test]
     fn the_memory_is_bounded() {
         let (mut cache, trie) = (MatchCache::new(1), trie());
         for n in 0..=2 * TOPICS_MAX {
@@ -277,7 +357,7 @@ mod tests {
         let bytes: usize = cache
             .answers
             .iter()
-            .map(|(topic, answer)| answer.bytes(topic))
+            .map(|answer| answer.matches.bytes(&answer.topic))
             .sum();
         assert_eq!(cache.bytes, bytes);
         assert!(bytes <= BYTES_MAX + 2 * long.len());

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use core::num::NonZeroU32;
 use core::ops::Bound;
 
-use cloudsignal_core::topic::TopicFilterBuf;
+use cloudsignal_core::topic::{Levels, TopicFilterBuf};
 use cloudsignal_core::{Instant, Qos, TopicFilter, TopicName};
 
 use crate::message::Message;
@@ -240,10 +240,10 @@ fn leap(filter: &str, topic: &str) -> Leap {
     if filter.starts_with(['+', '#']) && topic.starts_with('$') {
         return Leap::To(AFTER_DOLLAR.into());
     }
-    let mut levels = topic.split('/');
+    let mut levels = Levels::of(topic);
     // Bytes of the topic before the level being compared.
     let mut at = 0;
-    for wanted in filter.split('/') {
+    for wanted in Levels::of(filter) {
         if wanted == "#" {
             return Leap::Match;
         }
