@@ -24,11 +24,10 @@ use super::record::{Damage, DeliveryRecord, MessagePlace, Reader};
 use crate::orgs::cell::OrgCell;
 use crate::store::{Shelf, ShelfPage, StoreError};
 
-/// Entries that are read at once, each of which may be a block.
+/// Entries that are read at first; each may be a block of many deliveries, and mostly few are needed.
+const PAGE_ENTRIES_MIN: usize = 8;
+/// Entries that are read at once when the first ones were not enough.
 const PAGE_ENTRIES_MAX: usize = 256;
-/// Entries that may be in front of what was asked for, because a block with the first of that may begin there: one of
-/// its own for each order, and some blocks.
-const ENTRIES_IN_FRONT_MAX: usize = 2 * BLOCK_ORDERS_MAX as usize;
 /// Bytes of messages that are kept for the next session that asks.
 const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -101,10 +100,10 @@ enum Fault {
 
 impl QueueReader {
     async fn read(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        let entries = self.entries(fetch).await?;
-        let (records, looked_at) = self.records(fetch, entries);
-        // A page that ends before the queue does has looked no further.
-        let through = looked_at.map_or(fetch.through, |order| order.min(fetch.through));
+        let Found {
+            records, looked_at, ..
+        } = self.find(fetch).await?;
+        let through = looked_at.min(fetch.through);
         let shared = records.iter().filter_map(|(_, record, ..)| match record {
             DeliveryRecord::Queued {
                 message: MessagePlace::Shared(number),
@@ -117,39 +116,62 @@ impl QueueReader {
         Ok(self.collect(fetch, through, records))
     }
 
-    /// What is stored behind `fetch.after`, and a little in front of it: a block with the next delivery may begin there.
-    async fn entries(&self, fetch: &Fetch) -> Result<ShelfPage, StoreError> {
+    /// What is stored behind `fetch.after`, from a little in front of it: a block with the next delivery may begin
+    /// there. Page by page, until it is enough.
+    async fn find(&mut self, fetch: &Fetch) -> Result<Found, StoreError> {
         let serial = fetch.session.serial;
         let (mut prefix, mut after) = (KeyBytes::default(), KeyBytes::default());
+        let prefix = prefix.number(serial);
         let from = fetch.after.saturating_sub(BLOCK_ORDERS_MAX - 1);
-        let (prefix, after) = (prefix.number(serial), after.delivery((serial, from)));
-        let (store, org) = (self.committer.store(), self.committer.org());
-        let entries_max = fetch.messages_max.min(PAGE_ENTRIES_MAX) + ENTRIES_IN_FRONT_MAX;
-        let page = store.shelf(Shelf::Queue, org, prefix, Some(after), entries_max);
-        page.await
+        let mut after = Bytes::copy_from_slice(after.delivery((serial, from)));
+        let (mut found, mut entries_max) = (Found::new(fetch), PAGE_ENTRIES_MIN);
+        loop {
+            let (store, org) = (self.committer.store(), self.committer.org());
+            let page = store.shelf(Shelf::Queue, org, prefix, Some(&after), entries_max);
+            let page = page.await?;
+            let is_last = page.next.is_none();
+            if let Some(seen) = self.records(fetch, page, &mut found) {
+                after = seen;
+            }
+            if found.is_enough(fetch) {
+                return Ok(found);
+            }
+            if is_last {
+                found.looked_at = u64::MAX;
+                return Ok(found);
+            }
+            entries_max = (2 * entries_max).min(PAGE_ENTRIES_MAX);
+        }
     }
 
-    /// The deliveries of a page, and the last order that it says something of unless it is the last page.
-    fn records(&mut self, fetch: &Fetch, page: ShelfPage) -> (Vec<Record>, Option<u64>) {
+    /// Takes deliveries from a page, as long as more are needed. Answers the last key that nothing more is needed of.
+    fn records(&mut self, fetch: &Fetch, page: ShelfPage, found: &mut Found) -> Option<Bytes> {
         let is_last = page.next.is_none();
-        let (mut records, mut looked_at) = (Vec::with_capacity(page.entries.len()), fetch.after);
+        let mut seen = None;
         let mut entries = page.entries.into_iter().peekable();
-        while let Some((key, value)) = entries.next() {
-            let first = match parse_queue(&key) {
+        while !found.is_enough(fetch)
+            && let Some((key, value)) = entries.next()
+        {
+            let seen_key = key.clone();
+            let block = match parse_queue(&key) {
                 Some(QueueKey::Delivery((_, order))) => {
-                    looked_at = looked_at.max(order);
+                    found.looked_at = found.looked_at.max(order);
                     if order > fetch.after {
-                        self.record(order, key, value, &mut records);
+                        self.record(order, key, value, found);
                     }
-                    continue;
+                    None
                 }
-                Some(QueueKey::Block(first)) => first,
+                Some(QueueKey::Block(first)) => Some((first, key, value)),
                 // Of a block in front of the page, or of none.
-                Some(QueueKey::Left(_)) => continue,
+                Some(QueueKey::Left(_)) => None,
                 None => {
                     self.set_aside(key, value, &Fault::Key);
-                    continue;
+                    None
                 }
+            };
+            let Some((first, key, value)) = block else {
+                seen = Some(seen_key);
+                continue;
             };
             let is_behind = |(key, _): &(Bytes, Bytes)| parse_queue(key) == Some(QueueKey::Left(first));
             let left = entries.next_if(is_behind);
@@ -157,15 +179,17 @@ impl QueueReader {
                 // What is left of it is on the next page.
                 break;
             }
-            let left = left.map(|(_, left)| left);
-            let last = self.block(fetch, first, (key, value), left.as_deref(), &mut records);
-            looked_at = looked_at.max(last);
+            let (left_key, left) = left.unzip();
+            let last = self.block(fetch, first, (key, value), left.as_deref(), found);
+            found.looked_at = found.looked_at.max(last);
+            seen = Some(left_key.unwrap_or(seen_key));
         }
-        (records, (!is_last).then_some(looked_at))
+        seen
     }
-    fn record(&mut self, order: u64, key: Bytes, value: Bytes, records: &mut Vec<Record>) {
+
+    fn record(&mut self, order: u64, key: Bytes, value: Bytes, found: &mut Found) {
         match Reader::new(&value, self.committer.clock()).and_then(Reader::delivery) {
-            Ok(record) => records.push((order, record, key, value)),
+            Ok(record) => found.put((order, record, key, value)),
             Err(damage) => self.set_aside(key, value, &damage.into()),
         }
     }
@@ -177,7 +201,7 @@ impl QueueReader {
         first: DeliveryName,
         (key, value): (Bytes, Bytes),
         left: Option<&[u8]>,
-        records: &mut Vec<Record>,
+        found: &mut Found,
     ) -> u64 {
         let clock = self.committer.clock();
         let left = left.map_or(Ok(u64::MAX), |left| Reader::new(left, clock)?.left());
@@ -194,7 +218,7 @@ impl QueueReader {
         for (order, value) in of_block {
             if order > fetch.after && left >> (order - first.1) & 1 == 1 {
                 let key = Bytes::copy_from_slice(key.delivery((first.0, order)));
-                self.record(order, key, value, records);
+                self.record(order, key, value, found);
             }
         }
         last
@@ -300,6 +324,36 @@ impl QueueReader {
 
 /// Its order, itself, its key and its value.
 type Record = (u64, DeliveryRecord<MessagePlace>, Bytes, Bytes);
+
+/// What a question has found so far.
+struct Found {
+    records: Vec<Record>,
+    /// Bytes of their values.
+    bytes: usize,
+    /// Nothing else is stored up to this order.
+    looked_at: u64,
+}
+
+impl Found {
+    const fn new(fetch: &Fetch) -> Self {
+        Self {
+            records: Vec::new(),
+            bytes: 0,
+            looked_at: fetch.after,
+        }
+    }
+
+    fn put(&mut self, record: Record) {
+        self.bytes += record.3.len();
+        self.records.push(record);
+    }
+
+    const fn is_enough(&self, fetch: &Fetch) -> bool {
+        self.records.len() >= fetch.messages_max
+            || self.bytes >= fetch.bytes_max
+            || self.looked_at >= fetch.through
+    }
+}
 
 /// Messages that were read lately.
 #[derive(Debug, Default)]
