@@ -149,6 +149,11 @@ impl Outbox {
         looked
     }
 
+    /// Bytes that are not written yet.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.0.lock().unsent_bytes
+    }
+
     /// The connection has written `written_bytes` and has more in hand.
     pub(crate) fn wrote(&self, written_bytes: usize) -> Looked {
         self.0.lock().wrote(written_bytes)

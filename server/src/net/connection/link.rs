@@ -16,6 +16,7 @@ use cloudsignal_broker::CloseCause;
 use cloudsignal_core::Instant;
 
 use super::Peer;
+use super::gathering::Gathering;
 use super::portion::{Portion, READ_BYTES_MAX};
 use super::serving::Checking;
 use super::writing::Writing;
@@ -45,6 +46,7 @@ pub(super) struct Link {
     /// A token of an open connection that is being checked.
     pub(super) checking: Option<Checking>,
     waker: Option<Waker>,
+    pub(super) gathering: Gathering,
     /// What it reads at once.
     pub(super) portion: Portion,
     /// Work since the task was polled, as far as somebody else may mind.
@@ -156,6 +158,7 @@ impl Link {
             metrics,
             checking: None,
             waker: None,
+            gathering: Gathering::default(),
             portion: Portion::default(),
             work_in_poll: 0,
             resting: None,

@@ -11,6 +11,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`link`] | the bytes: transport, WebSocket frames, inbox, outbox |
+//! | [`gathering`] | whether output waits for more |
 //! | [`portion`] | how many of them are read at once |
 //! | [`opening`] | until the client is let in or refused |
 //! | [`serving`] | while it is in |
@@ -18,6 +19,7 @@
 //! | [`writing`] | bytes on their way out |
 
 mod closing;
+mod gathering;
 mod link;
 mod opening;
 mod portion;

@@ -49,8 +49,10 @@ impl Link {
     /// One round of an open connection.
     pub(super) fn serve(&mut self, cell: &OrgCell, conn: ConnId, cx: &mut Context<'_>) -> io::Result<Round> {
         let mut filled = Filled::Drained;
+        let mut has_read = false;
         if self.may_read() && self.poll_rested(cx).is_ready() && !cell.pauses(conn, cx.waker()) {
             filled = self.read(cx, |link, bytes, packets, turns| {
+                has_read = true;
                 *turns = turns.wrapping_add(1);
                 let turn = link.turn(cell, conn, bytes, packets);
                 if cell.has_company(turn.began) {
@@ -68,6 +70,10 @@ impl Link {
                         .turn_took(link.shell.clock.now().since(turn.began));
                 }
             })?;
+        }
+        if self.writing.is_done() && self.gathering.waits(self.outbox.unsent_bytes(), has_read) {
+            cx.waker().wake_by_ref();
+            return Ok(Round::Wait);
         }
         let flushed = self.flush(cx)?;
         if let Some(cause) = flushed.close {
