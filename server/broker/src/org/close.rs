@@ -9,7 +9,7 @@ use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::packet::Fault;
-use super::publish::{LeftBehind, Standing, fitness};
+use super::publish::{LeftBehind, Standing, fitness, may_receive};
 use super::subscribe::has_wildcard;
 use super::{Org, rearm};
 use crate::change::Change;
@@ -302,7 +302,8 @@ impl Org {
             let publication = message.publication();
             let is_full = Cell::new(false);
             let picked = groups.pick(group.key, |member| {
-                let fit = fitness(sessions, policy, room, member, &publication, now);
+                let may_receive = may_receive(sessions, policy, member, publication.topic);
+                let fit = fitness(sessions, room, member, may_receive, &publication, now);
                 if member.session == place {
                     return Fitness::Unfit;
                 }

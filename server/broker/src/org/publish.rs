@@ -285,12 +285,13 @@ impl Org {
         let Self {
             trie,
             cache,
+            groups,
             sessions,
             policy,
             ..
         } = self;
         let topic = permit.topic();
-        let matches = cache.lookup(trie, topic, |place| {
+        let matches = cache.lookup(trie, groups, topic, |place| {
             sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         // With and without No Local, a session is there twice, and its own messages go one of the two ways.
@@ -398,7 +399,7 @@ impl Org {
             ..
         } = self;
         let topic = permit.topic();
-        let matches = cache.lookup(trie, topic, |place| {
+        let matches = cache.lookup(trie, groups, topic, |place| {
             sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         let mut turn = Turn { desk, now, sink };
@@ -422,14 +423,15 @@ impl Org {
             };
             reached += usize::from(session.deliver(&mut turn, &mut fan, &delivery) == Delivered::Yes);
         }
-        for &group in &matches.groups {
+        for found in &matches.groups {
             let room = turn.desk.room();
-            let picked = groups.pick(group, |member| {
-                fitness(sessions, policy, room, member, publication, now)
+            let picked = groups.pick(found.key, |member| {
+                let may_receive = found.is_open || may_receive(sessions, policy, member, topic);
+                fitness(sessions, room, member, may_receive, publication, now)
             });
             let Some(member) = picked else { continue };
             let ids = member.id.map(core::num::NonZeroU32::get);
-            let name = groups.name(group);
+            let name = groups.name(found.key);
             let delivery = Delivery {
                 leaves_after: turn
                     .desk
@@ -580,19 +582,30 @@ fn shared_delivery<'a>(
     }
 }
 
+/// Whether a member of a shared group may have messages under `topic`.
+pub(super) fn may_receive(
+    sessions: &slab::Slab<Session>,
+    policy: &CompiledPolicy,
+    member: &Member,
+    topic: TopicName<'_>,
+) -> bool {
+    let is_allowed = |session: &Session| session.grants(policy).allows_delivery(topic);
+    member.covered || sessions.get(member.session as usize).is_some_and(is_allowed)
+}
+
 /// How well a member of a shared group could take a message now.
 pub(super) fn fitness(
     sessions: &slab::Slab<Session>,
-    policy: &CompiledPolicy,
     room: Room,
     member: &Member,
+    may_receive: bool,
     publication: &Publication<'_>,
     now: Instant,
 ) -> Fitness {
     let Some(session) = sessions.get(member.session as usize) else {
         return Fitness::Unfit;
     };
-    if !member.covered && !session.grants(policy).allows_delivery(publication.topic) {
+    if !may_receive {
         return Fitness::Unfit;
     }
     let reliable = publication.qos.min(member.qos) > Qos::AtMostOnce;

@@ -132,7 +132,7 @@ impl Org {
             policy,
             ..
         } = self;
-        let matches = cache.lookup(trie, topic, |place| {
+        let matches = cache.lookup(trie, groups, topic, |place| {
             sessions[place as usize].grants(policy).allows_delivery(topic)
         });
         let keeps = |place: u32, qos: Qos| qos > Qos::AtMostOnce && sessions[place as usize].is_persistent();
@@ -140,8 +140,8 @@ impl Org {
             .sessions
             .iter()
             .any(|found| keeps(found.session, found.qos))
-            || matches.groups.iter().any(|&group| {
-                let mut members = groups.members(group).iter();
+            || matches.groups.iter().any(|found| {
+                let mut members = groups.members(found.key).iter();
                 members.any(|member| keeps(member.session, member.qos))
             })
     }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use cloudsignal_core::{Qos, TopicName};
 
-use super::shared::GroupKey;
+use super::shared::{GroupKey, Groups};
 use super::subscribers::Direct;
 use super::trie::Trie;
 
@@ -29,6 +29,8 @@ const ANSWER_BYTES: usize = 128;
 const WELCOME_TOPICS_MAX: usize = 256;
 /// Topics that were asked about lately, one byte each.
 const DOOR_LEN: usize = TOPICS_MAX;
+/// Members of a group that are asked beforehand; those of a larger one are asked when it is their turn.
+const MEMBERS_ASKED_MAX: usize = 64;
 /// Subscription identifiers of overlapping subscriptions that one delivery names; the rest are left out.
 const IDS_MAX: usize = u16::MAX as usize;
 
@@ -43,6 +45,14 @@ pub(crate) struct Match {
     pub(crate) retain_as_published: bool,
     ids_len: u16,
     ids_at: u32,
+}
+
+/// One group of which a member gets the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupMatch {
+    pub(crate) key: GroupKey,
+    /// Whether every member may receive it, so that nobody is asked about it again.
+    pub(crate) is_open: bool,
 }
 
 /// Whose messages a match is about. [MQTT-3.8.3-3]
@@ -71,7 +81,7 @@ impl Audience {
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     pub(crate) sessions: Box<[Match]>,
-    pub(crate) groups: Box<[GroupKey]>,
+    pub(crate) groups: Box<[GroupMatch]>,
     ids: Box<[u32]>,
 }
 
@@ -88,10 +98,19 @@ impl Matches {
         ANSWER_BYTES + topic.len() + lists
     }
 
-    fn find(trie: &Trie, topic: TopicName<'_>, allowed: impl Fn(u32) -> bool) -> Self {
+    fn find(trie: &Trie, groups: &Groups, topic: TopicName<'_>, allowed: impl Fn(u32) -> bool) -> Self {
         let mut found: SmallVec<[Direct; 16]> = SmallVec::new();
-        let mut groups = Vec::new();
-        trie.matches(topic, |direct| found.push(*direct), |group| groups.push(group));
+        let mut keys = Vec::new();
+        trie.matches(topic, |direct| found.push(*direct), |group| keys.push(group));
+        let group_match = |key| {
+            let members = groups.members(key);
+            let is_open = members.len() <= MEMBERS_ASKED_MAX
+                && members
+                    .iter()
+                    .all(|member| member.covered || allowed(member.session));
+            GroupMatch { key, is_open }
+        };
+        let groups: Vec<_> = keys.into_iter().map(group_match).collect();
         found.retain(|direct| direct.covered || allowed(direct.session));
         found.sort_by_key(|direct| (direct.session, direct.id));
         let (mut sessions, mut ids) = (Vec::with_capacity(found.len()), Vec::new());
@@ -180,10 +199,11 @@ impl MatchCache {
     }
 
     /// Everybody who gets messages under `topic`; `allowed` is asked once for each session that is
-    /// not covered by its subscription permit.
+    /// not covered by its subscription permit, in groups as far as [`GroupMatch::is_open`] says.
     pub(crate) fn lookup(
         &mut self,
         trie: &Trie,
+        groups: &Groups,
         topic: TopicName<'_>,
         allowed: impl Fn(u32) -> bool,
     ) -> &Matches {
@@ -197,7 +217,7 @@ impl MatchCache {
         match self.answers.entry(hash, |answer| *answer.topic == *name, hash_of) {
             Entry::Occupied(known) => &known.into_mut().matches,
             Entry::Vacant(unknown) => {
-                let matches = Matches::find(trie, topic, allowed);
+                let matches = Matches::find(trie, groups, topic, allowed);
                 if !is_few && !self.door.was_here(hash) {
                     self.passing = matches;
                     return &self.passing;
@@ -267,7 +287,7 @@ mod tests {
     #[test]
     fn overlapping_subscriptions_make_one_delivery() {
         let (mut cache, trie) = (MatchCache::new(1), trie());
-        let matches = cache.lookup(&trie, topic(), |_| false);
+        let matches = cache.lookup(&trie, &Groups::new(1), topic(), |_| false);
         assert_eq!(
             matches
                 .sessions
@@ -304,14 +324,29 @@ mod tests {
     #[test]
     fn an_answer_is_kept_until_something_changes() {
         let (mut cache, trie) = (MatchCache::new(1), trie());
-        assert_eq!(cache.lookup(&trie, topic(), |_| true).sessions.len(), 4);
         assert_eq!(
-            cache.lookup(&trie, topic(), |_| false).sessions.len(),
+            cache
+                .lookup(&trie, &Groups::new(1), topic(), |_| true)
+                .sessions
+                .len(),
+            4
+        );
+        assert_eq!(
+            cache
+                .lookup(&trie, &Groups::new(1), topic(), |_| false)
+                .sessions
+                .len(),
             4,
             "not asked again"
         );
         cache.forget();
-        assert_eq!(cache.lookup(&trie, topic(), |_| false).sessions.len(), 3);
+        assert_eq!(
+            cache
+                .lookup(&trie, &Groups::new(1), topic(), |_| false)
+                .sessions
+                .len(),
+            3
+        );
     }
 
     #[test]
@@ -319,7 +354,14 @@ mod tests {
         let (mut cache, trie) = (MatchCache::new(1), trie());
         let mut ask = |name: &str| {
             let topic = TopicName::parse(name).expect("a topic");
-            assert_eq!(cache.lookup(&trie, topic, |_| true).sessions.len(), 1, "{name}");
+            assert_eq!(
+                cache
+                    .lookup(&trie, &Groups::new(1), topic, |_| true)
+                    .sessions
+                    .len(),
+                1,
+                "{name}"
+            );
             cache.answers.len()
         };
         for n in 0..WELCOME_TOPICS_MAX {
@@ -346,13 +388,23 @@ mod tests {
         let (mut cache, trie) = (MatchCache::new(1), trie());
         for n in 0..=2 * TOPICS_MAX {
             let name = alloc::format!("t/{n}");
-            cache.lookup(&trie, TopicName::parse(&name).expect("a topic"), |_| true);
+            cache.lookup(
+                &trie,
+                &Groups::new(1),
+                TopicName::parse(&name).expect("a topic"),
+                |_| true,
+            );
         }
         assert!(cache.answers.len() <= TOPICS_MAX + 1);
         let long = "x".repeat(65_000);
         for n in 0..1_000 {
             let name = alloc::format!("{n}/{long}");
-            cache.lookup(&trie, TopicName::parse(&name).expect("a topic"), |_| true);
+            cache.lookup(
+                &trie,
+                &Groups::new(1),
+                TopicName::parse(&name).expect("a topic"),
+                |_| true,
+            );
         }
         let bytes: usize = cache
             .answers
