@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::options::Options;
-use super::ours::Prepared;
+use super::ours::{Org, Prepared};
 use super::peer_files;
-use super::rows::{Row, Scheduling, Transport};
+use super::row::{Row, Scheduling, Transport};
 use super::stage::{Place, Process, Role, Stage};
 use crate::workspace::find_program;
 
@@ -146,26 +146,33 @@ impl Running<'_> {
         }
     }
 
-    /// Options with which the generator reaches it and logs in.
-    pub(super) fn reached_by(&self, transport: Transport) -> Vec<String> {
+    /// Files and connections that it has open.
+    pub(super) fn descriptors(&self) -> Result<usize> {
+        let folder = format!("/proc/{}/fd", self.process_id());
+        let open = fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;
+        Ok(open.count())
+    }
+
+    /// Options with which a generator reaches it and logs in to an organization, if it is ours.
+    pub(super) fn reached_by(&self, transport: Transport, org: Org) -> Vec<String> {
         let ports = self.place.ports;
         let at = |port: u16| match &self.process {
             Host::Us(_) => format!("127.0.0.1:{port}"),
             Host::Somebody { address, .. } => address.clone(),
         };
-        let mut words = match transport {
-            Transport::Tcp => vec![format!("--url=mqtt://{}", at(ports.mqtt))],
-            Transport::WebSocket => vec![format!("--url=ws://{}/mqtt", at(ports.ws))],
-            Transport::Tls => {
-                let ca = self.contestant.tls.join("ca.pem");
-                vec![
-                    format!("--url=mqtts://{}", at(ports.mqtts)),
-                    format!("--ca={}", ca.display()),
-                ]
-            }
+        let url = match transport {
+            Transport::Tcp => format!("mqtt://{}", at(ports.mqtt)),
+            Transport::Tls => format!("mqtts://{}", at(ports.mqtts)),
+            Transport::WebSocket => format!("ws://{}/mqtt", at(ports.ws)),
+            Transport::WebSocketTls => format!("wss://{}/mqtt", at(ports.wss)),
         };
+        let mut words = vec![format!("--url={url}")];
+        if matches!(transport, Transport::Tls | Transport::WebSocketTls) {
+            let ca = self.contestant.tls.join("ca.pem");
+            words.push(format!("--ca={}", ca.display()));
+        }
         if let Kind::Ours(prepared) = &self.contestant.kind {
-            words.push(format!("--user={}", prepared.user));
+            words.push(format!("--user={}", prepared.user(org)));
             words.push(format!("--password-file={}", prepared.password_file.display()));
         }
         words
@@ -198,6 +205,7 @@ fn commanded(line: &str, scheduling: Scheduling, place: &Place, stage: &Stage) -
         .replace("{port}", &place.ports.mqtt.to_string())
         .replace("{tls_port}", &place.ports.mqtts.to_string())
         .replace("{ws_port}", &place.ports.ws.to_string())
+        .replace("{wss_port}", &place.ports.wss.to_string())
         .replace("{dir}", &text(place.folder.path()))
         .replace("{cert}", &text(&place.certificate))
         .replace("{key}", &text(&place.key));

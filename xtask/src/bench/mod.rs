@@ -3,12 +3,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `options` | what can be typed |
-//! | `rows` | what is measured |
+//! | `row`, `rows` | what is measured |
 //! | `contestant` | the brokers that take part |
 //! | `ours` | our broker, with a login, access rules and quotas |
 //! | `peer_files` | the configuration of the others |
 //! | `stage` | a fresh process at free ports on its own core |
+//! | `generator` | one run of `cloudsignal bench` |
 //! | `trial` | one run of one broker, and what it gave |
+//! | `neighbour` | what another organization does meanwhile |
 //! | `strace` | system calls of the broker |
 //! | `figures` | median, least and greatest |
 //! | `table` | the result as Markdown |
@@ -18,9 +20,12 @@
 
 mod contestant;
 mod figures;
+mod generator;
+mod neighbour;
 mod options;
 mod ours;
 mod peer_files;
+mod row;
 mod rows;
 mod stage;
 mod strace;
@@ -38,7 +43,7 @@ use crate::workspace::Workspace;
 
 use contestant::Contestant;
 use options::Options;
-use rows::Row;
+use row::Row;
 use stage::Stage;
 use table::RowResult;
 use trial::Trial;
@@ -94,7 +99,8 @@ fn measured(
     for row in rows {
         let mut result = RowResult::new(row, contestants);
         for run in 1..=options.runs {
-            for (at, contestant) in contestants.iter().enumerate() {
+            let contestants = contestants.iter().enumerate();
+            for (at, contestant) in contestants.filter(|(_, it)| row.is_for(it)) {
                 let trial = Trial::run(row, contestant, options, stage)?;
                 println!(
                     "{:<16} {run}/{} {:<18} {trial}",

@@ -48,8 +48,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME=PROGRAM", value_parser = named)]
     pub(super) flashmq: Vec<(String, String)>,
 
-    /// Another broker, started for each run by a command that stays its process. {port}, {tls_port}, {ws_port} are
-    /// where it has to listen, {dir} is a fresh folder, {cert} and {key} are files for TLS
+    /// Another broker, started for each run by a command that stays its process. {port}, {tls_port}, {ws_port} and
+    /// {wss_port} are where it has to listen, {dir} is a fresh folder, {cert} and {key} are files for TLS
     #[arg(long, value_name = "NAME=COMMAND", value_parser = named)]
     pub(super) peer_command: Vec<(String, String)>,
 

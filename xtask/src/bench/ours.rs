@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::rows::{Row, Scheduling};
+use super::row::{Row, Scheduling};
 use super::stage::{Place, Ports, Process, Role, Stage, await_that};
 use crate::steps::{run_command, shown};
 use crate::workspace::output_of;
@@ -35,6 +35,17 @@ const POLICY: &str = r#"{
   ]
 }"#;
 
+/// An organization of ours; each has a user, and rules of its own that say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Org {
+    /// The one that is measured.
+    First,
+    /// Another one with the same quotas.
+    Second,
+    /// One that reaches a quota: it may publish [`LIMITED`].
+    Limited,
+}
+
 /// Rates that are counted for every message and never reached.
 const QUOTAS: &[&str] = &[
     "connects_per_sec=1000000",
@@ -46,45 +57,81 @@ const QUOTAS: &[&str] = &[
     "fan_out_max=100000",
 ];
 
+/// 1 000 messages per second. Whoever sends more stays connected, so that it goes on.
+const LIMITED: &[&str] = &["publish_messages_per_sec=1000", "refused_publishes_per_sec=0"];
+
 /// A data folder that every run of a program begins with.
 #[derive(Debug)]
 pub(super) struct Prepared {
     program: PathBuf,
     folder: PathBuf,
-    /// What a client logs in with.
-    pub(super) user: String,
+    /// What clients log in with, one for each [`Org`].
+    users: [String; 3],
     pub(super) password_file: PathBuf,
 }
 
 impl Prepared {
-    /// Starts the program once, and gives its organization a user, rules and quotas.
+    /// Starts the program once, and gives its organizations users, rules and quotas.
     pub(super) fn new(name: &str, program: &Path, stage: &Stage) -> Result<Self> {
         let folder = stage.folder().join(name);
         fs::create_dir_all(&folder).context("the temporary folder takes no folder")?;
         let mut prepared = Self {
             program: program.to_owned(),
             folder: folder.join("data"),
-            user: String::new(),
+            users: Default::default(),
             password_file: folder.join("password"),
         };
         let place = stage.place(&prepared.tls())?;
         let running = prepared.serve(&prepared.folder, &place, Scheduling::Ordinary, stage)?;
         fs::write(&prepared.password_file, PASSWORD)?;
         fs::write(folder.join("policy.json"), POLICY)?;
-        let org = await_that("the administration to answer", || {
+        let first = await_that("the administration to answer", || {
             let org = prepared.org().ok();
-            Ok(org.filter(|org| prepared.tell(org, &["quota", "show"]).is_ok()))
+            Ok(org.filter(|org| prepared.tell(&["quota", "show", "--org", org]).is_ok()))
         })?;
-        let password_file = prepared.password_file.display().to_string();
-        let policy_file = folder.join("policy.json").display().to_string();
-        prepared.tell(&org, &["user", "create", USER, "--password-file", &password_file])?;
-        prepared.tell(&org, &["acl", "set", &policy_file])?;
-        prepared.tell(&org, &[&["quota", "set"], QUOTAS].concat())?;
-        prepared.user = format!("{USER}@{org}");
+        let limited = [QUOTAS, LIMITED].concat();
+        prepared.users = [
+            prepared.furnish(&first, QUOTAS)?,
+            prepared.furnish(&prepared.found("second")?, QUOTAS)?,
+            prepared.furnish(&prepared.found("limited")?, &limited)?,
+        ];
         // SIGTERM: what was said is on disk before the next run copies it.
         run_command(Command::new("kill").arg(running.id().to_string()))?;
         running.await_end()?;
         Ok(prepared)
+    }
+
+    /// Makes another organization, and gives its id.
+    fn found(&self, name: &str) -> Result<String> {
+        let answer = self.tell(&["org", "create", name, "--json"])?;
+        let json: serde_json::Value = serde_json::from_str(&answer)?;
+        let org = json["org"]["id"].as_str();
+        Ok(org.context("`org create` names no organization")?.to_owned())
+    }
+
+    /// Gives an organization a user, rules and quotas; answers what the user is called.
+    fn furnish(&self, org: &str, quotas: &[&str]) -> Result<String> {
+        let password_file = self.password_file.display().to_string();
+        let policy_file = self.password_file.with_file_name("policy.json");
+        let policy_file = policy_file.display().to_string();
+        let user = ["user", "create", USER, "--password-file", &password_file];
+        for words in [
+            &user,
+            &["acl", "set", &policy_file][..],
+            &[&["quota", "set"], quotas].concat(),
+        ] {
+            self.tell(&[words, &["--org", org]].concat())?;
+        }
+        Ok(format!("{USER}@{org}"))
+    }
+
+    /// What clients of this organization log in with.
+    pub(super) fn user(&self, org: Org) -> &str {
+        match org {
+            Org::First => &self.users[0],
+            Org::Second => &self.users[1],
+            Org::Limited => &self.users[2],
+        }
     }
 
     /// Where its certificates are.
@@ -110,13 +157,14 @@ impl Prepared {
     }
 
     fn command(&self, data: &Path, place: &Place, scheduling: Scheduling, stage: &Stage) -> Command {
-        let Ports { mqtt, mqtts, ws } = place.ports;
+        let Ports { mqtt, mqtts, ws, wss } = place.ports;
         let mut command = stage.command(Role::Broker, scheduling, &self.program);
         command.arg("serve").arg("--data-dir").arg(data);
-        for (listener, port) in [("mqtt", mqtt), ("mqtts", mqtts), ("ws", ws), ("http", 0)] {
+        let open = [("mqtt", mqtt), ("mqtts", mqtts), ("ws", ws), ("wss", wss), ("http", 0)];
+        for (listener, port) in open {
             command.arg(format!("--listen-{listener}=127.0.0.1:{port}"));
         }
-        for listener in ["wss", "https", "metrics"] {
+        for listener in ["https", "metrics"] {
             command.arg(format!("--listen-{listener}=off"));
         }
         command
@@ -130,18 +178,15 @@ impl Prepared {
         Ok(org.context("first-run.json names no organization")?.to_owned())
     }
 
-    /// A command of the administration.
-    fn tell(&self, org: &str, words: &[&str]) -> Result<()> {
+    /// A command of the administration; gives what it answers.
+    fn tell(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
-        command
-            .args(words)
-            .args(["--org", org, "--data-dir"])
-            .arg(&self.folder);
+        command.args(words).arg("--data-dir").arg(&self.folder);
         let answer = command
             .output()
             .with_context(|| format!("cannot start {command:?}"))?;
         let said = String::from_utf8_lossy(&answer.stderr);
         ensure!(answer.status.success(), "`{}` failed: {said}", shown(&command));
-        Ok(())
+        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
     }
 }

@@ -5,7 +5,7 @@ use super::stage::{Place, Ports};
 
 /// Mosquitto 2.0 and 2.1.
 pub(super) fn mosquitto(place: &Place) -> String {
-    let Ports { mqtt, mqtts, ws } = place.ports;
+    let Ports { mqtt, mqtts, ws, wss } = place.ports;
     let (cert, key, user) = (place.certificate.display(), place.key.display(), &place.user);
     // Started by root it would become a user who cannot read the key.
     format!(
@@ -21,6 +21,10 @@ certfile {cert}
 keyfile {key}
 listener {ws} 127.0.0.1
 protocol websockets
+listener {wss} 127.0.0.1
+protocol websockets
+certfile {cert}
+keyfile {key}
 "
     )
 }
@@ -32,7 +36,7 @@ const FLASHMQ_PENDING_BYTES_MAX: u32 = 1_000_000_000;
 
 /// FlashMQ 1.26, with one thread for each core that it has.
 pub(super) fn flashmq(place: &Place) -> String {
-    let Ports { mqtt, mqtts, ws } = place.ports;
+    let Ports { mqtt, mqtts, ws, wss } = place.ports;
     let tls = format!(
         "  fullchain {}\n  privkey {}\n",
         place.certificate.display(),
@@ -49,6 +53,7 @@ max_qos_bytes_pending_per_client {FLASHMQ_PENDING_BYTES_MAX}
     ) + &flashmq_listener(mqtt, "mqtt", "")
         + &flashmq_listener(mqtts, "mqtt", &tls)
         + &flashmq_listener(ws, "websockets", "")
+        + &flashmq_listener(wss, "websockets", &tls)
 }
 
 fn flashmq_listener(port: u16, protocol: &str, tls: &str) -> String {

@@ -2,89 +2,11 @@
 
 use anyhow::{Result, bail};
 
-/// One row: one load, and what is read off its result.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) name: &'static str,
-    pub(super) group: &'static str,
-    pub(super) about: &'static str,
-    /// What follows `cloudsignal bench`.
-    pub(super) scenario: &'static [&'static str],
-    pub(super) transport: Transport,
-    pub(super) scheduling: Scheduling,
-    pub(super) probe: Probe,
-    /// Settings of our broker beside its defaults, as environment variables without `CLOUDSIGNAL_`.
-    pub(super) settings: &'static [(&'static str, &'static str)],
-    pub(super) metrics: &'static [Metric],
-}
-
-/// How clients reach the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    Tcp,
-    Tls,
-    WebSocket,
-}
-
-/// How the system treats broker and generator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheduling {
-    Ordinary,
-    /// Before everybody else, if the system lets us: a latency is then not somebody else's.
-    RealTime,
-}
-
-/// What is read beside the generator's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Probe {
-    Nothing,
-    /// System calls of the broker for each message.
-    SystemCalls,
-}
-
-/// A figure of a result.
-#[derive(Debug)]
-pub(super) struct Metric {
-    pub(super) heading: &'static str,
-    /// Where it stands in the result, as a JSON pointer.
-    pub(super) pointer: &'static str,
-    pub(super) better: Better,
-}
-
-/// Which way a figure is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Better {
-    Lower,
-    Higher,
-    /// It says how the run was, not how good it was.
-    Neither,
-}
-
-const fn metric(heading: &'static str, pointer: &'static str, better: Better) -> Metric {
-    Metric {
-        heading,
-        pointer,
-        better,
-    }
-}
-
-const COST: Metric = metric("CPU-s per 1M", "/broker/cpu_seconds_per_million", Better::Lower);
-const RATE: Metric = metric("delivered/s", "/per_second", Better::Higher);
-const BROKER: Metric = metric("broker %", "/broker/core_percent", Better::Neither);
-const GENERATOR: Metric = metric("generator %", "/generator/core_percent", Better::Neither);
-const P50: Metric = metric("p50 µs", "/latency_us/p50", Better::Lower);
-const P99: Metric = metric("p99 µs", "/latency_us/p99", Better::Lower);
-const P999: Metric = metric("p99.9 µs", "/latency_us/p999", Better::Lower);
-
-/// A broker that has more to do than it can.
-const SATURATED: &[Metric] = &[COST, RATE, BROKER, GENERATOR];
-/// A broker with a given number of messages.
-const PACED: &[Metric] = &[COST, P50, P99, P999];
-const CALLS: &[Metric] = &[metric(
-    "system calls per message",
-    "/system_calls_per_message",
-    Better::Lower,
-)];
+use super::ours::Org;
+use super::row::{
+    CALLS, CONNECT, CROWD, Length, MEMORY, Method, NEIGHBOUR, Noise, PACED, Row, SATURATED, STORES,
+    Scheduling, Transport, Who,
+};
 
 const PLAIN: Row = Row {
     name: "",
@@ -93,9 +15,60 @@ const PLAIN: Row = Row {
     scenario: &[],
     transport: Transport::Tcp,
     scheduling: Scheduling::Ordinary,
-    probe: Probe::Nothing,
+    method: Method::Once,
+    length: Length::Seconds,
+    sources: 0,
+    who: Who::Everybody,
     settings: &[],
     metrics: SATURATED,
+};
+
+const PACE: Row = Row {
+    group: "paced",
+    scheduling: Scheduling::RealTime,
+    metrics: PACED,
+    ..PLAIN
+};
+
+/// Some 28 000 ports of each address are used for a minute.
+const CONNECTING: Row = Row {
+    group: "connecting",
+    scenario: &["connect"],
+    sources: 64,
+    metrics: CONNECT,
+    ..PLAIN
+};
+
+const STORING: Row = Row {
+    group: "stores",
+    length: Length::Work,
+    metrics: STORES,
+    ..PLAIN
+};
+
+/// More than the rows put in.
+const MUCH_WAITS: (&str, &str) = ("LIMITS_QUEUE_MESSAGES_MAX", "1000000");
+const MANY_BYTES_WAIT: (&str, &str) = ("LIMITS_QUEUE_BYTES_MAX", "1073741824");
+/// What the others do.
+const IN_MEMORY: (&str, &str) = ("DURABILITY_LEVEL", "memory");
+
+/// A small one first: a broker's own buffers and caches are not what a connection costs.
+const IDLE: Row = Row {
+    group: "memory",
+    scenario: &["idle"],
+    method: Method::Rehearsed(&["idle", "--connections", "100"]),
+    metrics: MEMORY,
+    ..PLAIN
+};
+
+/// 500 messages per second of one organization, while another one is noisy.
+const QUIET: Row = Row {
+    group: "neighbour",
+    scenario: &["pairs", "--pairs", "100", "--qos", "1", "--rate", "500"],
+    scheduling: Scheduling::RealTime,
+    who: Who::Ours,
+    metrics: NEIGHBOUR,
+    ..PLAIN
 };
 
 /// Every row, in the order of the tables.
@@ -138,38 +111,80 @@ static ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "fan-out-0",
+        group: "saturated",
+        about: "one publisher, 1 000 subscribers, QoS 0",
+        scenario: &["fan-out", "--qos", "0"],
+        ..PLAIN
+    },
+    Row {
+        name: "fan-out-1",
+        group: "saturated",
+        about: "the same at QoS 1",
+        scenario: &["fan-out", "--qos", "1"],
+        ..PLAIN
+    },
+    Row {
+        name: "fan-in-0",
+        group: "saturated",
+        about: "1 000 publishers, 5 subscribers that share the messages, QoS 0",
+        scenario: &["fan-in", "--qos", "0"],
+        ..PLAIN
+    },
+    Row {
+        name: "fan-in-1",
+        group: "saturated",
+        about: "the same at QoS 1",
+        scenario: &["fan-in", "--qos", "1"],
+        ..PLAIN
+    },
+    Row {
+        name: "wildcards",
+        group: "saturated",
+        about: "50 publishers to 10 000 topics, 100 subscribers with 100 000 filters, of which a message matches one, QoS 0",
+        scenario: &["wildcards", "--qos", "0"],
+        ..PLAIN
+    },
+    Row {
         name: "rate-0",
-        group: "paced",
         about: "50 pairs, 20 000 messages per second, QoS 0",
         scenario: &["pairs", "--qos", "0", "--rate", "20000"],
-        scheduling: Scheduling::RealTime,
-        metrics: PACED,
-        ..PLAIN
+        ..PACE
     },
     Row {
         name: "rate-1",
-        group: "paced",
         about: "50 pairs, 10 000 messages per second, QoS 1",
         scenario: &["pairs", "--qos", "1", "--rate", "10000"],
-        scheduling: Scheduling::RealTime,
-        metrics: PACED,
-        ..PLAIN
+        ..PACE
     },
     Row {
         name: "latency-1",
-        group: "paced",
         about: "100 pairs, 5 000 messages per second, QoS 1",
         scenario: &["pairs", "--pairs", "100", "--qos", "1", "--rate", "5000"],
-        scheduling: Scheduling::RealTime,
-        metrics: PACED,
-        ..PLAIN
+        ..PACE
+    },
+    Row {
+        name: "crowd-0",
+        group: "crowd",
+        about: "two messages per second to 10 000 subscribers, QoS 0, until the last one has it",
+        scenario: &["fan-out", "--subscribers", "10000", "--qos", "0", "--rate", "2"],
+        metrics: CROWD,
+        ..PACE
+    },
+    Row {
+        name: "crowd-1",
+        group: "crowd",
+        about: "the same at QoS 1",
+        scenario: &["fan-out", "--subscribers", "10000", "--qos", "1", "--rate", "2"],
+        metrics: CROWD,
+        ..PACE
     },
     Row {
         name: "calls-0",
         group: "calls",
         about: "one pair, 400 messages per second, each alone, QoS 0",
         scenario: &["pairs", "--pairs", "1", "--qos", "0", "--rate", "400"],
-        probe: Probe::SystemCalls,
+        method: Method::SystemCalls,
         metrics: CALLS,
         ..PLAIN
     },
@@ -178,9 +193,102 @@ static ROWS: &[Row] = &[
         group: "calls",
         about: "the same at QoS 1",
         scenario: &["pairs", "--pairs", "1", "--qos", "1", "--rate", "400"],
-        probe: Probe::SystemCalls,
+        method: Method::SystemCalls,
         metrics: CALLS,
         ..PLAIN
+    },
+    Row {
+        name: "connect",
+        about: "connections that are opened and closed, 32 at once",
+        ..CONNECTING
+    },
+    Row {
+        name: "connect-tls",
+        about: "the same over TLS, each with a whole handshake",
+        transport: Transport::Tls,
+        ..CONNECTING
+    },
+    Row {
+        name: "retained",
+        about: "100 000 retained messages, then all of them by one subscription, QoS 1; ours in memory as the others",
+        scenario: &["retained"],
+        settings: &[IN_MEMORY],
+        ..STORING
+    },
+    Row {
+        name: "retained-disk",
+        about: "the same; ours on disk before it acknowledges, the others in memory",
+        scenario: &["retained"],
+        ..STORING
+    },
+    Row {
+        name: "queue",
+        about: "100 000 messages for a client that is away and comes back, QoS 1; ours in memory as the others",
+        scenario: &["queue"],
+        settings: &[IN_MEMORY, MUCH_WAITS, MANY_BYTES_WAIT],
+        ..STORING
+    },
+    Row {
+        name: "queue-60k",
+        about: "60 000 of them: FlashMQ keeps no more than 65 535",
+        scenario: &["queue", "--messages", "60000"],
+        settings: &[IN_MEMORY, MUCH_WAITS, MANY_BYTES_WAIT],
+        ..STORING
+    },
+    Row {
+        name: "queue-disk",
+        about: "100 000 of them; ours on disk before it acknowledges, the others in memory",
+        scenario: &["queue"],
+        settings: &[MUCH_WAITS, MANY_BYTES_WAIT],
+        ..STORING
+    },
+    Row {
+        name: "idle",
+        about: "10 000 connections that are merely there, each with a subscription",
+        ..IDLE
+    },
+    Row {
+        name: "idle-tls",
+        about: "the same over TLS",
+        transport: Transport::Tls,
+        ..IDLE
+    },
+    Row {
+        name: "idle-wss",
+        about: "the same over WebSocket with TLS",
+        transport: Transport::WebSocketTls,
+        ..IDLE
+    },
+    Row {
+        name: "near-crowd-0",
+        about: "100 pairs, 500 messages per second, QoS 1; beside them another organization as in crowd-0",
+        method: Method::Beside(&Noise {
+            org: Org::Second,
+            scenario: &["fan-out", "--subscribers", "10000", "--qos", "0", "--rate", "2"],
+            connections: 10_001,
+        }),
+        ..QUIET
+    },
+    Row {
+        name: "near-crowd-1",
+        about: "the same beside crowd-1",
+        method: Method::Beside(&Noise {
+            org: Org::Second,
+            scenario: &["fan-out", "--subscribers", "10000", "--qos", "1", "--rate", "2"],
+            connections: 10_001,
+        }),
+        ..QUIET
+    },
+    Row {
+        name: "near-flood",
+        about: "the same beside 100 publishers that send 100 times what their organization may",
+        // Nothing waits for what is refused.
+        method: Method::Beside(&Noise {
+            org: Org::Limited,
+            scenario: &["pairs", "--pairs", "100", "--rate", "100000", "--window", "65535"],
+            connections: 200,
+        }),
+        ..QUIET
     },
 ];
 
@@ -194,12 +302,6 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
     }
     let is_chosen = |row: &&Row| names.is_empty() || names.iter().any(|name| row.is_named(name));
     Ok(ROWS.iter().filter(is_chosen).collect())
-}
-
-impl Row {
-    fn is_named(&self, name: &str) -> bool {
-        [self.name, self.group].contains(&name)
-    }
 }
 
 #[cfg(test)]

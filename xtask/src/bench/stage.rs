@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use super::options::Cores;
-use super::rows::Scheduling;
+use super::row::Scheduling;
 use crate::workspace::{find_program, output_of};
 
 /// Looks at what is awaited: half a minute.
@@ -44,6 +44,8 @@ pub(super) enum RealTime {
 pub(super) enum Role {
     Broker,
     Generator,
+    /// The generator of another organization.
+    Noise,
 }
 
 /// What a broker's configuration says.
@@ -64,6 +66,7 @@ pub(super) struct Ports {
     pub(super) mqtt: u16,
     pub(super) mqtts: u16,
     pub(super) ws: u16,
+    pub(super) wss: u16,
 }
 
 impl Stage {
@@ -74,7 +77,9 @@ impl Stage {
             }
         }
         let user = output_of(Command::new("id").arg("-un")).context("the system does not say who we are")?;
-        let is_granted = output_of(Command::new("chrt").args(REAL_TIME).arg("true")).is_some();
+        let mut before_others = Command::new("chrt");
+        before_others.args(["-f", Role::Broker.priority(), "true"]);
+        let is_granted = output_of(&mut before_others).is_some();
         Ok(Self {
             cores,
             generator,
@@ -121,13 +126,12 @@ impl Stage {
     pub(super) fn command(&self, role: Role, scheduling: Scheduling, program: &Path) -> Command {
         let mut words: Vec<&str> = vec!["-c", RAISE];
         if scheduling == Scheduling::RealTime && self.real_time == RealTime::Granted {
-            words.push("chrt");
-            words.extend(REAL_TIME);
+            words.extend(["chrt", "-f", role.priority()]);
         }
         match (self.cores, role) {
             (Cores::Pinned, Role::Broker) => words.extend(["taskset", "-c", "0"]),
-            (Cores::Pinned, Role::Generator) => words.extend(["taskset", "-c", "1"]),
-            (Cores::Both, Role::Broker | Role::Generator) => {}
+            (Cores::Pinned, Role::Generator | Role::Noise) => words.extend(["taskset", "-c", "1"]),
+            (Cores::Both, Role::Broker | Role::Generator | Role::Noise) => {}
         }
         let mut command = Command::new("sh");
         command.args(words).arg(program).stdin(Stdio::null());
@@ -144,23 +148,37 @@ impl Stage {
 
 /// One descriptor for each connection. Every program here becomes the next one: the process stays the broker's.
 const RAISE: &str = "ulimit -n \"$(ulimit -Hn)\" && exec \"$0\" \"$@\"";
-const REAL_TIME: [&str; 2] = ["-f", "10"];
+
+impl Role {
+    /// Among those that go before all others: a higher number goes first. What is measured does not wait for noise.
+    const fn priority(self) -> &'static str {
+        match self {
+            Self::Broker | Self::Generator => "10",
+            Self::Noise => "5",
+        }
+    }
+}
 
 impl Ports {
     fn free() -> Result<Self> {
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port");
         // All are held at once, so that none is given twice.
-        let held = [listen()?, listen()?, listen()?];
+        let held = [listen()?, listen()?, listen()?, listen()?];
         let port = |at: usize| -> Result<u16> { Ok(held[at].local_addr()?.port()) };
         Ok(Self {
             mqtt: port(0)?,
             mqtts: port(1)?,
             ws: port(2)?,
+            wss: port(3)?,
         })
     }
 
+    const fn all(self) -> [u16; 4] {
+        [self.mqtt, self.mqtts, self.ws, self.wss]
+    }
+
     fn are_open(self) -> bool {
-        [self.mqtt, self.mqtts, self.ws]
+        self.all()
             .iter()
             .all(|port| TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).is_ok())
     }
@@ -234,7 +252,9 @@ mod tests {
 
     #[test]
     fn free_ports_differ() {
-        let Ports { mqtt, mqtts, ws } = Ports::free().unwrap();
-        assert!(mqtt != mqtts && mqtts != ws && ws != mqtt);
+        let mut ports = Ports::free().unwrap().all().to_vec();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 4);
     }
 }

@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use super::contestant::Contestant;
 use super::figures::{Figures, shown};
-use super::rows::{Better, Metric, Row, Scheduling};
+use super::row::{Better, Metric, Row, Scheduling};
 use super::stage::{RealTime, Stage};
 use super::trial::Trial;
 
@@ -152,7 +152,8 @@ fn row(out: &mut String, result: &RowResult, stage: &Stage) -> fmt::Result {
         write!(out, " {} |", metric.heading)?;
     }
     writeln!(out, " faults |\n|---|---|{}---|", "---|".repeat(metrics.len()))?;
-    for entry in &result.entries {
+    // Who does not take part has no run.
+    for entry in result.entries.iter().filter(|entry| !entry.trials.is_empty()) {
         write!(out, "| {} | {} |", entry.name, entry.trials.len())?;
         for at in 0..metrics.len() {
             write!(

@@ -1,20 +1,18 @@
 //! One run of one broker in one row.
 
 use core::fmt;
-use std::process::{Command, Output};
 
-use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::json;
 
-use super::contestant::{Contestant, Running};
+use super::contestant::Contestant;
 use super::figures::shown;
+use super::generator::{Answer, Generator};
+use super::neighbour;
 use super::options::Options;
-use super::rows::{Probe, Row};
-use super::stage::{Role, Stage};
+use super::row::{Method, Row};
+use super::stage::Stage;
 use super::strace::Count;
-
-/// Seconds that a run may take beyond what it measures: connecting, filling, emptying.
-const SLACK_SECS: u32 = 300;
 
 /// What a run gave.
 #[derive(Clone, Debug)]
@@ -35,15 +33,29 @@ impl Trial {
         stage: &Stage,
     ) -> Result<Self> {
         let running = contestant.start(row, stage)?;
-        let mut command = generator(row, &running, options, stage);
-        let (output, calls) = match row.probe {
-            Probe::Nothing => (run(&mut command)?, None),
-            Probe::SystemCalls => {
-                let count = Count::begin(running.process_id(), stage.folder().join("strace"))?;
-                (run(&mut command)?, Some(count.end()?))
-            }
+        let generator = Generator {
+            row,
+            running: &running,
+            options,
+            stage,
         };
-        Ok(Self::read(row, &output, calls))
+        let answer = match row.method {
+            Method::Once => generator.load(row.scenario)?,
+            Method::SystemCalls => {
+                let count = Count::begin(running.process_id(), stage.folder().join("strace"))?;
+                let mut answer = generator.load(row.scenario)?;
+                add_calls(&mut answer, count.end()?);
+                answer
+            }
+            Method::Rehearsed(scenario) => {
+                let rehearsal = generator.load(scenario)?;
+                let mut answer = generator.load(row.scenario)?;
+                answer.blame(rehearsal.fault);
+                answer
+            }
+            Method::Beside(noise) => neighbour::measure(&generator, noise)?,
+        };
+        Ok(Self::of(row, answer))
     }
 
     /// A faultless one with one figure.
@@ -56,60 +68,21 @@ impl Trial {
         }
     }
 
-    fn read(row: &'static Row, output: &Output, calls: Option<u64>) -> Self {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let wrong = said
-            .lines()
-            .last()
-            .unwrap_or("it ended without a word")
-            .to_owned();
-        let parsed = serde_json::from_slice(&output.stdout);
-        let Ok(mut result) = parsed.map_err(drop) else {
-            return Self {
-                values: row.metrics.iter().map(|_| None).collect(),
-                fault: Some(wrong),
-                row,
-            };
-        };
-        add_calls(&mut result, calls);
-        let value = |pointer: &str| result.pointer(pointer).and_then(Value::as_f64);
+    fn of(row: &'static Row, answer: Answer) -> Self {
+        let figures = row.metrics.iter().map(|metric| answer.figure(metric.pointer));
         Self {
-            values: row.metrics.iter().map(|metric| value(metric.pointer)).collect(),
-            fault: (!output.status.success()).then_some(wrong),
+            values: figures.collect(),
+            fault: answer.fault,
             row,
         }
     }
 }
 
-/// The line that `cloudsignal bench` gets.
-fn generator(row: &Row, running: &Running<'_>, options: &Options, stage: &Stage) -> Command {
-    let mut command = stage.command(Role::Generator, row.scheduling, "timeout".as_ref());
-    let secs_max = SLACK_SECS + options.seconds;
-    command
-        .arg(secs_max.to_string())
-        .arg(&stage.generator)
-        .arg("bench");
-    command.args(row.scenario).args(running.reached_by(row.transport));
-    command.arg(format!("--seconds={}", options.seconds));
-    if row.probe == Probe::SystemCalls {
-        command.arg("--warm-up=0"); // What is not measured would be counted.
-    }
-    let process = running.process_id();
-    command.arg(format!("--pid={process}")).arg("--json");
-    command
-}
-
-fn run(command: &mut Command) -> Result<Output> {
-    command
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))
-}
-
 /// Puts the system calls of each message beside the rest.
-fn add_calls(result: &mut Value, calls: Option<u64>) {
-    let messages = result["messages"].as_f64().filter(|messages| *messages > 0.0);
-    if let (Some(calls), Some(messages)) = (calls, messages) {
-        result["system_calls_per_message"] = json!(calls as f64 / messages);
+fn add_calls(answer: &mut Answer, calls: u64) {
+    let messages = answer.figure("/messages").filter(|messages| *messages > 0.0);
+    if let Some(messages) = messages {
+        answer.put("system_calls_per_message", json!(calls as f64 / messages));
     }
 }
 
@@ -133,37 +106,41 @@ impl fmt::Display for Trial {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::ExitStatus;
-
     use super::*;
     use crate::bench::rows;
 
-    fn read(name: &str, code: i32, stdout: &str, calls: Option<u64>) -> Trial {
+    fn trial(name: &str, mut answer: Answer, calls: Option<u64>) -> Trial {
         let row = rows::chosen(&[name.to_owned()]).unwrap()[0];
-        let output = Output {
-            status: ExitStatus::from_raw(code << 8),
-            stdout: stdout.into(),
-            stderr: b"error: 3 messages were lost\n".to_vec(),
-        };
-        Trial::read(row, &output, calls)
+        if let Some(calls) = calls {
+            add_calls(&mut answer, calls);
+        }
+        Trial::of(row, answer)
     }
 
     #[test]
     fn figures_are_taken_from_the_result() {
-        let json = r#"{"per_second": 2e6, "messages": 10, "broker": {"cpu_seconds_per_million": 0.5, "core_percent": 99}}"#;
-        let trial = read("pairs-0", 0, json, None);
-        assert_eq!(trial.values, [Some(0.5), Some(2e6), Some(99.0), None]);
-        assert_eq!(trial.fault, None);
-        assert_eq!(read("calls-0", 0, json, Some(50)).values, [Some(5.0)]);
+        let answer = Answer {
+            result: Some(json!({
+                "per_second": 2e6,
+                "messages": 10,
+                "broker": { "cpu_seconds_per_million": 0.5, "core_percent": 99 },
+            })),
+            fault: None,
+        };
+        let whole = trial("pairs-0", answer.clone(), None);
+        assert_eq!(whole.values, [Some(0.5), Some(2e6), Some(99.0), None]);
+        assert_eq!(whole.to_string(), "CPU-s per 1M 0.500, delivered/s 2 000 000, broker % 99.0");
+        assert_eq!(trial("calls-0", answer, Some(50)).values, [Some(5.0)]);
     }
 
     #[test]
-    fn a_run_with_faults_says_so_and_keeps_its_figures() {
-        let trial = read("pairs-0", 1, r#"{"per_second": 7}"#, None);
-        assert_eq!(trial.fault.as_deref(), Some("error: 3 messages were lost"));
-        assert_eq!(trial.values[1], Some(7.0));
-        let trial = read("pairs-0", 1, "", None);
-        assert!(trial.fault.is_some() && trial.values.iter().all(Option::is_none));
+    fn without_a_result_there_are_no_figures() {
+        let answer = Answer {
+            result: None,
+            fault: Some("nobody answers".to_owned()),
+        };
+        let trial = trial("pairs-0", answer, Some(7));
+        assert!(trial.values.iter().all(Option::is_none));
+        assert_eq!(trial.to_string(), "  [nobody answers]");
     }
 }

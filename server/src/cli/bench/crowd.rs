@@ -222,7 +222,7 @@ impl ConnectReport {
         } = self;
         writeln!(out, "connect at {url}: MQTT {mqtt}, {at_once} at once")?;
         write_phase(out, "opened", &self.phase, "connections")?;
-        self.latency_us.write(out)
+        self.latency_us.write("latency", out)
     }
 }
 

@@ -45,7 +45,10 @@ pub(super) struct Score {
     pub(super) out_of_order: u64,
     /// Messages that this run did not publish.
     pub(super) foreign: u64,
+    /// Of every delivery.
     pub(super) latencies: Latencies,
+    /// Of the last delivery of each message.
+    pub(super) lasts: Latencies,
 }
 
 impl Floor {
@@ -115,6 +118,11 @@ impl Floor {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Messages that its publishers have sent.
+    pub(super) fn published(&self) -> u64 {
+        self.lanes.iter().map(Lane::sent).sum()
     }
 
     fn is_idle(&self) -> bool {

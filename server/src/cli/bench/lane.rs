@@ -64,16 +64,18 @@ impl Lane {
         Some((sequence, packet_id.expect("invariant: a slot has an identifier")))
     }
 
-    /// A message was delivered to one more subscriber.
-    pub(super) fn on_delivery(&self, sequence: u64) {
+    /// A message was delivered to one more subscriber. Answers whether that was the last one who waited for it.
+    pub(super) fn on_delivery(&self, sequence: u64) -> bool {
         if sequence < self.given_up.get() || sequence >= self.sent.get() {
-            return;
+            return false;
         }
         let slot = &self.slots[self.index(sequence)];
-        if slot.get() & !UNACKED != 0 {
-            slot.set(slot.get() - 1);
-            self.on_change(slot);
+        if slot.get() & !UNACKED == 0 {
+            return false;
         }
+        slot.set(slot.get() - 1);
+        self.on_change(slot);
+        slot.get() & !UNACKED == 0
     }
 
     /// A message was acknowledged for good.
@@ -153,13 +155,14 @@ mod tests {
         assert_eq!(lane.take(), Some((0, id(1))));
         assert_eq!(lane.take(), Some((1, id(2))));
         assert_eq!(lane.take(), None);
-        lane.on_delivery(0);
+        assert!(!lane.on_delivery(0));
         lane.on_ack(id(1));
         assert!(!lane.has_room(), "one subscriber has not got it");
         lane.on_ack(id(1));
-        lane.on_delivery(7);
+        assert!(!lane.on_delivery(7));
         assert!(!lane.has_room(), "what makes no sense changes nothing");
-        lane.on_delivery(0);
+        assert!(lane.on_delivery(0), "nobody else waits for it");
+        assert!(!lane.on_delivery(0), "it was the last one once");
         assert_eq!(lane.take(), Some((2, id(1))));
         lane.on_delivery(1);
         lane.on_delivery(1);

@@ -130,6 +130,12 @@ impl Plan {
         self.casts.iter().map(|cast| cast.subscribers.len()).sum()
     }
 
+    /// Whether a message comes to more than one subscriber.
+    pub(super) fn is_to_many(&self) -> bool {
+        let mut publishers = self.casts.iter().flat_map(|cast| &cast.publishers);
+        publishers.any(|publisher| publisher.copies > 1)
+    }
+
     /// What a thread with this cast sends per second, if a rate is asked for.
     pub(super) fn rate_of(&self, cast: &Cast) -> Option<f64> {
         let share = cast.publishers.len() as f64 / self.publishers() as f64;

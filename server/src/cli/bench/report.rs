@@ -38,11 +38,15 @@ pub(super) struct Report {
     messages: u64,
     seconds: f64,
     per_second: f64,
+    /// Sent by all publishers while it was measured.
+    published_per_second: f64,
     lost: u64,
     repeated: u64,
     out_of_order: u64,
     foreign: u64,
     latency_us: LatencyReport,
+    /// Until the last of several subscribers had a message.
+    last_us: Option<LatencyReport>,
     broker: Option<BrokerReport>,
     generator: Option<Generator>,
 }
@@ -71,10 +75,12 @@ struct BrokerReport {
 impl Report {
     /// Puts together what the threads tell.
     pub(super) fn new(plan: &Plan, finished: Finished, resident_bytes_before: Option<u64>) -> Self {
-        let (mut all, mut per_second, mut seconds) = (Outcome::default(), 0.0, 0.0_f64);
+        let (mut all, mut seconds) = (Outcome::default(), 0.0_f64);
+        let (mut per_second, mut published_per_second) = (0.0, 0.0);
         for outcome in finished.outcomes {
             let secs = outcome.measured.as_secs_f64();
             per_second += outcome.messages as f64 / secs;
+            published_per_second += outcome.published as f64 / secs;
             seconds = seconds.max(secs);
             all.add(outcome);
         }
@@ -108,11 +114,13 @@ impl Report {
             messages: all.messages,
             seconds: rounded(seconds),
             per_second: rounded(per_second),
+            published_per_second: rounded(published_per_second),
             lost: (all.expected + all.score.repeated).saturating_sub(all.score.delivered),
             repeated: all.score.repeated,
             out_of_order: all.score.out_of_order,
             foreign: all.score.foreign,
             latency_us: LatencyReport::new(all.latencies),
+            last_us: plan.is_to_many().then(|| LatencyReport::new(all.lasts)),
             broker,
             generator,
         }
@@ -159,7 +167,10 @@ impl Report {
             "  delivered  {rate} messages/s ({messages} in {:.1} s)",
             self.seconds
         )?;
-        self.latency_us.write(out)?;
+        self.latency_us.write("latency", out)?;
+        if let Some(last) = &self.last_us {
+            last.write("last one", out)?;
+        }
         let Self {
             lost,
             repeated,
@@ -270,6 +281,7 @@ impl Outcome {
         self.score.out_of_order += other.score.out_of_order;
         self.score.foreign += other.score.foreign;
         self.latencies.add(other.latencies);
+        self.lasts.add(other.lasts);
         self.broker = self.broker.or(other.broker);
         self.generator = self.generator.or(other.generator);
     }
@@ -277,11 +289,11 @@ impl Outcome {
 
 impl LatencyReport {
     /// A line about it.
-    pub(super) fn write(&self, out: &mut String) -> core::fmt::Result {
+    pub(super) fn write(&self, name: &str, out: &mut String) -> core::fmt::Result {
         let Self { p50, p99, p999, max } = self;
         writeln!(
             out,
-            "  latency    p50 {p50} µs, p99 {p99} µs, p99.9 {p999} µs, longest {max} µs"
+            "  {name:<9}  p50 {p50} µs, p99 {p99} µs, p99.9 {p999} µs, longest {max} µs"
         )
     }
 

@@ -301,12 +301,11 @@ impl Report {
 
 /// Ends when nothing was taken for a while; tells how many messages had been sent.
 async fn stopped(floor: &Floor) -> u64 {
-    let sent = || floor.lanes.iter().map(Lane::sent).sum();
     let (mut ticks, mut before) = (interval(Duration::from_secs(PATIENCE_SECS)), None);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now: u64 = sent();
+        let now = floor.published();
         if before == Some(now) {
             return now;
         }

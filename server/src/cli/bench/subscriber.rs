@@ -99,7 +99,9 @@ impl Ear {
         if verdict == Verdict::Late {
             score.out_of_order += 1;
         }
-        floor.lanes[place].on_delivery(stamp.sequence);
+        if floor.lanes[place].on_delivery(stamp.sequence) {
+            score.lasts.note(stamp.age(now));
+        }
     }
 }
 

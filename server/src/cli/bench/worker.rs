@@ -76,10 +76,13 @@ pub(super) struct Outcome {
     pub(super) score: Score,
     /// Deliveries while it was measured.
     pub(super) messages: u64,
+    /// Messages sent while it was measured.
+    pub(super) published: u64,
     /// How long that was.
     pub(super) measured: Duration,
-    /// Latencies of that time.
+    /// Latencies of that time, and those of the last delivery of each message.
     pub(super) latencies: Latencies,
+    pub(super) lasts: Latencies,
     /// What the broker and we had used at its begin and end.
     pub(super) broker: Option<(Usage, Usage)>,
     pub(super) generator: Option<(Usage, Usage)>,
@@ -271,15 +274,19 @@ impl Conductor<'_> {
         let before = {
             let mut score = floor.score.borrow_mut();
             score.latencies.clear();
+            score.lasts.clear();
             score.delivered
         };
-        let begin = floor.now();
+        let (begin, published_before) = (floor.now(), floor.published());
         sleep(Duration::from_secs(self.plan.seconds.into())).await;
         let measured = floor.now().since(begin);
-        let (messages, latencies) = {
-            let score = floor.score.borrow();
-            (score.delivered - before, score.latencies.clone())
-        };
+        let published = floor.published() - published_before;
+        let Score {
+            delivered,
+            latencies,
+            lasts,
+            ..
+        } = floor.score.borrow().clone();
         let (broker_after, generator_after) = self.usage()?;
         // What has not come by then counts as lost.
         floor.close();
@@ -290,9 +297,11 @@ impl Conductor<'_> {
                 .map(|(lane, part)| lane.sent() * u64::from(part.copies))
                 .sum(),
             score: floor.score.borrow().clone(),
-            messages,
+            messages: delivered - before,
+            published,
             measured,
             latencies,
+            lasts,
             broker: broker.zip(broker_after),
             generator: generator.zip(generator_after),
         })
