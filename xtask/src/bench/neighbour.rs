@@ -22,7 +22,10 @@ pub(super) fn measure(generator: &Generator<'_>, noise: &Noise) -> Result<Answer
     let was_over = other.try_wait()?.is_some();
     let noise_answer = Answer::read(&other.wait_with_output()?);
     if was_over {
-        let said = noise_answer.fault.as_deref().unwrap_or("it had nothing left to do");
+        let said = noise_answer
+            .fault
+            .as_deref()
+            .unwrap_or("it had nothing left to do");
         beside.blame(Some(format!("the other organization ended first: {said}")));
     }
     compare(&mut beside, alone, noise_answer, noise.org);
@@ -35,7 +38,9 @@ fn begin(generator: &Generator<'_>, noise: &Noise) -> Result<Child> {
     let mut other = generator.start_noise(noise, generator.options.seconds + NOISE_LONGER_SECS)?;
     await_that("the other organization's connections", || {
         let is_there = generator.running.descriptors()? >= open_before + noise.connections;
-        let is_over = other.try_wait().context("the system does not say whether it runs")?;
+        let is_over = other
+            .try_wait()
+            .context("the system does not say whether it runs")?;
         Ok((is_there || is_over.is_some()).then_some(()))
     })?;
     Ok(other)
@@ -86,6 +91,9 @@ mod tests {
         };
         assert_eq!(fault_of(None, Some("lost"), Org::Limited), None);
         assert_eq!(fault_of(None, Some("lost"), Org::Second).as_deref(), Some("lost"));
-        assert_eq!(fault_of(Some("lost"), None, Org::Limited).as_deref(), Some("lost"));
+        assert_eq!(
+            fault_of(Some("lost"), None, Org::Limited).as_deref(),
+            Some("lost")
+        );
     }
 }

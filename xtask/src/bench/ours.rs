@@ -160,7 +160,13 @@ impl Prepared {
         let Ports { mqtt, mqtts, ws, wss } = place.ports;
         let mut command = stage.command(Role::Broker, scheduling, &self.program);
         command.arg("serve").arg("--data-dir").arg(data);
-        let open = [("mqtt", mqtt), ("mqtts", mqtts), ("ws", ws), ("wss", wss), ("http", 0)];
+        let open = [
+            ("mqtt", mqtt),
+            ("mqtts", mqtts),
+            ("ws", ws),
+            ("wss", wss),
+            ("http", 0),
+        ];
         for (listener, port) in open {
             command.arg(format!("--listen-{listener}=127.0.0.1:{port}"));
         }

@@ -196,6 +196,10 @@ pub(super) const NEIGHBOUR: &[Metric] = &[
     metric("p99 alone µs", "/alone/latency_us/p99", Better::Neither),
     metric("p99 beside µs", "/latency_us/p99", Better::Lower),
     metric("p99 more µs", "/p99_more_us", Better::Lower),
-    metric("noise published/s", "/noise/published_per_second", Better::Neither),
+    metric(
+        "noise published/s",
+        "/noise/published_per_second",
+        Better::Neither,
+    ),
     metric("noise delivered/s", "/noise/per_second", Better::Neither),
 ];

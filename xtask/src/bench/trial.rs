@@ -129,7 +129,10 @@ mod tests {
         };
         let whole = trial("pairs-0", answer.clone(), None);
         assert_eq!(whole.values, [Some(0.5), Some(2e6), Some(99.0), None]);
-        assert_eq!(whole.to_string(), "CPU-s per 1M 0.500, delivered/s 2 000 000, broker % 99.0");
+        assert_eq!(
+            whole.to_string(),
+            "CPU-s per 1M 0.500, delivered/s 2 000 000, broker % 99.0"
+        );
         assert_eq!(trial("calls-0", answer, Some(50)).values, [Some(5.0)]);
     }
 
