@@ -55,6 +55,7 @@ fn pairs_are_measured_with_every_qos_version_and_transport() {
         assert_eq!((&result["clients"], &result["threads"]), (&json!(6), &json!(2)));
         assert!(result["latency_us"]["p50"].as_u64() <= result["latency_us"]["max"].as_u64());
         assert_eq!(result["broker"], Value::Null);
+        assert_eq!(result["last_us"], Value::Null, "every one is the last");
     }
 }
 
@@ -73,6 +74,16 @@ fn messages_to_many_to_groups_and_past_many_filters_are_all_counted() {
     ];
     let out = measured(&broker, "mqtt", &[&out, &SHORT[..]].concat());
     assert_eq!((&out["clients"], &out["persistent"]), (&json!(9), &json!(true)));
+    let (any, last) = (&out["latency_us"], &out["last_us"]);
+    assert!(last["p50"].as_u64() >= any["p50"].as_u64(), "{out}");
+    assert!(last["max"].as_u64() <= any["max"].as_u64(), "{out}");
+    assert!(last["p50"].as_u64() > Some(0), "{out}");
+    let per_second = |name: &str| out[name].as_f64().unwrap();
+    let published = per_second("published_per_second");
+    assert!(
+        per_second("per_second") <= 7.0 * published + 1.0,
+        "each comes to seven: {out}"
+    );
     let sessions = broker.managed(&["session", "list"]);
     assert_eq!(sessions["sessions"], json!([]), "the sessions end with the run");
 
@@ -222,6 +233,8 @@ fn a_rate_is_kept_and_never_exceeded() {
     let rate = result["per_second"].as_f64().unwrap();
     // How much less depends on how busy the machine is.
     assert!(rate <= 201.0, "{result}");
+    let published = result["published_per_second"].as_f64().unwrap();
+    assert!(published > 0.0 && published <= 201.0, "{result}");
 }
 
 #[test]
