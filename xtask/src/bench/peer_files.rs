@@ -34,6 +34,10 @@ const FLASHMQ_PENDING_MAX: u32 = 65_535;
 /// Bytes of them.
 const FLASHMQ_PENDING_BYTES_MAX: u32 = 1_000_000_000;
 
+/// Bytes that wait to be written to one client: more than any row puts there. With a megabyte, the default, it would
+/// drop messages of QoS 0 and pause between retained ones.
+const FLASHMQ_WRITE_BUFFER_BYTES_MAX: u32 = 67_108_864;
+
 /// FlashMQ 1.26, with one thread for each core that it has.
 pub(super) fn flashmq(place: &Place) -> String {
     let Ports { mqtt, mqtts, ws, wss } = place.ports;
@@ -48,6 +52,7 @@ log_level none
 thread_count {}
 max_qos_msg_pending_per_client {FLASHMQ_PENDING_MAX}
 max_qos_bytes_pending_per_client {FLASHMQ_PENDING_BYTES_MAX}
+client_max_write_buffer_size {FLASHMQ_WRITE_BUFFER_BYTES_MAX}
 ",
         place.cores
     ) + &flashmq_listener(mqtt, "mqtt", "")
