@@ -41,7 +41,8 @@ pub(super) fn shown(value: f64) -> String {
         .map_or((&*text, None), |(whole, rest)| (whole, Some(rest)));
     let mut grouped = String::new();
     for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && digit.is_ascii_digit() && (whole.len() - at) % 3 == 0 {
+        let has_digit_before = grouped.ends_with(|before: char| before.is_ascii_digit());
+        if has_digit_before && (whole.len() - at) % 3 == 0 {
             grouped.push(' ');
         }
         grouped.push(digit);
@@ -69,6 +70,8 @@ mod tests {
             (12.34, "12.3"),
             (1.234, "1.23"),
             (0.1234, "0.123"),
+            (-170.0, "-170"),
+            (-1_234.0, "-1 234"),
         ];
         for (value, text) in written {
             assert_eq!(shown(value), text);
