@@ -146,11 +146,13 @@ impl Running<'_> {
         }
     }
 
-    /// Files and connections that it has open.
-    pub(super) fn descriptors(&self) -> Result<usize> {
+    /// Sockets that it has open.
+    pub(super) fn sockets(&self) -> Result<usize> {
         let folder = format!("/proc/{}/fd", self.process_id());
         let open = fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;
-        Ok(open.count())
+        let is_socket = |link: &Path| link.to_string_lossy().starts_with("socket:");
+        let links = open.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        Ok(links.filter(|link| is_socket(link)).count())
     }
 
     /// Options with which a generator reaches it and logs in to an organization, if it is ours.

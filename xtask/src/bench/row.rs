@@ -2,6 +2,7 @@
 
 use super::contestant::Contestant;
 use super::ours::Org;
+use super::stage::Role;
 
 /// One load, and what is read off its result.
 #[derive(Debug)]
@@ -96,6 +97,17 @@ pub(super) enum Better {
     Higher,
     /// It says how the run was, not how good it was.
     Neither,
+}
+
+impl Scheduling {
+    /// Whether a process of this role goes before all others. Noise never does: it would use a whole core, and the
+    /// system takes a part of each second away from everybody who goes first on a core that is used up by them.
+    pub(super) const fn puts_first(self, role: Role) -> bool {
+        match (self, role) {
+            (Self::Ordinary, _) | (Self::RealTime, Role::Noise) => false,
+            (Self::RealTime, Role::Broker | Role::Generator) => true,
+        }
+    }
 }
 
 impl Row {
@@ -202,4 +214,5 @@ pub(super) const NEIGHBOUR: &[Metric] = &[
         Better::Neither,
     ),
     metric("noise delivered/s", "/noise/per_second", Better::Neither),
+    BROKER,
 ];

@@ -78,7 +78,7 @@ impl Stage {
         }
         let user = output_of(Command::new("id").arg("-un")).context("the system does not say who we are")?;
         let mut before_others = Command::new("chrt");
-        before_others.args(["-f", Role::Broker.priority(), "true"]);
+        before_others.args(REAL_TIME).arg("true");
         let is_granted = output_of(&mut before_others).is_some();
         Ok(Self {
             cores,
@@ -125,8 +125,9 @@ impl Stage {
     /// `program` on the cores of its role, with as many open files as the system allows.
     pub(super) fn command(&self, role: Role, scheduling: Scheduling, program: &Path) -> Command {
         let mut words: Vec<&str> = vec!["-c", RAISE];
-        if scheduling == Scheduling::RealTime && self.real_time == RealTime::Granted {
-            words.extend(["chrt", "-f", role.priority()]);
+        if scheduling.puts_first(role) && self.real_time == RealTime::Granted {
+            words.push("chrt");
+            words.extend(REAL_TIME);
         }
         match (self.cores, role) {
             (Cores::Pinned, Role::Broker) => words.extend(["taskset", "-c", "0"]),
@@ -148,16 +149,7 @@ impl Stage {
 
 /// One descriptor for each connection. Every program here becomes the next one: the process stays the broker's.
 const RAISE: &str = "ulimit -n \"$(ulimit -Hn)\" && exec \"$0\" \"$@\"";
-
-impl Role {
-    /// Among those that go before all others: a higher number goes first. What is measured does not wait for noise.
-    const fn priority(self) -> &'static str {
-        match self {
-            Self::Broker | Self::Generator => "10",
-            Self::Noise => "5",
-        }
-    }
-}
+const REAL_TIME: [&str; 2] = ["-f", "10"];
 
 impl Ports {
     fn free() -> Result<Self> {

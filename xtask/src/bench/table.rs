@@ -172,7 +172,7 @@ fn scheduling_said(row: &Row, stage: &Stage) -> &'static str {
         (Scheduling::Ordinary, _) => "",
         (Scheduling::RealTime, RealTime::Granted) => " Broker and generator go before all other processes.",
         (Scheduling::RealTime, RealTime::Refused) => {
-            " The system did not let broker and generator go before other processes: latencies are partly theirs."
+            " The system let nobody go before other processes: latencies are partly theirs."
         }
     }
 }
