@@ -49,8 +49,9 @@ use crate::clock::Clock;
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Disk for journals before old ones must be flushed away, bytes.
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Memory for entries of one table that are not yet in sorted files, bytes.
-const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Memory for entries of one table that are not yet in sorted files, bytes. Connections that end leave a record in three
+/// tables: this is how far memory grows by them.
+const MEMTABLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The same of a shelf. A commit that comes while a file is synced waits for the whole file: filesystems write the
 /// data of a new file before the metadata that the journal's sync needs. So what is flushed at once is little.
 const SHELF_MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
