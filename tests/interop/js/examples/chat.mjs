@@ -51,6 +51,15 @@ class Person {
     await within(`list ${wanted} for ${this.name}`, this.page.waitForFunction(listed, wanted));
   }
 
+  /** Goes on typing until somebody else has seen it: what they see of it is gone after a moment. */
+  async typesUntil(seen) {
+    let isOver = false;
+    const settled = seen.finally(() => (isOver = true));
+    do await this.page.type("#text", "e", { delay: 200 });
+    while (!isOver);
+    await settled;
+  }
+
   async says(message) {
     await this.page.fill("#text", message);
     await this.page.click("[aria-label=Send]");
@@ -102,8 +111,7 @@ async function chat(browser, server) {
 
   await ada.says("Morning! Is the build green?");
   await bob.hears("Morning! Is the build green?");
-  await bob.page.type("#text", "Ye");
-  await ada.sees("#typing", "Bob is typing");
+  await bob.typesUntil(ada.sees("#typing", "Bob is typing"));
   same(await eve.page.textContent("#typing"), "", "what another team sees of it");
   await ada.shoot("typing");
   await eve.says("Nobody of Acme should read this");
