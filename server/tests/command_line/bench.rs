@@ -79,11 +79,9 @@ fn messages_to_many_to_groups_and_past_many_filters_are_all_counted() {
     assert!(last["max"].as_u64() <= any["max"].as_u64(), "{out}");
     assert!(last["p50"].as_u64() > Some(0), "{out}");
     let per_second = |name: &str| out[name].as_f64().unwrap();
-    let published = per_second("published_per_second");
-    assert!(
-        per_second("per_second") <= 7.0 * published + 1.0,
-        "each comes to seven: {out}"
-    );
+    // Each comes to seven; what is on its way at either end of the measurement counts once only.
+    let copies = per_second("per_second") / per_second("published_per_second");
+    assert!((3.5..14.0).contains(&copies), "{copies} copies of each: {out}");
     let sessions = broker.managed(&["session", "list"]);
     assert_eq!(sessions["sessions"], json!([]), "the sessions end with the run");
 
