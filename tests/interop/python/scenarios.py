@@ -272,10 +272,14 @@ def message_expiry_counts_down(world):
 @for_versions("5")
 def expired_message_is_not_delivered(world):
     topic = world.topic()
-    publisher = world.peer("publisher")
-    sleeper = world.peer("sleeper", clean=False, expiry=300)
+    publisher, witness = world.peer("publisher"), world.peer("witness")
+    witness.subscribe((f"{topic}-gone", 1))
+    will = {"topic": f"{topic}-gone", "payload": "gone", "qos": 1}
+    sleeper = world.peer("sleeper", clean=False, expiry=300, will=will)
     sleeper.subscribe((f"{topic}/#", 1))
     sleeper.cut()
+    # What was already on its way to the connection would come again, however old.
+    expect(witness.message().payload, b"gone")
     publisher.publish(f"{topic}/short", "short", 1, MessageExpiryInterval=1)
     publisher.publish(f"{topic}/long", "long", 1, MessageExpiryInterval=1_000)
     # The same age, seen from outside: once the retained one is gone, so is the queued one.
