@@ -1,11 +1,13 @@
 //! Password hashing (argon2id) on a few threads of its own.
 //!
-//! One hash takes tens of milliseconds and 19 MiB, which its thread keeps. A flood of logins therefore waits here, in a
-//! bounded line, and traffic goes on; what does not fit is refused as busy.
+//! One hash takes tens of milliseconds and 19 MiB, which its thread keeps until it has had nothing to do for
+//! [`IDLE_TIME_MAX`]. A flood of logins therefore waits here, in a bounded line, and traffic goes on; what does not fit is
+//! refused as busy.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::{self, Output, ParamsString, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -24,6 +26,8 @@ pub const LANES: u32 = 1;
 pub const QUEUE_MAX: usize = 256;
 /// Most threads of a pool.
 pub const THREADS_MAX: usize = 16;
+/// A thread without work for so long gives its memory back.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What one hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,33 +150,28 @@ impl fmt::Debug for PasswordPool {
 
 fn work(jobs: &Mutex<Receiver<Job>>, mut bench: Workbench, unknown: &str) {
     loop {
-        let Ok(job) = jobs.lock().recv() else { return };
-        // Whoever gave up waiting needs no answer, and the work is not worth doing.
-        match job {
-            Job::Hash { reply, .. } if reply.is_closed() => {}
-            Job::Verify { reply, .. } if reply.is_closed() => {}
-            Job::Hash { password, reply } => _ = reply.send(bench.hash(&password.0)),
-            Job::Verify {
-                password,
-                hash: Some(hash),
-                reply,
-            } => {
-                _ = reply.send(bench.verify(&password.0, &hash));
-            }
-            Job::Verify {
-                password,
-                hash: None,
-                reply,
-            } => {
-                bench.verify(&password.0, unknown);
-                _ = reply.send(false);
-            }
+        let patience = bench.is_used().then_some(IDLE_TIME_MAX);
+        match next(jobs, patience) {
+            Ok(job) => bench.work(job, unknown),
+            Err(RecvTimeoutError::Timeout) => bench.tidy(),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-/// What one thread hashes with. Its memory stays from the first password on: 19 MiB that are given back and asked for
-/// again leave holes in the process, which a flood of logins adds up to hundreds.
+/// Waits for a job, with `patience` only so long.
+fn next(jobs: &Mutex<Receiver<Job>>, patience: Option<Duration>) -> Result<Job, RecvTimeoutError> {
+    let Some(patience) = patience else {
+        return Ok(jobs.lock().recv()?);
+    };
+    let until = Instant::now() + patience;
+    // Of the threads that wait one has the lock and waits for a job; the others wait for the lock.
+    let jobs = jobs.try_lock_until(until).ok_or(RecvTimeoutError::Timeout)?;
+    jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
+}
+
+/// What one thread hashes with. Its memory stays from one password to the next: 19 MiB that are given back and asked for
+/// again each time leave holes in the process, which a flood of logins adds up to hundreds.
 struct Workbench {
     params: Params,
     memory: Vec<Block>,
@@ -184,6 +183,39 @@ impl Workbench {
             params,
             memory: Vec::new(),
         }
+    }
+
+    fn work(&mut self, job: Job, unknown: &str) {
+        // Whoever gave up waiting needs no answer, and the work is not worth doing.
+        match job {
+            Job::Hash { reply, .. } if reply.is_closed() => {}
+            Job::Verify { reply, .. } if reply.is_closed() => {}
+            Job::Hash { password, reply } => _ = reply.send(self.hash(&password.0)),
+            Job::Verify {
+                password,
+                hash: Some(hash),
+                reply,
+            } => {
+                _ = reply.send(self.verify(&password.0, &hash));
+            }
+            Job::Verify {
+                password,
+                hash: None,
+                reply,
+            } => {
+                self.verify(&password.0, unknown);
+                _ = reply.send(false);
+            }
+        }
+    }
+
+    const fn is_used(&self) -> bool {
+        !self.memory.is_empty()
+    }
+
+    /// Gives the memory back.
+    fn tidy(&mut self) {
+        self.memory = Vec::new();
     }
 
     fn hash(&mut self, password: &[u8]) -> Option<Box<str>> {
@@ -291,6 +323,31 @@ mod tests {
         let pool = PasswordPool::start(HashCost::OWASP, 1).unwrap();
         let hash = pool.hash(b"secret").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    }
+
+    #[test]
+    fn the_memory_stays_while_there_is_work_and_not_longer() {
+        let (queue, jobs) = sync_channel(1);
+        let jobs = Mutex::new(jobs);
+        let mut bench = Workbench::new(Params::new(8, 1, LANES, None).unwrap());
+        let (reply, mut answer) = oneshot::channel();
+        let password = Candidate(b"secret".as_slice().into());
+        queue.send(Job::Hash { password, reply }).unwrap();
+        bench.work(next(&jobs, Some(IDLE_TIME_MAX)).ok().unwrap(), "");
+        assert!(answer.try_recv().unwrap().is_some());
+        assert!(bench.is_used(), "for the next one");
+
+        let at_once = Some(Duration::ZERO);
+        assert_eq!(next(&jobs, at_once).err(), Some(RecvTimeoutError::Timeout));
+        let another_waits = jobs.lock();
+        assert_eq!(next(&jobs, at_once).err(), Some(RecvTimeoutError::Timeout));
+        drop(another_waits);
+        bench.tidy();
+        assert!(!bench.is_used());
+
+        drop(queue);
+        assert_eq!(next(&jobs, at_once).err(), Some(RecvTimeoutError::Disconnected));
+        assert_eq!(next(&jobs, None).err(), Some(RecvTimeoutError::Disconnected));
     }
 
     #[tokio::test]
