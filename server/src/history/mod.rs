@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 use cloudsignal_broker::OrgId;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 use crate::store::{Commit, CommitError, Store, StoreError, StoreExt as _};
 pub(crate) use record::{EndReason, EndedConnection};
 pub(crate) use ring::{HistoryPage, Wanted};
@@ -152,20 +152,23 @@ impl History {
         heads: &mut BTreeMap<OrgId, u64>,
         batch: &[(OrgId, EndedConnection)],
     ) -> Result<(), CommitError> {
-        let mut moved: BTreeMap<&OrgId, u64> = BTreeMap::new();
-        let mut commit = Commit::new();
+        let mut by_org: BTreeMap<&OrgId, Vec<&EndedConnection>> = BTreeMap::new();
         for (org, entry) in batch {
-            let head = match moved.get(org).or_else(|| heads.get(org)) {
-                Some(head) => *head,
-                None => ring::head(&*self.0.store, org)
-                    .await
-                    .map_err(|error| CommitError::Failed(error.to_string()))?,
-            };
-            commit = ring::put(commit, org, head, entry);
-            moved.insert(org, head + 1);
+            by_org.entry(org).or_default().push(entry);
         }
-        for (org, head) in &moved {
-            commit = ring::put_head(commit, org, *head);
+        let old = self.old();
+        let (mut commit, mut moved) = (Commit::new(), Vec::new());
+        for (org, entries) in by_org {
+            let store = &*self.0.store;
+            let unreadable = |error: StoreError| CommitError::Failed(error.to_string());
+            let head = match heads.get(org) {
+                Some(head) => *head,
+                None => ring::head(store, org).await.map_err(unreadable)?,
+            };
+            moved.push((org, head + entries.len() as u64));
+            commit = ring::append(store, commit, org, head, entries.into_iter(), old)
+                .await
+                .map_err(unreadable)?;
         }
         self.0.store.write(commit).await?;
         for (org, head) in moved {
@@ -182,7 +185,12 @@ impl History {
         self.flush()
             .await
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        ring::page(&*self.0.store, org, wanted).await
+        ring::page(&*self.0.store, org, wanted, self.old()).await
+    }
+
+    /// Records from before this time are not kept.
+    fn old(&self) -> WallTime {
+        self.0.clock.wall().before(ENTRY_LIFETIME)
     }
 }
 

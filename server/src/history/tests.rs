@@ -149,8 +149,68 @@ async fn records_survive_a_restart_and_go_when_their_time_is_over() {
     let history = History::new(store, clock.clone());
     history.note(&org, std::iter::once(entry(2, EndReason::Normal)));
     assert_eq!(names(&history, &org, &wanted(10)).await, ["c2", "c1"]);
-    clock.advance(ENTRY_LIFETIME / 2);
-    assert_eq!(names(&history, &org, &wanted(10)).await, ["c2"]);
+    clock.advance(ENTRY_LIFETIME / 2 + Duration::from_secs(3));
+    assert_eq!(
+        names(&history, &org, &wanted(10)).await,
+        [""; 0],
+        "both ended at the begin"
+    );
+}
+
+#[tokio::test]
+async fn a_block_that_is_written_again_loses_what_is_old() {
+    let (history, clock) = open();
+    let org = OrgId::new("org_a");
+    history.note(&org, std::iter::once(entry(1, EndReason::Normal)));
+    history.flush().await.unwrap();
+    clock.advance(ENTRY_LIFETIME - Duration::from_secs(1));
+    history.note(&org, std::iter::once(entry(2, EndReason::Normal)));
+    history.flush().await.unwrap();
+    clock.advance(Duration::from_millis(2_500));
+    let later = ENTRY_LIFETIME + Duration::from_secs(1);
+    history.note(&org, std::iter::once(entry(later.as_secs(), EndReason::Normal)));
+    let name = format!("c{}", later.as_secs());
+    assert_eq!(names(&history, &org, &wanted(10)).await, [&*name, "c2"]);
+    // No longer in the store, so that a clock that goes back does not show it either.
+    clock.set_wall(start());
+    assert_eq!(names(&history, &org, &wanted(10)).await, [&*name, "c2"]);
+}
+
+#[tokio::test]
+async fn records_that_come_one_by_one_are_found_as_if_they_had_come_together() {
+    let (history, _) = open();
+    let org = OrgId::new("org_a");
+    for number in 0..100 {
+        history.note(&org, std::iter::once(entry(number, EndReason::Normal)));
+        history.flush().await.unwrap();
+    }
+    let expected: Vec<_> = (0..100).rev().map(|number| format!("c{number}")).collect();
+    assert_eq!(names(&history, &org, &wanted(100)).await, expected);
+    for before in [1, 15, 16, 17, 33] {
+        let wanted = Wanted {
+            before: Some(before),
+            ..wanted(100)
+        };
+        let found = names(&history, &org, &wanted).await;
+        assert_eq!(found, expected[100 - before as usize..], "before {before}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_come_together_take_little_room() {
+    let (history, _) = open();
+    let org = OrgId::new("org_a");
+    history.note(&org, (0..160).map(|number| entry(number, EndReason::Normal)));
+    history.flush().await.unwrap();
+    let prefix = crate::store::Prefix::of_org(&org, "");
+    let page = history
+        .0
+        .store
+        .scan(crate::store::Table::History, &prefix, None, 100);
+    let stored = page.await.unwrap().entries;
+    let bytes: usize = stored.iter().map(|entry| entry.value.len()).sum();
+    assert_eq!(stored.len(), 11, "blocks and the head");
+    assert!(bytes < 160 * 80, "{} bytes each", bytes / 160);
 }
 
 #[tokio::test]
