@@ -48,6 +48,9 @@ use scene::{NAMES, OURS, Scene};
 /// Whether the broker numbers messages, so that nothing comes twice to whoever understands that.
 const NUMBERED: bool = true;
 
+/// Runs of lost messages that are told.
+const LOST_RUNS_MAX: usize = 20;
+
 /// How long those are waited for whose figures are printed only. Ours are given much more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -106,8 +109,9 @@ fn judge(books: &[Book]) -> Result<()> {
             let faults = (tally.lost(), tally.out_of_order);
             ensure!(
                 faults == (0, 0),
-                "(lost, out of order) {direction} {}: {faults:?}",
-                book.name
+                "(lost, out of order) {direction} {}: {faults:?}, lost are {:?}",
+                book.name,
+                tally.lost_runs(LOST_RUNS_MAX)
             );
             let came_again = tally.duplicates;
             ensure!(

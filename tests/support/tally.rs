@@ -1,5 +1,7 @@
 //! What has become of numbered messages.
 
+use std::ops::Range;
+
 /// Counts numbers from 0 on.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -61,6 +63,22 @@ impl Tally {
         self.missing
     }
 
+    /// The first of those that have not come, as runs: from a number up to, and without, another.
+    #[must_use]
+    pub fn lost_runs(&self, runs_max: usize) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for at in (0..self.seen.len()).filter(|&at| !self.seen[at]) {
+            if let Some(run) = runs.last_mut().filter(|run| run.end == at) {
+                run.end += 1;
+            } else if runs.len() < runs_max {
+                runs.push(at..at + 1);
+            } else {
+                break;
+            }
+        }
+        runs
+    }
+
     /// Takes the counts of another one too.
     pub fn add(&mut self, other: &Self) {
         self.seen.extend_from_slice(&other.seen);
@@ -78,4 +96,9 @@ fn every_fault_is_counted() {
     }
     assert_eq!((tally.lost(), tally.duplicates, tally.out_of_order), (1, 1, 1));
     assert!(!tally.is_complete());
+    assert_eq!(tally.lost_runs(9), [3..4]);
+    let mut tally = Tally::new(6);
+    tally.note(2);
+    assert_eq!(tally.lost_runs(2), [0..2, 3..6]);
+    assert_eq!(tally.lost_runs(1), [0..2]);
 }
