@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argon2::password_hash::{self, Output, ParamsString, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -159,15 +159,14 @@ fn work(jobs: &Mutex<Receiver<Job>>, mut bench: Workbench, unknown: &str) {
     }
 }
 
-/// Waits for a job, with `patience` only so long.
+/// Waits for a job, with `patience` only so long, or twice that.
 fn next(jobs: &Mutex<Receiver<Job>>, patience: Option<Duration>) -> Result<Job, RecvTimeoutError> {
     let Some(patience) = patience else {
         return Ok(jobs.lock().recv()?);
     };
-    let until = Instant::now() + patience;
     // Of the threads that wait one has the lock and waits for a job; the others wait for the lock.
-    let jobs = jobs.try_lock_until(until).ok_or(RecvTimeoutError::Timeout)?;
-    jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
+    let jobs = jobs.try_lock_for(patience).ok_or(RecvTimeoutError::Timeout)?;
+    jobs.recv_timeout(patience)
 }
 
 /// What one thread hashes with. Its memory stays from one password to the next: 19 MiB that are given back and asked for
