@@ -114,7 +114,7 @@ impl Default for Limits {
             topic_alias_out_max: 16,
             packet_bytes_max: 1_048_576,
             payload_bytes_max: 268_435_455,
-            queue_messages_max: 10_000,
+            queue_messages_max: 100_000,
             queue_bytes_max: 16 * 1_048_576,
             all_queue_bytes_max: 4 * 1_024 * 1_048_576,
             queue_age_secs_max: 7 * 86_400,

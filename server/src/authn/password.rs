@@ -1,8 +1,8 @@
 //! Password hashing (argon2id) on a few threads of its own.
 //!
-//! One hash takes tens of milliseconds and 19 MiB, which its thread keeps until it has had nothing to do for
-//! [`IDLE_TIME_MAX`]. A flood of logins therefore waits here, in a bounded line, and traffic goes on; what does not fit is
-//! refused as busy.
+//! One hash takes tens of milliseconds and 19 MiB, which its thread keeps until it has had nothing to do for a second or
+//! two. A flood of logins therefore waits here, in a bounded line, and traffic goes on; what does not fit is refused as
+//! busy.
 
 use std::fmt;
 use std::sync::Arc;
