@@ -11,6 +11,7 @@
 //! | [`first_run`] | data folder, certificates, the first organization |
 //! | `history` | connections that have ended |
 //! | [`http`] | the HTTP API |
+//! | `idle_memory` | what connections leave behind goes back to the system |
 //! | [`identity`] | identity providers: whose word counts for who somebody is |
 //! | [`logging`] | what is written to standard error |
 //! | `metrics` | what Prometheus sees |
@@ -33,6 +34,7 @@ pub mod first_run;
 mod history;
 pub mod http;
 pub mod identity;
+mod idle_memory;
 pub mod logging;
 mod metrics;
 mod net;

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use crate::cli::serve::ServeArgs;
 use crate::config::Config;
+use crate::idle_memory;
 use crate::logging;
 use crate::open_files;
 use crate::server::Server;
@@ -21,6 +22,7 @@ pub fn serve(args: &ServeArgs, print: impl FnOnce(&str)) -> anyhow::Result<()> {
     if config.worker_threads > 0 {
         builder.worker_threads(config.worker_threads);
     }
+    idle_memory::look_before_sleep(&mut builder);
     let runtime = builder
         .enable_all()
         .build()
@@ -31,6 +33,7 @@ pub fn serve(args: &ServeArgs, print: impl FnOnce(&str)) -> anyhow::Result<()> {
 async fn run(config: Config, print: impl FnOnce(&str)) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let mut server = Server::start(config).await?;
+    tokio::spawn(idle_memory::wake_workers());
     if let Some(announcement) = server.take_announcement() {
         print(&announcement);
     }
