@@ -21,8 +21,8 @@ thread_local! {
     static LOOKED_AT: Cell<Instant> = const { Cell::new(Instant::ZERO) };
 }
 
-/// Makes every worker thread look before it sleeps.
-pub(crate) fn look_before_sleep(builder: &mut Builder) {
+/// Makes every worker thread `look` before it sleeps.
+pub(crate) fn look_before_sleep(builder: &mut Builder, look: impl Fn() + Send + Sync + 'static) {
     let clock = Clock::system();
     builder.on_thread_park(move || {
         let now = clock.now();
@@ -32,7 +32,7 @@ pub(crate) fn look_before_sleep(builder: &mut Builder) {
             <= now;
         if is_due {
             LOOKED_AT.set(now);
-            cloudsignal_memory::give_back();
+            look();
         }
     });
 }
@@ -57,5 +57,42 @@ pub(crate) async fn wake_workers() {
                 tokio::spawn(tokio::task::yield_now());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+    use std::thread::{self, ThreadId};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn every_worker_looks_and_looks_again_without_any_work() {
+        let looked: Arc<Mutex<Vec<ThreadId>>> = Arc::default();
+        let noted = Arc::clone(&looked);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all();
+        look_before_sleep(&mut builder, move || noted.lock().push(thread::current().id()));
+        let runtime = builder.build().unwrap();
+        runtime.spawn(wake_workers());
+        let all_look = async {
+            let mut ticks = interval(Duration::from_millis(10));
+            loop {
+                ticks.tick().await;
+                let looked = looked.lock();
+                let threads: HashSet<_> = looked.iter().collect();
+                let looks = |thread: &ThreadId| looked.iter().filter(|it| *it == thread).count();
+                if threads.len() == 2 && threads.into_iter().all(|thread| looks(thread) > 1) {
+                    return;
+                }
+            }
+        };
+        runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(60), all_look).await })
+            .expect("every worker looks");
     }
 }

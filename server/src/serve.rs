@@ -22,7 +22,7 @@ pub fn serve(args: &ServeArgs, print: impl FnOnce(&str)) -> anyhow::Result<()> {
     if config.worker_threads > 0 {
         builder.worker_threads(config.worker_threads);
     }
-    idle_memory::look_before_sleep(&mut builder);
+    idle_memory::look_before_sleep(&mut builder, cloudsignal_memory::give_back);
     let runtime = builder
         .enable_all()
         .build()
