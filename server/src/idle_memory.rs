@@ -62,37 +62,29 @@ pub(crate) async fn wake_workers() {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
+    use std::collections::HashMap;
+    use std::sync::mpsc;
     use std::thread::{self, ThreadId};
-
-    use parking_lot::Mutex;
 
     use super::*;
 
     #[test]
     fn every_worker_looks_and_looks_again_without_any_work() {
-        let looked: Arc<Mutex<Vec<ThreadId>>> = Arc::default();
-        let noted = Arc::clone(&looked);
+        let (noted, looked) = mpsc::channel();
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(2).enable_all();
-        look_before_sleep(&mut builder, move || noted.lock().push(thread::current().id()));
+        look_before_sleep(&mut builder, move || {
+            let _ = noted.send(thread::current().id());
+        });
         let runtime = builder.build().unwrap();
         runtime.spawn(wake_workers());
-        let all_look = async {
-            let mut ticks = interval(Duration::from_millis(10));
-            loop {
-                ticks.tick().await;
-                let looked = looked.lock();
-                let threads: HashSet<_> = looked.iter().collect();
-                let looks = |thread: &ThreadId| looked.iter().filter(|it| *it == thread).count();
-                if threads.len() == 2 && threads.into_iter().all(|thread| looks(thread) > 1) {
-                    return;
-                }
-            }
-        };
-        runtime
-            .block_on(async { tokio::time::timeout(Duration::from_secs(60), all_look).await })
-            .expect("every worker looks");
+
+        let mut looks: HashMap<ThreadId, u32> = HashMap::new();
+        while looks.len() < 2 || looks.values().any(|looks| *looks < 2) {
+            let thread = looked
+                .recv_timeout(Duration::from_secs(60))
+                .expect("every worker looks");
+            *looks.entry(thread).or_default() += 1;
+        }
     }
 }
