@@ -96,11 +96,18 @@ fn ignored_without_reason(path: &str, rust: &RustSource, findings: &mut Vec<Find
 fn sleeping_tests(path: &str, rust: &RustSource, findings: &mut Vec<Finding>) {
     let mut above = "";
     for line in rust.lines() {
-        if line.is_test && line.code.contains("sleep(") && !above.contains(SLEEP_REASON) {
+        if line.is_test && calls_sleep(line.code) && !above.contains(SLEEP_REASON) {
             findings.push(Finding::at(path, line.index, SLEEP_ADVICE));
         }
         above = line.comment;
     }
+}
+
+/// The name of another function may end in it.
+fn calls_sleep(code: &str) -> bool {
+    code.rsplit("sleep(")
+        .skip(1)
+        .any(|before| !before.ends_with(|it: char| it.is_alphanumeric() || it == '_'))
 }
 
 const SLEEP_ADVICE: &str =
@@ -120,7 +127,7 @@ fn sleeping_scripts(tree: &Tree, findings: &mut Vec<Finding>) {
     {
         let mut above = "";
         for (index, line) in file.text.lines().enumerate() {
-            if line.contains("sleep(") && !above.contains(SLEEP_REASON) {
+            if calls_sleep(line) && !above.contains(SLEEP_REASON) {
                 findings.push(Finding::at(&file.path, index, SLEEP_ADVICE));
             }
             above = line;
@@ -214,6 +221,7 @@ mod tests {
         let text = "fn a() { sleep(1); }\n#[cfg(test)]\nmod tests {\n    sleep(1);\n    // sleep: the clock is paused\n    sleep(2);\n}\n";
         assert_eq!(lines_found("a/src/b.rs", text), [4]);
         assert_eq!(lines_found("tests/a.rs", "sleep(1);\n"), [1]);
+        assert_eq!(lines_found("tests/a.rs", "look_before_sleep(1);\n"), [0; 0]);
         assert_eq!(
             lines_found(
                 "tests/interop/a.py",
