@@ -28,7 +28,8 @@
 //! | `subscriptions` | what is wanted, and what the server has granted |
 //! | `wire`, `pulse` | one connection; whether it is alive |
 //! | `token`, `backoff`, `verdict` | when to ask for a token, when to try again, and when not to |
-//! | `journal`, `record` | what the store is told |
+//! | `timeout` | when it wants to be woken, and what it does then |
+//! | `journal`, `record`, `restore` | what the store is told, and what comes back from it |
 //! | `packet_ids`, `random` | identifiers; dice |
 
 mod backoff;
@@ -49,10 +50,12 @@ mod random;
 mod record;
 mod renewal;
 mod requests;
+mod restore;
 mod state;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod timeout;
 mod token;
 mod verdict;
 mod wire;
@@ -218,57 +221,6 @@ impl Client {
         }
     }
 
-    /// Gives back a record of the store, before [`connect`](Self::connect). Any order will do.
-    ///
-    /// # Errors
-    /// What is wrong with it. Nothing of it is used then; the caller may delete it.
-    pub fn restore(&mut self, key: Key, record: &[u8]) -> Result<(), BadRecord> {
-        let is_first = match key {
-            Key::Identity => {
-                let identity = record::Identity::read(record)?;
-                self.outbound.skip_orders(identity.reserved);
-                let is_same = self
-                    .options
-                    .client_id
-                    .as_ref()
-                    .is_none_or(|id| *id == identity.client_id);
-                if is_same {
-                    self.identity = identity;
-                    if self.identity.has_session {
-                        self.inbound.restore_session();
-                    }
-                }
-                true
-            }
-            Key::Mark => {
-                self.inbound.restore_mark(record::read_mark(record)?);
-                true
-            }
-            Key::Received(id) => {
-                record::read_received(record)?;
-                crate::PacketId::new(id).is_some_and(|id| self.inbound.restore_received(id))
-            }
-            Key::Subscription(id) => self
-                .subscriptions
-                .restore(SubscriptionId(id), record::Terms::read(record)?),
-            Key::Outgoing(order) => self.restore_outgoing(order, record::read_outgoing(record)?),
-        };
-        if is_first { Ok(()) } else { Err(BadRecord::Twice) }
-    }
-
-    fn restore_outgoing(&mut self, order: u64, kept: record::Outgoing) -> bool {
-        if let outbound::Stage::Unanswered(id) | outbound::Stage::Unreleased(id) = kept.stage {
-            if !self.ids.reserve(id, Use::Publish(order)) {
-                return false;
-            }
-        }
-        let expires_at = kept.expires_unix.map(|secs| {
-            Instant::from_micros(secs.saturating_mul(1_000_000).saturating_sub(self.unix_at_zero))
-        });
-        self.outbound.restore(order, kept.stage, kept.frame, expires_at);
-        true
-    }
-
     /// What it is doing.
     #[must_use]
     pub const fn state(&self) -> State {
@@ -364,65 +316,6 @@ impl Client {
         self.pump(now, sink);
         self.settle(sink);
         self.flush(now, sink);
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) should be called; earlier does no harm.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let is_connected = self.state == State::Connected;
-        let waiting = match self.state {
-            State::Waiting { until, .. } => Some(until),
-            State::Idle | State::Connecting | State::Connected | State::Suspended | State::Closed { .. } => {
-                None
-            }
-        };
-        let wires = [self.wire.as_ref(), self.successor.as_ref()];
-        let of_wires = wires.into_iter().flatten().filter_map(Wire::wakes_at).min();
-        let token = self.token.deadline(is_connected && self.successor.is_none());
-        let unclaimed = self.unclaimed_at.filter(|_| is_connected);
-        let others = [waiting, token, unclaimed, self.requests.deadline()];
-        others.into_iter().flatten().chain(of_wires).min()
-    }
-
-    /// Some time has passed.
-    pub fn handle_timeout(&mut self, now: Instant, sink: &mut dyn Sink) {
-        self.check_connecting(now, sink);
-        self.check_pulse(now, sink);
-        self.check_renewal(now, sink);
-        self.requests.check(now, sink);
-        if self.state == State::Connected && self.unclaimed_at.is_some_and(|at| at <= now) {
-            self.unclaimed_at = None;
-            while let Some(id) = self.subscriptions.next_unclaimed() {
-                sink.output(Output::Warning(Warning::Unclaimed(id)));
-                self.subscriptions.remove(id, &mut self.journal, sink);
-            }
-            self.hear(now, sink);
-            self.pump_subscriptions(sink);
-        }
-        self.flush(now, sink);
-    }
-
-    fn check_pulse(&mut self, now: Instant, sink: &mut dyn Sink) {
-        let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_live()) else {
-            return;
-        };
-        match wire.pulse.beat(now, &self.options.patience) {
-            None => {}
-            Some(Beat::Ping) => wire.ping(),
-            Some(Beat::Dead) => self.hang_up_and_lose(Lost::Silence, now, sink),
-        }
-    }
-
-    /// The device has noticed something: see [`Wake`].
-    pub fn handle_wake(&mut self, _wake: Wake, now: Instant, sink: &mut dyn Sink) {
-        if let Some(wire) = self.wire.as_mut().filter(|wire| wire.is_live()) {
-            if wire.pulse.probe(now, &self.options.patience) == Beat::Ping {
-                wire.ping();
-            }
-        } else if let State::Waiting { .. } = self.state {
-            self.start(now, sink);
-        }
-        self.handle_timeout(now, sink);
     }
 
     /// Sends what waits, as far as the connection takes it.

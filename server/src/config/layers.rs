@@ -1,93 +1,19 @@
 //! File, environment, flags: later layers win, and every complaint says which layer spoke.
 
 use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::cli::serve::{Listen, ServeArgs};
+use crate::cli::serve::ServeArgs;
+use crate::config::Config;
+use crate::config::contradictions::contradictions;
+use crate::config::error::{ConfigError, ConfigErrors, Origin};
 use crate::config::keys::{self, Key};
 use crate::config::value::{Kind, Raw};
-use crate::config::{ClientCert, Config};
 
 /// Bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1_048_576;
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "CLOUDSIGNAL_";
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(String),
-    /// A flag.
-    Flag(&'static str),
-    /// Nobody: the default, refused only together with something else.
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Variable(name) => write!(f, "environment variable {name}"),
-            Self::Flag(flag) => write!(f, "flag {flag}"),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-/// One thing that is wrong with the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("configuration file {path}: {problem}", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system or the TOML parser says.
-        problem: String,
-    },
-    /// No key has this name.
-    #[error("{key}: there is no such key ({origin}){hint}")]
-    UnknownKey {
-        /// As written.
-        key: String,
-        /// Who wrote it.
-        origin: Origin,
-        /// Keys that may be meant.
-        hint: String,
-    },
-    /// The value is not acceptable.
-    #[error("{key} = {value}: {problem} ({origin})")]
-    BadValue {
-        /// The key.
-        key: &'static str,
-        /// As written.
-        value: String,
-        /// What is accepted instead.
-        problem: String,
-        /// Who wrote it.
-        origin: Origin,
-    },
-}
-
-/// Everything that is wrong with the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(pub Vec<ConfigError>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration is refused:")?;
-        for error in &self.0 {
-            write!(f, "\n  {error}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
-
 /// What one layer says about one key.
 struct Setting {
     key: &'static Key,
@@ -241,56 +167,6 @@ impl Setting {
     }
 }
 
-/// What no single key can see: the key to blame and what is wrong.
-fn contradictions(config: &Config) -> Vec<(&'static str, &'static str)> {
-    let mut found = Vec::new();
-    let mut refuse_if = |wrong: bool, key, problem| {
-        if wrong {
-            found.push((key, problem));
-        }
-    };
-    let mqtt_is_loopback = match config.listen.mqtt {
-        Listen::Off => true,
-        Listen::At(addr) => addr.ip().is_loopback(),
-    };
-    refuse_if(
-        config.dev_anonymous.is_some() && !mqtt_is_loopback,
-        "dev_anonymous",
-        "lets everybody in, so listen.mqtt must be on loopback, such as 127.0.0.1:1883",
-    );
-    refuse_if(
-        !config.proxy.listeners.is_empty() && config.proxy.trusted.is_empty(),
-        "proxy.listeners",
-        "needs proxy.trusted: who may say where a connection comes from",
-    );
-    refuse_if(
-        config.tls.cert_file.is_some() && config.tls.key_file.is_none(),
-        "tls.cert_file",
-        "needs tls.key_file",
-    );
-    refuse_if(
-        config.tls.key_file.is_some() && config.tls.cert_file.is_none(),
-        "tls.key_file",
-        "needs tls.cert_file",
-    );
-    refuse_if(
-        config.tls.client_cert != ClientCert::Off && config.tls.client_ca_file.is_none(),
-        "tls.client_cert",
-        "needs tls.client_ca_file",
-    );
-    refuse_if(
-        config.limits.session_expiry_secs_default > config.limits.session_expiry_secs_max,
-        "limits.session_expiry_secs_default",
-        "is longer than limits.session_expiry_secs_max",
-    );
-    refuse_if(
-        crate::logging::filter(&config.log.level).is_err(),
-        "log.level",
-        "is neither a level (error, warn, info, debug, trace) nor a list of target=level",
-    );
-    found
-}
-
 fn read_table(path: &Path) -> Result<toml::Table, String> {
     let bytes = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if bytes > FILE_BYTES_MAX {
@@ -351,7 +227,10 @@ pub(super) fn bounds(kind: Kind) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::cli::serve::Listen;
 
     fn load_with(file: &str, variables: &[(&str, &str)], args: ServeArgs) -> Result<Config, ConfigErrors> {
         let dir = tempfile::tempdir().unwrap();

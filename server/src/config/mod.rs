@@ -5,12 +5,15 @@
 //! | [`keys`] | every key: name, unit, bounds, what it means; defaults are [`Config::default`] |
 //! | [`layers`] | file, environment and flags, in rising order, as texts with an origin |
 //! | [`value`] | from text to a checked value |
+//! | `contradictions`, [`error`] | what is refused, and how it is said |
 //! | [`document`] | the commented default file, written from the keys |
 //!
 //! A key `section.name` is `name` under `[section]` in the file and `CLOUDSIGNAL_SECTION_NAME` in the
 //! environment. An unknown key or a value out of its bounds is refused at the start by name.
 
+mod contradictions;
 pub mod document;
+pub mod error;
 pub mod keys;
 pub mod layers;
 pub mod value;
@@ -29,7 +32,7 @@ use crate::identity::endpoint::Reach;
 use crate::identity::key_cache::KeyTimes;
 use crate::store::DataLoss;
 
-pub use layers::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors};
 pub use value::IpPrefix;
 
 /// What `cloudsignal serve` runs with. Bounds and meanings stand in [`keys`].

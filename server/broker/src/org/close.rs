@@ -9,7 +9,8 @@ use cloudsignal_core::codec::{Disconnect, PacketType, ReasonCode};
 use cloudsignal_core::{Instant, Qos};
 
 use super::packet::Fault;
-use super::publish::{LeftBehind, Standing, fitness, may_receive};
+use super::publish::Standing;
+use super::route::{LeftBehind, fitness, may_receive};
 use super::subscribe::has_wildcard;
 use super::{Org, rearm};
 use crate::change::Change;

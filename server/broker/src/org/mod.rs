@@ -12,6 +12,7 @@
 
 mod acknowledge;
 mod admin;
+mod admit;
 mod alias;
 pub(crate) mod auth;
 mod client_ids;
@@ -26,6 +27,9 @@ mod packet;
 mod publish;
 mod pump;
 pub mod restore;
+mod route;
+mod snapshot;
+mod stopped;
 mod storage;
 mod submission;
 mod subscribe;

@@ -1,4 +1,4 @@
-//! An organization from what was stored of it, and everything that is worth storing of one.
+//! An organization from what was stored of it.
 //!
 //! Hand over everything in the order sessions, subscriptions, deliveries (rising within a session), the rest; then
 //! [`Restoring::finish`]. What does not fit together (a delivery of a session that is not there) is refused alone,
@@ -8,11 +8,13 @@
 //! Nobody is connected after a restart. To whoever was when the last one ended, it is as if the connection had been
 //! lost now.
 
+mod review;
+mod unfit;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::num::{NonZeroU16, NonZeroU32};
 
 use cloudsignal_core::codec::PacketId;
@@ -22,19 +24,16 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::Org;
-use crate::change::{Change, PublishNumbers, Storage, Terms};
+use crate::change::{PublishNumbers, Storage, Terms};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::router::Scan;
 use crate::session::queue::Facts;
-use crate::session::{Numbering, Pending, Progress, Session, Stage, Subscription, Will};
-use crate::sink::Sink;
+use crate::session::{Numbering, Pending, Progress, Session, Subscription, Will};
 use crate::timers::Timer;
-use crate::turn::Turn;
 
-/// Seconds after a restart in which a client that was connected may come back before its will is published and its
-/// session ends, however short its own intervals are.
-pub const RETURN_GRACE_SECS: u32 = 5;
+pub use review::RETURN_GRACE_SECS;
+pub use unfit::Unfit;
 
 /// What was queued so shortly after a client had gone may have been sent to it all the same, as far as clocks can be
 /// trusted over a restart.
@@ -64,47 +63,6 @@ pub struct StoredFacts {
     /// [`Message::expires_at`].
     pub expires_at: Option<Instant>,
 }
-
-/// Why something that was stored does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// It is of a session that is not there.
-    NoSession,
-    /// There is one by this name already.
-    Twice,
-    /// The session belongs to another organization.
-    OtherOrganization,
-    /// The filter is none.
-    BadFilter,
-    /// The options, or the subscription identifier, could not have come in a SUBSCRIBE.
-    BadOptions,
-    /// It is not of QoS 1 or 2, and is delivered at most once.
-    BadQos,
-    /// The packet id is 0.
-    BadPacketId,
-    /// Deliveries of a session have to come in rising order.
-    OutOfOrder,
-    /// A retained message without payload is none.
-    Empty,
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSession => "it is of a session that is not there",
-            Self::Twice => "it is there already",
-            Self::OtherOrganization => "the session belongs to another organization",
-            Self::BadFilter => "the topic filter is not valid",
-            Self::BadOptions => "the subscription options are not valid",
-            Self::BadQos => "a delivery at QoS 0 is not kept",
-            Self::BadPacketId => "the packet id is 0",
-            Self::OutOfOrder => "the delivery comes after a later one",
-            Self::Empty => "the retained message has no payload",
-        })
-    }
-}
-
-impl core::error::Error for Unfit {}
 
 impl Restoring {
     /// Reads back into `org`, which must be a new one.
@@ -429,68 +387,6 @@ impl Org {
         self.desk.skip_messages(message.number());
         self.last_serial = self.last_serial.max(message.publisher());
     }
-
-    /// The connection that a session had when the last run ended counts as lost now.
-    fn disconnect_restored(&mut self, place: u32, now: Instant) {
-        let session = &self.sessions[place as usize];
-        match session.expiry_secs {
-            // It ended with its connection.
-            0 => self.expire_session(place, now),
-            u32::MAX => {}
-            secs => self.expire_session(place, now.after_secs(secs.max(RETURN_GRACE_SECS))),
-        }
-        let session = &self.sessions[place as usize];
-        if let Some(will) = session.will.as_deref().filter(|will| will.due_at == Instant::MAX) {
-            let secs = will.delay_secs.min(session.expiry_secs).max(RETURN_GRACE_SECS);
-            self.delay_will(place, now.after_secs(secs));
-        }
-        self.desk.timers.arm(now, Timer::Restored(place));
-    }
-
-    /// The first look at a session that was read back: what it may no longer have is dropped, for the policy may
-    /// have changed meanwhile; and the store is told when it ends.
-    pub(super) fn review_restored(&mut self, place: u32, now: Instant, sink: &mut impl Sink) {
-        // It may have ended meanwhile, and its place may be another's.
-        let session = self.sessions.get_mut(place as usize);
-        let is_due = session.is_some_and(|session| core::mem::take(&mut session.is_restored));
-        if !is_due {
-            return;
-        }
-        self.drop_forbidden(place, now, sink);
-        let session = &self.sessions[place as usize];
-        let will_waits = session
-            .will
-            .as_ref()
-            .is_some_and(|will| will.due_at != Instant::MAX);
-        let was_told = session.expires_at == Instant::MAX && !will_waits;
-        if was_told || !session.is_persistent() {
-            return;
-        }
-        let changes = [Some(session.change()), session.will_change()];
-        let mut turn = Turn {
-            desk: &mut self.desk,
-            now,
-            sink,
-        };
-        changes.into_iter().flatten().for_each(|change| turn.note(change));
-    }
-
-    /// Everything that would have to be stored, as changes: to begin a store. They belong into one group, since
-    /// deliveries may share a message. What only the store has is left out.
-    pub fn snapshot(&self, tell: &mut impl FnMut(Change)) {
-        let persistent = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.is_persistent());
-        for (_, session) in persistent {
-            session.snapshot(tell);
-        }
-        for message in self.retained.iter() {
-            tell(Change::Retained {
-                message: Arc::clone(message),
-            });
-        }
-    }
 }
 
 impl Session {
@@ -502,43 +398,5 @@ impl Session {
         }
         let lasts_micros = u64::from(self.expiry_secs.saturating_sub(AWAY_SLACK_SECS)) * 1_000_000;
         queued_at.as_micros() <= self.expires_at.as_micros().saturating_sub(lasts_micros)
-    }
-
-    fn snapshot(&self, tell: &mut impl FnMut(Change)) {
-        tell(self.change());
-        if let Some(will) = self.will_change() {
-            tell(will);
-        }
-        for subscription in self.subscriptions.iter() {
-            tell(self.subscribed(&subscription));
-        }
-        for entry in self.outbound.window() {
-            tell(match &entry.stage {
-                Stage::Published(pending) => self.queued(pending, Some(entry.packet_id)),
-                &Stage::Released(order) => Change::Released {
-                    session: self.name(),
-                    order,
-                    packet_id: entry.packet_id.get(),
-                    shares: None,
-                },
-            });
-        }
-        for pending in self
-            .outbound
-            .queue
-            .resident()
-            .filter(|pending| pending.qos > Qos::AtMostOnce)
-        {
-            tell(self.queued(pending, None));
-        }
-        if let Some(numbered) = self.numbered() {
-            tell(numbered);
-        }
-        for &packet_id in &*self.received {
-            tell(Change::Received {
-                session: self.name(),
-                packet_id,
-            });
-        }
     }
 }

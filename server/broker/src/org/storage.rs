@@ -10,7 +10,7 @@ use cloudsignal_core::codec::ReasonCode;
 use cloudsignal_core::{Instant, Qos, TopicFilter};
 
 use super::Org;
-use super::publish::Stopped;
+use super::stopped::Stopped;
 use crate::authz::PublishPermit;
 use crate::change::{Change, Storage};
 use crate::message::Publication;

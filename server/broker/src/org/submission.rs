@@ -7,7 +7,8 @@ use cloudsignal_core::codec::{PacketId, Publish, PublishProperties, ReasonCode, 
 use cloudsignal_core::{Instant, Qos, TopicName, Version};
 
 use super::Org;
-use super::publish::{Standing, Stopped};
+use super::publish::Standing;
+use super::stopped::Stopped;
 use crate::authz::{Decider, Denied, Grants, LastPermit, PublishPermit};
 use crate::identity::Identity;
 use crate::message::Publication;
