@@ -238,8 +238,8 @@ impl Server {
         let usage = orgs.usage().clone();
         self.tasks.push(tokio::spawn(usage.run(Arc::clone(orgs))));
         let directory = self.shell.directory.clone();
-        let events = directory.events();
-        let live = live::run(Arc::clone(orgs), directory, events, clock.clone());
+        let listener = directory.listen();
+        let live = live::run(Arc::clone(orgs), directory, listener, clock.clone());
         self.tasks.push(tokio::spawn(live));
         let reload_secs = self.shell.config.tls.reload_secs;
         if let Some(certificates) = self.certificates.clone().filter(|_| reload_secs > 0) {

@@ -1,4 +1,5 @@
-//! How a change happens: stored together with its entry of the audit trail, then in force, then told.
+//! How a change happens: stored together with its entry of the audit trail, then in force, then told and felt, and then
+//! answered.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +25,16 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// It is stored: from now on it is in force.
-    pub(super) fn make(self, inner: &Inner, account: &Arc<Account>) {
-        for event in (self.apply)(inner, account) {
+    /// It is stored: from now on it is in force. Answers whether listeners were told of it.
+    pub(super) fn make(self, inner: &Inner, account: &Arc<Account>) -> bool {
+        let events = (self.apply)(inner, account);
+        let is_told = !events.is_empty();
+        for event in events {
             // Nobody listens: nobody has connections.
             let _ = inner.events.send(event);
         }
         self.trail.log(account);
+        is_told
     }
 }
 
@@ -43,8 +47,8 @@ impl fmt::Debug for Change {
 }
 
 impl Directory {
-    /// Stores a change of an organization, and its entry with it; then makes it in memory with `apply` and
-    /// tells the listeners what `apply` answers. `gate` is held until then. Who holds none waits until it is known
+    /// Stores a change of an organization, and its entry with it; then makes it in memory with `apply`,
+    /// tells the listeners what `apply` answers, and waits until connections have felt it. `gate` is held until then. Who holds none waits until it is known
     /// of earlier changes whether they were stored.
     pub(super) async fn change<F>(
         &self,
@@ -69,15 +73,16 @@ impl Directory {
         trail.send_with(&self.0, account, commit, |commit| {
             let witness = Witness::of(&commit);
             let done = move |outcome: Result<_, CommitError>| {
-                match (&outcome, witness) {
-                    (Ok(_), _) => change.make(&inner, &changed),
-                    (Err(CommitError::Failed(_)), Some(witness)) => {
+                let outcome = match (outcome, witness) {
+                    (Ok(_), _) => Ok(change.make(&inner, &changed)),
+                    (Err(failed @ CommitError::Failed(_)), Some(witness)) => {
                         if changed.doubts.push(Doubt { witness, change }) {
                             runtime.spawn(settle_later(Arc::downgrade(&inner), changed));
                         }
+                        Err(failed)
                     }
-                    (Err(_), _) => {}
-                }
+                    (Err(error), _) => Err(error),
+                };
                 drop(gate);
                 // The caller went away; the change stands.
                 let _ = tell.send(outcome);
@@ -85,7 +90,12 @@ impl Directory {
             self.0.store.commit(commit, Box::new(done));
         });
         match told.await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(is_told)) => {
+                if is_told {
+                    self.felt().await;
+                }
+                Ok(())
+            }
             Ok(Err(CommitError::Busy)) => Err(CommandError::Busy),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a change of the directory could not be stored");

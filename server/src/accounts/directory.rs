@@ -20,6 +20,7 @@ use super::audit::{Actor, Trail};
 use super::command::{Command, CommandError, CredentialFault, Outcome, PageRequest};
 use super::event::{AccountChange, AccountEvent};
 use super::limits::{EVENTS_MAX, PAGE_ENTRIES_MAX};
+use super::listener::Asked;
 use super::marks::Issue;
 use super::names::{Email, OrgRef};
 use super::secret::SecretDigest;
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     /// Number of the next entry of the operator's own audit trail.
     pub(super) audit_next: Mutex<u64>,
     pub(super) events: broadcast::Sender<AccountEvent>,
+    pub(super) listener: Asked,
 }
 
 /// Which organizations there are, and where each secret key belongs.
@@ -96,6 +98,7 @@ impl Directory {
             gate: Arc::default(),
             audit_next: Mutex::new(0),
             events,
+            listener: Asked::default(),
         };
         let directory = Self(Arc::new(inner));
         directory.load().await?;
@@ -110,8 +113,8 @@ impl Directory {
         self.execute_as(Actor::Operator, command).await
     }
 
-    /// Carries out a command. When it answers `Ok`, the change is stored and in force, and the audit trail
-    /// names the actor.
+    /// Carries out a command. When it answers `Ok`, the change is stored and in force, also for open connections if
+    /// somebody [listens](Directory::listen), and the audit trail names the actor.
     ///
     /// # Errors
     /// [`CommandError`]; nothing changed then.

@@ -68,5 +68,7 @@ pub const TOKEN_SCOPE_BYTES_MAX: usize = 1_024;
 
 /// Changes that a listener of the directory may fall behind before it must read everything anew.
 pub const EVENTS_MAX: usize = 4_096;
+/// Commands that wait for the listener in its queue; more wait in front of it.
+pub const WAITING_COMMANDS_MAX: usize = 64;
 /// How exact the stored "last used" of a key is, seconds: it is written at most this often.
 pub const LAST_USED_STEP_SECS: u64 = 300;

@@ -10,23 +10,26 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::ReasonCode;
 
 use crate::accounts::command::CredentialFault;
-use crate::accounts::{AccountEvent, Directory, Gone, LiveEffect};
+use crate::accounts::{AccountEvent, Directory, Gone, Listener, LiveEffect};
 use crate::clock::Clock;
 use crate::orgs::Orgs;
 use crate::orgs::cell::{Handover, OrgCell};
 
-/// Listens to the directory until it is dropped.
-pub(crate) async fn run(
-    orgs: Arc<Orgs>,
-    directory: Directory,
-    mut events: broadcast::Receiver<AccountEvent>,
-    clock: Clock,
-) {
+/// Listens to the directory until it is dropped. Commands that wait are told when connections have felt them.
+pub(crate) async fn run(orgs: Arc<Orgs>, directory: Directory, mut listener: Listener, clock: Clock) {
+    let Listener { events, waiting } = &mut listener;
     loop {
-        match events.recv().await {
-            Ok(event) => apply(&orgs, &directory, &event, clock.now()),
-            Err(RecvError::Lagged(missed)) => check_everything(&orgs, &directory, missed, clock.now()),
-            Err(RecvError::Closed) => return,
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => apply(&orgs, &directory, &event, clock.now()),
+                Err(RecvError::Lagged(missed)) => check_everything(&orgs, &directory, missed, clock.now()),
+                Err(RecvError::Closed) => return,
+            },
+            Some(command) = waiting.recv() => {
+                catch_up(&orgs, &directory, events, clock.now());
+                // The caller went away.
+                let _ = command.send(());
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::store::{DataLoss, fjall, memory};
 
 mod corpus;
 mod doubt;
+mod listening;
 mod people;
 mod providers;
 mod tokens;
