@@ -83,7 +83,7 @@ impl Restoring {
         }
     }
 
-    /// A session: [`Change::Session`].
+    /// A session: [`Change::Session`](crate::change::Change::Session).
     ///
     /// # Errors
     /// [`Unfit::Twice`], [`Unfit::OtherOrganization`], and [`Unfit::NoSession`] for serial 0.
@@ -117,7 +117,7 @@ impl Restoring {
         Ok(())
     }
 
-    /// A subscription of a session: [`Change::Subscribed`].
+    /// A subscription of a session: [`Change::Subscribed`](crate::change::Change::Subscribed).
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::Twice`], [`Unfit::BadFilter`], [`Unfit::BadOptions`].
@@ -157,7 +157,8 @@ impl Restoring {
         Ok(())
     }
 
-    /// A delivery that is not finished: [`Change::Queued`], with the packet id that it or [`Change::Sent`] named.
+    /// A delivery that is not finished: [`Change::Queued`](crate::change::Change::Queued), with the packet id that it or
+    /// [`Change::Sent`](crate::change::Change::Sent) named.
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::BadQos`], [`Unfit::BadPacketId`], [`Unfit::OutOfOrder`], and [`Unfit::Twice`]
@@ -242,7 +243,8 @@ impl Restoring {
         Ok(())
     }
 
-    /// A QoS 2 delivery of which only PUBREL remains: [`Change::Released`]. The message may have been handed over.
+    /// A QoS 2 delivery of which only PUBREL remains: [`Change::Released`](crate::change::Change::Released). The message
+    /// may have been handed over.
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::BadPacketId`], and [`Unfit::Twice`] for a packet id that another delivery has.
@@ -253,7 +255,7 @@ impl Restoring {
         Ok(())
     }
 
-    /// A QoS 2 publish from the client that waits for PUBREL: [`Change::Received`].
+    /// A QoS 2 publish from the client that waits for PUBREL: [`Change::Received`](crate::change::Change::Received).
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::BadPacketId`], [`Unfit::Twice`].
@@ -266,7 +268,7 @@ impl Restoring {
         if is_new { Ok(()) } else { Err(Unfit::Twice) }
     }
 
-    /// How far numbered publishes of the client have come: [`Change::Numbered`].
+    /// How far numbered publishes of the client have come: [`Change::Numbered`](crate::change::Change::Numbered).
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::Twice`].
@@ -280,7 +282,7 @@ impl Restoring {
         Ok(())
     }
 
-    /// A will: [`Change::Will`].
+    /// A will: [`Change::Will`](crate::change::Change::Will).
     ///
     /// # Errors
     /// [`Unfit::NoSession`], [`Unfit::Twice`].
@@ -311,7 +313,7 @@ impl Restoring {
         Ok(())
     }
 
-    /// A retained message: [`Change::Retained`].
+    /// A retained message: [`Change::Retained`](crate::change::Change::Retained).
     ///
     /// # Errors
     /// [`Unfit::Twice`] if its topic has one, [`Unfit::Empty`].
