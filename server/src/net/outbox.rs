@@ -32,8 +32,8 @@ struct Waiting {
     /// Whether the organization was told that it must hold back, and waits to hear otherwise.
     was_full: bool,
     close: Option<CloseCause>,
-    /// A token that the client shows to go on with; somebody has to check it.
-    question: Option<Secret>,
+    /// A token that the client shows to go on with; somebody has to check it. Boxed: there mostly is none.
+    question: Option<Box<Secret>>,
     /// Whether the connection has looked, found nothing, and relies on being woken.
     is_asleep: bool,
     waker: Option<Waker>,
@@ -129,13 +129,13 @@ impl Outbox {
     /// The client shows a token. Answers whom to wake.
     pub(crate) fn ask(&self, token: Secret) -> Option<Waker> {
         let mut waiting = self.0.lock();
-        waiting.question = Some(token);
+        waiting.question = Some(Box::new(token));
         waiting.wake()
     }
 
     /// The token that waits to be checked.
     pub(crate) fn take_question(&self) -> Option<Secret> {
-        self.0.lock().question.take()
+        self.0.lock().question.take().map(|token| *token)
     }
 
     /// The connection has written `written_bytes` and moves everything that waits into `batch`, which is empty.
@@ -207,6 +207,13 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+
+    #[test]
+    fn an_outbox_fits_a_class_of_the_allocator() {
+        let counts = 2 * size_of::<usize>();
+        let bytes = size_of::<Outbox>() + counts;
+        assert!(bytes <= 128, "{bytes} bytes");
+    }
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);

@@ -10,7 +10,7 @@ use cloudsignal_core::codec::{Disconnect, EncodeError, PublishLayout, ReasonCode
 use cloudsignal_core::topic::TopicNameBuf;
 use cloudsignal_core::{Duration, Instant, Version};
 
-use super::Will;
+use super::{Seldom, Will};
 use crate::authz::LastPermit;
 use crate::identity::Identity;
 use crate::message::Message;
@@ -53,7 +53,7 @@ pub(crate) struct Connection {
     pub(crate) receive_max: u16,
     /// The Topic Alias Maximum it was told.
     pub(crate) alias_max: u16,
-    pub(crate) aliases_in: Vec<Option<TopicNameBuf>>,
+    pub(crate) aliases_in: Seldom<Vec<Option<TopicNameBuf>>>,
     /// QoS 1 and 2 publishes of this connection that we have not finally acknowledged.
     pub(crate) receiving: u16,
     pub(crate) last_permit: LastPermit,
@@ -78,7 +78,7 @@ pub(crate) struct Connection {
     pub(crate) refusals: Refusals,
     /// The last ticket that something of it waits for.
     pub(crate) awaits: Ticket,
-    held: VecDeque<Held>,
+    held: Seldom<VecDeque<Held>>,
 }
 
 /// PUBLISH packets of one connection. It only rises.
@@ -151,7 +151,7 @@ impl Connection {
             ends_at: Instant::MAX,
             receive_max: u16::MAX,
             alias_max: 0,
-            aliases_in: Vec::new(),
+            aliases_in: Seldom::new(),
             receiving: 0,
             last_permit: LastPermit::default(),
             packet_bytes_max: usize::MAX,
@@ -164,7 +164,7 @@ impl Connection {
             is_starved: false,
             refusals: Refusals::default(),
             awaits: Ticket(0),
-            held: VecDeque::new(),
+            held: Seldom::new(),
         }
     }
 
@@ -243,7 +243,8 @@ impl Connection {
 
     /// Sends the replies that waited for `stored` or less.
     pub(crate) fn release<S: Sink>(&mut self, turn: &mut Turn<'_, S>, stored: Ticket) {
-        while let Some(held) = self.held.pop_front_if(|held| held.ticket <= stored) {
+        let is_stored = |held: &mut Held| held.ticket <= stored;
+        while let Some(held) = self.held.existing().and_then(|it| it.pop_front_if(is_stored)) {
             self.opening = false;
             self.complete(held.completes);
             self.write(turn.sink, &held.bytes, turn.desk.limits.output_bytes_max);
@@ -305,8 +306,8 @@ impl Connection {
 /// Topic aliases that we set: the first topics that come, for as long as the connection lives.
 #[derive(Debug, Default)]
 pub(crate) struct AliasesOut {
-    max: usize,
-    topics: Vec<Box<str>>,
+    max: u16,
+    topics: Seldom<Vec<Box<str>>>,
 }
 
 /// What an alias does in one PUBLISH.
@@ -326,8 +327,8 @@ const ALIASED_TOPIC_BYTES_MIN: usize = 4;
 impl AliasesOut {
     pub(crate) fn new(max: u16) -> Self {
         Self {
-            max: usize::from(max),
-            topics: Vec::new(),
+            max,
+            topics: Seldom::new(),
         }
     }
 
@@ -344,7 +345,7 @@ impl AliasesOut {
         if let Some(at) = self.topics.iter().position(|known| **known == *topic) {
             return number(at).map_or(AliasUse::None, AliasUse::Known);
         }
-        if self.topics.len() >= self.max {
+        if self.topics.len() >= usize::from(self.max) {
             return AliasUse::None;
         }
         number(self.topics.len()).map_or(AliasUse::None, AliasUse::Set)
@@ -358,6 +359,12 @@ impl AliasesOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_fits_a_class_of_the_allocator() {
+        let bytes = size_of::<Connection>();
+        assert!(bytes <= 256, "{bytes} bytes");
+    }
 
     #[test]
     fn an_alias_is_set_where_it_saves_bytes_and_while_there_is_room() {

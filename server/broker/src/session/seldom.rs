@@ -1,19 +1,18 @@
-//! What few sessions have: it takes memory of its own once it holds something, and a pointer until then.
+//! What few sessions and connections have: it takes memory of its own once it holds something, and a pointer until then.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use crate::router::Scan;
-
 /// A `T` that is mostly empty. Reading it shows an empty one; writing makes it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Seldom<T>(Option<Box<T>>);
 
 /// Something that may be empty.
 pub(crate) trait Vacant: Default + 'static {
     /// An empty one, for everybody.
-    fn vacant() -> &'static Self;
+    const VACANT: &'static Self;
 
     fn is_vacant(&self) -> bool;
 }
@@ -40,7 +39,7 @@ impl<T: Vacant> Deref for Seldom<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        self.0.as_deref().unwrap_or_else(|| T::vacant())
+        self.0.as_deref().unwrap_or(T::VACANT)
     }
 }
 
@@ -52,21 +51,23 @@ impl<T: Vacant> DerefMut for Seldom<T> {
 }
 
 impl Vacant for BTreeSet<u16> {
-    fn vacant() -> &'static Self {
-        static VACANT: BTreeSet<u16> = BTreeSet::new();
-        &VACANT
-    }
+    const VACANT: &'static Self = &Self::new();
 
     fn is_vacant(&self) -> bool {
         self.is_empty()
     }
 }
 
-impl Vacant for VecDeque<Scan> {
-    fn vacant() -> &'static Self {
-        static VACANT: VecDeque<Scan> = VecDeque::new();
-        &VACANT
+impl<T: 'static> Vacant for VecDeque<T> {
+    const VACANT: &'static Self = &Self::new();
+
+    fn is_vacant(&self) -> bool {
+        self.is_empty()
     }
+}
+
+impl<T: 'static> Vacant for Vec<T> {
+    const VACANT: &'static Self = &Self::new();
 
     fn is_vacant(&self) -> bool {
         self.is_empty()

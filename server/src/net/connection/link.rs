@@ -50,7 +50,7 @@ pub(super) struct Link {
     /// What it reads at once.
     pub(super) portion: Portion,
     /// Work since the task was polled, as far as somebody else may mind.
-    pub(super) work_in_poll: usize,
+    pub(super) work_in_poll: u32,
     /// Runs while the client is not read because of what it was refused.
     pub(super) resting: Option<Pin<Box<Sleep>>>,
     /// Runs while output waits that the client does not take.
@@ -60,7 +60,7 @@ pub(super) struct Link {
     /// Bytes that the client has not taken.
     unsent_bytes: usize,
     /// From here on a client that does not take its answers is not read.
-    pub(super) output_bytes_max: usize,
+    pub(super) output_bytes_max: u32,
     /// The decision to close was made; it is carried out once everything before it has left.
     close: Option<CloseCause>,
     /// The client will send nothing more.
@@ -165,7 +165,7 @@ impl Link {
             stalled: None,
             moved_at: Instant::ZERO,
             unsent_bytes: 0,
-            output_bytes_max: shell.config.limits.output_bytes_max,
+            output_bytes_max: small(shell.config.limits.output_bytes_max),
             close: None,
             is_at_end: false,
             shell,
@@ -195,7 +195,9 @@ impl Link {
     /// A client that does not take its answers is not read, so that they stay bounded. Nor one that is leaving.
     pub(super) fn may_read(&self) -> bool {
         let control_bytes = self.frames.as_ref().map_or(0, |frames| frames.control.len());
-        self.close.is_none() && self.unsent_bytes < self.output_bytes_max && control_bytes < CONTROL_BYTES_MAX
+        self.close.is_none()
+            && self.unsent_bytes < self.output_bytes_max as usize
+            && control_bytes < CONTROL_BYTES_MAX
     }
 
     /// Reads what the socket has, takes WebSocket frames off, and gives the MQTT bytes to `handle`.
@@ -367,4 +369,9 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.metrics.closed();
     }
+}
+
+/// A number that takes half the room in every connection. None that is larger means anything else.
+pub(super) fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -142,7 +142,7 @@ impl Future for Connection {
         connection.link.work_in_poll = 0;
         for _ in 0..ROUNDS_PER_POLL_MAX {
             match connection.round(cx) {
-                Ok(Round::Again) if connection.link.work_in_poll >= PORTION_WORK => break,
+                Ok(Round::Again) if connection.link.work_in_poll as usize >= PORTION_WORK => break,
                 Ok(Round::Again) => {}
                 Ok(Round::Wait) => return Poll::Pending,
                 Ok(Round::LetIn(cell, conn)) => connection.stage = Stage::Open(cell, conn),
@@ -182,6 +182,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let bytes = size_of::<Connection>();
-        assert!(bytes <= 512, "{bytes} bytes per connection, before any buffer");
+        // With what the runtime adds a task takes a multiple of 128 bytes: these are 512.
+        assert!(bytes <= 408, "{bytes} bytes per connection, before any buffer");
     }
 }

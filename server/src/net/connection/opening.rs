@@ -13,7 +13,7 @@ use cloudsignal_core::Version;
 use cloudsignal_core::codec::{ConnAck, Connect, DecodeError, Packet, ReasonCode};
 
 use super::Round;
-use super::link::{Filled, Link};
+use super::link::{Filled, Link, small};
 use crate::metrics::TurnedAway;
 use crate::net::inbox::Unreadable;
 use crate::net::listener::Kind;
@@ -241,7 +241,7 @@ fn bind(link: &mut Link, cell: &Arc<OrgCell>, connect: &Connect<'_>, identity: I
         return refuse(link, connect.version, ReasonCode::ServerUnavailable);
     };
     link.inbox.set_packet_bytes_max(packet_bytes_max);
-    link.output_bytes_max = output_bytes_max;
+    link.output_bytes_max = small(output_bytes_max);
     if let Some(frames) = link.frames.as_deref_mut() {
         frames
             .socket

@@ -13,7 +13,7 @@ use cloudsignal_core::Instant;
 use cloudsignal_core::codec::DecodeError;
 
 use super::Round;
-use super::link::{Filled, Link, Scratch};
+use super::link::{Filled, Link, Scratch, small};
 use super::portion::{PACKET_WORK, Portion};
 use crate::accounts::Secret;
 use crate::net::inbox::{Arrived, Packets};
@@ -57,7 +57,7 @@ impl Link {
                 let turn = link.turn(cell, conn, bytes, packets);
                 if cell.has_company(turn.began) {
                     link.portion.learn(bytes.len(), turn.work);
-                    link.work_in_poll += turn.work;
+                    link.work_in_poll = link.work_in_poll.saturating_add(small(turn.work));
                 } else {
                     link.portion = Portion::LARGEST;
                 }
